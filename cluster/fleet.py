@@ -1,0 +1,193 @@
+"""The fleet file: models x pools, the gateway and MLPerf mode. The one configuration schema of the project."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+
+from cluster.vendors import ENGINE_KINDS, VENDORS
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)]
+"""A pool or fleet name: it becomes part of deployment names, metric labels and result folders."""
+
+ModelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/:-]*$", max_length=128)]
+"""A served model name or alias, as clients write it in `model`."""
+
+FlagValue = bool | int | float | str | list[Any] | dict[str, Any]
+
+OWNED_FLAGS = {
+    "model": "the model's `checkpoint`",
+    "revision": "the model's `revision`",
+    "served-model-name": "the model's `name` and `aliases`",
+    "tensor-parallel-size": "the pool's `tensor_parallel`",
+    "max-num-seqs": "the pool's `slots`",
+    "tool-call-parser": "the model's `tool_parser`",
+    "enable-auto-tool-choice": "the model's `tool_parser`",
+    "reasoning-parser": "the model's `reasoning_parser`",
+    "host": "the replica itself",
+    "port": "the replica itself",
+    "pipeline-parallel-size": "nothing yet: an engine runs inside one node",
+}
+CACHE_FLAGS = {
+    "enable-prefix-caching",
+    "no-enable-prefix-caching",
+    "mm-processor-cache-gb",
+    "disable-mm-preprocessor-cache",
+}
+
+
+class Strict(BaseModel):
+    """Rejects unknown keys, so that a misspelt one is an error and never a silent default."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Task(StrEnum):
+    """What a model does: decides which routes it offers and how its work is measured."""
+
+    CHAT = "chat"
+    VISION_CHAT = "vision-chat"
+    TRANSCRIPTION = "transcription"
+
+
+class FakeEngine(Strict):
+    """Speed and faults of a pool whose `engine` is `fake`. Seconds and tokens are of the virtual engine's own clock."""
+
+    prefill_tokens_per_s: float = Field(20_000, gt=0)
+    decode_step_s: float = Field(0.01, ge=0, description="seconds for one step of the whole running batch")
+    decode_step_per_sequence_s: float = Field(0.0, ge=0, description="seconds added to a step by each sequence in it")
+    audio_seconds_per_s: float = Field(100, gt=0, description="seconds of audio encoded in a second")
+    block_size: int = Field(16, ge=1)
+    kv_blocks: int = Field(8192, ge=1)
+    max_model_len: int = Field(131_072, ge=16)
+    tokens_per_answer: int = Field(16, ge=1, description="answer length where the request sets no smaller limit")
+    startup_s: float = Field(0, ge=0)
+
+
+class Pool(Strict):
+    """Replicas of one model on one kind of hardware; each pool is one Serve deployment."""
+
+    name: Name
+    vendor: str = Field(description="nvidia | amd | cpu: the node tag that the replicas are placed by")
+    engine: str = Field(description="cuda | rocm | cpu | fake: what runs there")
+    accelerator: str | None = Field(None, description="h200, mi350x, ...: seeds the learned speed and labels results")
+    tensor_parallel: int = Field(1, ge=1, le=64)
+    min_replicas: int = Field(1, ge=0)
+    max_replicas: int | None = Field(None, ge=1, description="defaults to min_replicas, at least 1")
+    cpus_per_replica: float = Field(1, ge=0, description="CPUs that Ray reserves; 0 on a machine with few")
+    slots: int = Field(64, ge=1, le=65_536, description="sequences that run at once in one replica (--max-num-seqs)")
+    flags: dict[str, FlagValue] = Field(default_factory=dict, description="further engine flags, without the dashes")
+    env: dict[str, str] = Field(default_factory=dict)
+    readiness_timeout_s: float = Field(900, gt=0)
+    drain_timeout_s: float = Field(600, ge=0)
+    fake: FakeEngine = FakeEngine()
+
+    @field_validator("vendor")
+    @classmethod
+    def _known_vendor(cls, value: str) -> str:
+        return _one_of(value, VENDORS, "vendor")
+
+    @field_validator("engine")
+    @classmethod
+    def _known_engine(cls, value: str) -> str:
+        return _one_of(value, ENGINE_KINDS, "engine")
+
+    @field_validator("flags")
+    @classmethod
+    def _free_flags(cls, flags: dict[str, FlagValue]) -> dict[str, FlagValue]:
+        for flag in flags:
+            bare = flag.lstrip("-").replace("_", "-")
+            if bare in OWNED_FLAGS:
+                raise ValueError(f"flag '{flag}' is set by {OWNED_FLAGS[bare]}: remove it here")
+            if bare in CACHE_FLAGS:
+                raise ValueError(f"flag '{flag}' follows from the fleet's `mlperf` mode alone: remove it here")
+        return {flag.lstrip("-").replace("_", "-"): value for flag, value in flags.items()}
+
+    @model_validator(mode="after")
+    def _engine_fits_vendor(self) -> Self:
+        allowed = ENGINE_KINDS[self.engine].vendors
+        if self.vendor not in allowed:
+            raise ValueError(
+                f"engine '{self.engine}' cannot run on vendor '{self.vendor}': it runs on {', '.join(sorted(allowed))}"
+            )
+        if self.max_replicas is not None and self.max_replicas < self.min_replicas:
+            raise ValueError(f"max_replicas {self.max_replicas} is below min_replicas {self.min_replicas}: raise it")
+        return self
+
+    @property
+    def most_replicas(self) -> int:
+        return self.max_replicas or max(1, self.min_replicas)
+
+
+class Model(Strict):
+    """One served model and the pools that run it."""
+
+    name: ModelName
+    aliases: list[ModelName] = []
+    task: Task
+    checkpoint: str = Field(min_length=1, description="an embedded checkpoint's name, a folder, or a hub repository")
+    revision: str | None = Field(None, description="the hub commit; needed for a result that can be submitted")
+    tool_parser: str | None = None
+    reasoning_parser: str | None = None
+    pools: list[Pool] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _pool_names_differ(self) -> Self:
+        _distinct([pool.name for pool in self.pools], f"pool name in model '{self.name}'")
+        return self
+
+    @property
+    def names(self) -> list[str]:
+        return [self.name, *self.aliases]
+
+
+class Gateway(Strict):
+    """The HTTP face. Sizes in bytes, times in seconds."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=0, le=65_535, description="0 lets the OS choose")
+    policy: str = Field("least-work", description="how a replica is chosen: least-work | round-robin")
+    max_queue: int = Field(1000, ge=0, description="requests that may wait per model; more get 429")
+    queue_timeout_s: float = Field(120, gt=0)
+    overcommit: float = Field(2.0, ge=1, description="requests sent to a replica at once, per slot of it")
+    attempts: int = Field(3, ge=1, description="replicas tried before a failure reaches the client")
+    connect_timeout_s: float = Field(5, gt=0)
+    read_timeout_s: float = Field(600, gt=0, description="longest silence of a replica within an answer")
+    keepalive_s: float = Field(75, ge=65)
+    max_json_bytes: int = Field(32 * 2**20, ge=1024)
+    max_upload_bytes: int = Field(25 * 2**20, ge=1024, description="one audio file")
+
+
+class Fleet(Strict):
+    """A whole deployment: what is served, where, and how it is reached."""
+
+    name: Name
+    mlperf: bool = Field(False, description="no reuse across queries: every cache off, and nothing is shed")
+    checkpoint_cache: str | None = Field(None, description="folder of prepared checkpoints; shared between nodes")
+    gateway: Gateway = Gateway()
+    models: list[Model] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Self:
+        _distinct([name for model in self.models for name in model.names], "model name or alias")
+        _distinct([deployment_name(m, p) for m in self.models for p in m.pools], "deployment name")
+        return self
+
+
+def deployment_name(model: Model, pool: Pool) -> str:
+    """The Serve deployment of one pool: the model's name without slashes or colons, then the pool's."""
+    return f"{model.name.replace('/', '-').replace(':', '-')}@{pool.name}"
+
+
+def _one_of(value: str, known: dict[str, Any], what: str) -> str:
+    if value not in known:
+        raise ValueError(f"unknown {what} '{value}': use one of {', '.join(sorted(known))}")
+    return value
+
+
+def _distinct(names: list[str], what: str) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"{what} used twice: {', '.join(twice)}; rename one of them")
