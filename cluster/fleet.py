@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
@@ -74,8 +75,8 @@ class Pool(Strict):
     engine: str = Field(description="cuda | rocm | cpu | fake: what runs there")
     accelerator: str | None = Field(None, description="h200, mi350x, ...: seeds the learned speed and labels results")
     tensor_parallel: int = Field(1, ge=1, le=64)
-    min_replicas: int = Field(1, ge=0)
-    max_replicas: int | None = Field(None, ge=1, description="defaults to min_replicas, at least 1")
+    min_replicas: int = Field(1, ge=1)
+    max_replicas: int | None = Field(None, ge=1, description="ceiling for growth; defaults to min_replicas")
     cpus_per_replica: float = Field(1, ge=0, description="CPUs that Ray reserves; 0 on a machine with few")
     slots: int = Field(64, ge=1, le=65_536, description="sequences that run at once in one replica (--max-num-seqs)")
     flags: dict[str, FlagValue] = Field(default_factory=dict, description="further engine flags, without the dashes")
@@ -118,7 +119,7 @@ class Pool(Strict):
 
     @property
     def most_replicas(self) -> int:
-        return self.max_replicas or max(1, self.min_replicas)
+        return self.max_replicas or self.min_replicas
 
 
 class Model(Strict):
@@ -148,6 +149,7 @@ class Gateway(Strict):
 
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65_535, description="0 lets the OS choose")
+    processes: int = Field(1, ge=1, le=64, description="gateways that share the port on one node")
     policy: str = Field("least-work", description="how a replica is chosen: least-work | round-robin")
     max_queue: int = Field(1000, ge=0, description="requests that may wait per model; more get 429")
     queue_timeout_s: float = Field(120, gt=0)
@@ -168,6 +170,11 @@ class Fleet(Strict):
     checkpoint_cache: str | None = Field(None, description="folder of prepared checkpoints; shared between nodes")
     gateway: Gateway = Gateway()
     models: list[Model] = Field(min_length=1)
+
+    @property
+    def cache_folder(self) -> Path | None:
+        """Folder of prepared checkpoints; None means the user's own cache."""
+        return Path(self.checkpoint_cache).expanduser() if self.checkpoint_cache else None
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:

@@ -1,0 +1,1 @@
+"""One Serve deployment per (model, pool); each replica supervises one engine process."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Protocol
 
 import aiohttp
@@ -68,8 +69,8 @@ class EngineBackend(Protocol):
     def command(self, spec: EngineSpec, host: str, port: int) -> list[str]:
         """The command line of a server that listens on `host:port`."""
 
-    def environment(self, spec: EngineSpec) -> dict[str, str]:
-        """Variables that this backend adds to the replica's own environment."""
+    def python_path(self) -> list[Path]:
+        """Folders that lead the import path of the engine's Python processes."""
 
     async def facts(self, session: aiohttp.ClientSession, url: str, spec: EngineSpec) -> EngineFacts:
         """Asks a ready engine what it is. Raises aiohttp.ClientError where it does not answer."""

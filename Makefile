@@ -1,0 +1,30 @@
+# Each target makes the environment first if it is missing. `make demo` and `make test` are all a fresh machine needs.
+ENV := .venv
+PYTHON := $(ENV)/bin/python
+READY := $(ENV)/ready
+
+.PHONY: demo test unit lint bench clean
+
+demo: $(READY)
+	$(PYTHON) -m loadtest.demo
+
+test: $(READY)
+	$(PYTHON) -m pytest tests
+
+unit: $(READY)
+	$(PYTHON) -m pytest tests/unit
+
+lint: $(READY)
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+
+bench: $(READY)
+	$(PYTHON) -m tests.bench
+
+clean:
+	rm -rf $(ENV) build results .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+
+$(READY): pyproject.toml constraints/embedded.txt scripts/environment.sh
+	scripts/environment.sh $(ENV) embedded
+	touch $@

@@ -1,0 +1,63 @@
+"""`python -m cluster validate FILE | show FILE | prepare [FLEET]`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+import yaml
+
+from cluster.checkpoints import RECIPES, CheckpointError, prepare_all
+from cluster.fleet import Fleet, deployment_name
+from cluster.loading import DEFAULT_FLEET, FleetError, load_fleet
+from cluster.placement import actor_options
+
+
+def validate(fleet: Fleet) -> None:
+    replicas = sum(pool.min_replicas for model in fleet.models for pool in model.pools)
+    pools = sum(len(model.pools) for model in fleet.models)
+    print(f"fleet '{fleet.name}' is valid: {len(fleet.models)} models, {pools} pools, {replicas} replicas at start")
+
+
+def show(fleet: Fleet) -> None:
+    """Prints the whole fleet with every default filled in, then what each replica asks of Ray."""
+    print(yaml.safe_dump(fleet.model_dump(mode="json"), sort_keys=False, width=120), end="")
+    print("# each replica asks of Ray:")
+    for model in fleet.models:
+        for pool in model.pools:
+            wanted = f"{pool.min_replicas}..{pool.most_replicas} x {actor_options(pool)}"
+            print(f"#   {deployment_name(model, pool)}: {wanted}")
+
+
+def prepare(fleet: Fleet) -> None:
+    """Prepares the fleet's embedded checkpoints in the cache; hub repositories are left to the engine."""
+    embedded = [model.checkpoint for model in fleet.models if model.checkpoint in RECIPES]
+    for name, folder in prepare_all(embedded, fleet.cache_folder).items():
+        print(f"{name}: {folder}")
+
+
+COMMANDS = {"validate": validate, "show": show, "prepare": prepare}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m cluster", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, does in (
+        ("validate", "say whether a fleet file is right, and what is wrong with it"),
+        ("show", "print a fleet with every default filled in"),
+        ("prepare", "fetch and convert a fleet's embedded checkpoints"),
+    ):
+        command = commands.add_parser(name, help=does)
+        needed = None if name != "prepare" else "?"
+        command.add_argument("fleet", nargs=needed, default=DEFAULT_FLEET, help="a fleet file, or a preset's name")
+    chosen = parser.parse_args(arguments)
+    try:
+        COMMANDS[chosen.command](load_fleet(chosen.fleet))
+    except (FleetError, CheckpointError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""How the two toys were trained. Run by hand; nothing else imports this package."""

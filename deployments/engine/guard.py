@@ -1,0 +1,81 @@
+"""Runs a command and ends its whole process group when the guard's own owner is gone.
+
+`python -m deployments.engine.guard --grace SECONDS -- COMMAND...`: standard input is a pipe that the owner holds open.
+Its end (the owner closed it, or was killed: the kernel closes it then) means stop: SIGTERM to the command's group,
+SIGKILL after the grace. The guard exits with the command's own code. A process of its own is needed because a killed
+owner can run no clean-up, and an engine is several processes of which only the first would notice a dead parent.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import ctypes
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+
+PR_SET_PDEATHSIG = 1
+POLL_S = 0.05
+
+
+def _end_with_guard() -> None:
+    """In the child: should the guard itself be killed, the kernel asks the command to stop."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _signal_group(group: int, number: int) -> bool:
+    """Sends `number` (0 sends nothing, and only asks) to every process of the group; False where none is left."""
+    try:
+        os.killpg(group, number)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def end_group(command: subprocess.Popen[bytes], grace_s: float) -> None:
+    """Ends every process of the command's group: politely, then for good once `grace_s` seconds are over."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        alive = _signal_group(command.pid, number)
+        deadline = time.monotonic() + grace_s
+        while alive and time.monotonic() < deadline:
+            command.poll()  # reaps the leader: unreaped, it would count as alive
+            alive = _signal_group(command.pid, 0)
+            time.sleep(POLL_S)
+        if not alive:
+            return
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m deployments.engine.guard", description=__doc__)
+    parser.add_argument("--grace", type=float, default=10.0)
+    parser.add_argument("command", nargs=argparse.REMAINDER)
+    arguments = parser.parse_args()
+    words = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
+    for ignored in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(ignored, signal.SIG_IGN)  # the owner decides, by the pipe
+    owner = sys.stdin.fileno()
+    command = subprocess.Popen(
+        words, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=_end_with_guard, close_fds=True
+    )
+    asked_to_stop = False
+
+    def stop(*_: object) -> None:
+        nonlocal asked_to_stop
+        asked_to_stop = True
+
+    signal.signal(signal.SIGTERM, stop)
+    while command.poll() is None and not asked_to_stop:
+        with contextlib.suppress(InterruptedError):
+            readable, _, _ = select.select([owner], [], [], 0.5)
+            asked_to_stop = asked_to_stop or (bool(readable) and os.read(owner, 1) == b"")
+    end_group(command, arguments.grace)
+    code = command.wait()
+    return code if code >= 0 else 128 - code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

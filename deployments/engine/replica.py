@@ -1,0 +1,96 @@
+"""A replica as Serve runs it: an actor that holds the GPUs and supervises one engine process."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import serve
+from ray.serve.handle import DeploymentHandle
+
+from cluster.checkpoints import resolve
+from cluster.fleet import Fleet, Model, Pool
+from cluster.vendors import ENGINE_KINDS
+from deployments.engine.backend import EngineSpec
+from deployments.engine.process import EngineError
+from deployments.engine.supervisor import Seat, Supervisor
+from deployments.local_ray import logs_folder
+
+START_ATTEMPTS = 2
+"""A second try helps where another process took the port between its choice and its use."""
+
+
+def engine_spec(fleet: Fleet, model: Model, pool: Pool) -> EngineSpec:
+    """What a replica of this pool starts. The checkpoint is still as the fleet file names it."""
+    kind = ENGINE_KINDS[pool.engine]
+    return EngineSpec(
+        names=tuple(model.names),
+        task=model.task.value,
+        checkpoint=model.checkpoint,
+        revision=model.revision,
+        engine=pool.engine,
+        backend=kind.backend,
+        slots=pool.slots,
+        tensor_parallel=pool.tensor_parallel,
+        caches=not fleet.mlperf,
+        tool_parser=model.tool_parser,
+        reasoning_parser=model.reasoning_parser,
+        flags={**kind.flags, **pool.flags},
+        environment={**kind.environment, **pool.env},
+        removed_environment=kind.removed_environment,
+        fake=pool.fake.model_dump(),
+    )
+
+
+def needs_checkpoint(spec: EngineSpec) -> bool:
+    """The fake engine's model is virtual: it reads no weights."""
+    return spec.backend != "fake"
+
+
+class EngineReplica:
+    """One replica. Its constructor returns once the engine answers, so that Serve counts it ready only then."""
+
+    async def __init__(  # type: ignore[misc]  # Serve awaits an asynchronous constructor
+        self, spec: EngineSpec, seat: Seat, checkpoint_cache: Path | None, registry: DeploymentHandle
+    ) -> None:
+        context = serve.get_replica_context()
+        name = f"{context.deployment}#{context.replica_id.unique_id}"
+        log = logs_folder() / f"engine-{name}.log"
+        if needs_checkpoint(spec):
+            found = await asyncio.to_thread(resolve, spec.checkpoint, spec.revision, checkpoint_cache)
+            environment = {**found.environment, **spec.environment}
+            spec = replace(spec, checkpoint=str(found.path), environment=environment)
+        self._registry = registry
+        for attempt in range(1, START_ATTEMPTS + 1):
+            self._supervisor = Supervisor(
+                spec,
+                replace(seat, replica=name),
+                log,
+                ray.util.get_node_ip_address(),
+                self._heartbeat,
+                self._withdraw,
+            )
+            try:
+                await self._supervisor.start()
+                return
+            except EngineError:
+                if attempt == START_ATTEMPTS:
+                    raise
+
+    async def _heartbeat(self, announcement: dict[str, Any], load: dict[str, Any]) -> None:
+        await self._registry.heartbeat.remote(announcement, load)
+
+    async def _withdraw(self, incarnation: str) -> None:
+        await self._registry.withdraw.remote(incarnation)
+
+    async def check_health(self) -> None:
+        """Fails once the engine could not be kept up: Serve then replaces the whole replica."""
+        if self._supervisor.failure:
+            raise self._supervisor.failure
+
+    async def __del__(self) -> None:
+        if hasattr(self, "_supervisor"):
+            await self._supervisor.stop()

@@ -1,0 +1,189 @@
+"""Keeps one engine up: starts it, restarts it where it dies or hangs, tells what it is and how busy it is."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from deployments.announcement import Announcement, Load
+from deployments.engine.backend import EngineSpec
+from deployments.engine.process import EngineError, EngineProcess
+
+HEARTBEAT_S = 0.25
+IDLE_HEARTBEAT_S = 1.0
+LOAD_PERIOD_S = 1.0
+HANG_S = 60.0
+"""An engine that answers nothing for so long is restarted. Long, because a full engine may be slow to answer."""
+
+STARTS = 3
+STARTS_WINDOW_S = 600.0
+SETTLE_S = 1.0
+
+logger = logging.getLogger("ray.serve")
+
+Heartbeat = Callable[[dict[str, Any], dict[str, Any]], Awaitable[None]]
+Withdraw = Callable[[str], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Seat:
+    """The place of a replica in the fleet: the part of its announcement that is known before its engine runs."""
+
+    replica: str
+    model: str
+    pool: str
+    vendor: str
+    accelerator: str | None
+    drain_timeout_s: float
+    readiness_timeout_s: float
+
+
+class Supervisor:
+    """One engine and what is said of it. `failure` is set once it could not be kept up."""
+
+    def __init__(self, spec: EngineSpec, seat: Seat, log: Path, host: str, heartbeat: Heartbeat, withdraw: Withdraw):
+        self.spec, self.seat = spec, seat
+        self.engine = EngineProcess(spec, log, host)
+        self.failure: EngineError | None = None
+        self.announcement: Announcement | None = None
+        self._heartbeat, self._withdraw = heartbeat, withdraw
+        self._starts: list[float] = []
+        self._load = Load()
+        self._session: aiohttp.ClientSession | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Starts the engine and announces it. Raises EngineError where it does not get ready."""
+        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10))
+        try:
+            await self._start_engine()
+        except BaseException:
+            await self._session.close()
+            raise
+        self._tasks = [asyncio.create_task(self._watch()), asyncio.create_task(self._tell())]
+
+    async def _start_engine(self) -> None:
+        assert self._session is not None
+        self._starts.append(time.monotonic())
+        await self.engine.start(self.seat.readiness_timeout_s)
+        facts = await self.engine.backend.facts(self._session, self.engine.url, self.spec)
+        self._load = Load()
+        self.announcement = Announcement(
+            replica=self.seat.replica,
+            incarnation=self.engine.incarnation,
+            url=self.engine.url,
+            model=self.seat.model,
+            aliases=self.spec.names[1:],
+            task=self.spec.task,
+            pool=self.seat.pool,
+            vendor=self.seat.vendor,
+            engine=self.spec.engine,
+            engine_version=facts.version,
+            accelerator=self.seat.accelerator,
+            tensor_parallel=self.spec.tensor_parallel,
+            slots=self.spec.slots,
+            checkpoint=self.spec.checkpoint,
+            revision=self.spec.revision,
+            block_size=facts.block_size,
+            kv_blocks=facts.kv_blocks,
+            max_model_len=facts.max_model_len,
+            caches=facts.caches,
+        )
+
+    async def _watch(self) -> None:
+        """Polls the engine's load; restarts it when it has ended or has been silent for too long."""
+        answered = time.monotonic()
+        while True:
+            await asyncio.sleep(LOAD_PERIOD_S)
+            assert self._session is not None
+            if self.engine.exit_code is None:
+                try:
+                    load = await self.engine.backend.load(self._session, self.engine.url)
+                    self._load = Load(load.running, load.waiting, round(load.kv_use, 3))
+                    answered = time.monotonic()
+                    continue
+                except (aiohttp.ClientError, TimeoutError):
+                    if time.monotonic() - answered < HANG_S:
+                        continue
+            try:
+                await self._restart()
+            except EngineError as error:
+                self.failure = error
+                logger.error("%s: giving up: %s", self.seat.replica, error)
+                return
+            answered = time.monotonic()
+
+    async def _restart(self) -> None:
+        code = self.engine.exit_code
+        reason = "hangs" if code is None else f"ended with code {code}"
+        await self._silence()
+        self._starts = [start for start in self._starts if start > time.monotonic() - STARTS_WINDOW_S]
+        if len(self._starts) >= STARTS:
+            raise EngineError(
+                f"the engine of {self.seat.replica} {reason}, after {len(self._starts)} starts "
+                f"within {STARTS_WINDOW_S:.0f} s{self.engine.log_tail()}"
+            )
+        logger.warning("%s: the engine %s; restarting it", self.seat.replica, reason)
+        await self.engine.stop()
+        await self._start_engine()
+
+    async def _silence(self) -> None:
+        """Takes the engine off the registry's list, and sends no more heartbeats of this incarnation."""
+        announcement, self.announcement = self.announcement, None
+        if announcement is None:
+            return
+        try:
+            async with asyncio.timeout(5):
+                await self._withdraw(announcement.incarnation)
+        except Exception as error:
+            # Best effort: the registry drops a silent replica by itself.
+            logger.warning("%s: could not withdraw: %s", self.seat.replica, error)
+
+    async def _tell(self) -> None:
+        """Sends heartbeats: often while the load changes, seldom while it does not."""
+        last: tuple[Any, ...] = ()
+        sent = 0.0
+        while True:
+            state = (self.announcement, self._load)
+            if self.announcement and (state != last or time.monotonic() - sent >= IDLE_HEARTBEAT_S):
+                try:
+                    async with asyncio.timeout(5):
+                        await self._heartbeat(self.announcement.as_dict(), asdict(self._load))
+                    last, sent = state, time.monotonic()
+                except Exception as error:
+                    # The registry restarts by itself: the next heartbeat finds it.
+                    logger.warning("%s: heartbeat failed: %s", self.seat.replica, error)
+                    await asyncio.sleep(IDLE_HEARTBEAT_S)
+            await asyncio.sleep(HEARTBEAT_S)
+
+    async def stop(self) -> None:
+        """Leaves: no new requests, those open are finished (within the drain timeout), then the engine ends."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._silence()
+        if self._session and not self._session.closed:
+            await self._drain(self._session)
+            await self._session.close()
+        await self.engine.stop()
+
+    async def _drain(self, session: aiohttp.ClientSession) -> None:
+        deadline = time.monotonic() + self.seat.drain_timeout_s
+        quiet_since: float | None = None
+        while time.monotonic() < deadline:
+            try:
+                load = await self.engine.backend.load(session, self.engine.url)
+            except (aiohttp.ClientError, TimeoutError):
+                return
+            now = time.monotonic()
+            quiet_since = (quiet_since or now) if load.running + load.waiting == 0 else None
+            if quiet_since is not None and now - quiet_since >= SETTLE_S:
+                return
+            await asyncio.sleep(HEARTBEAT_S)

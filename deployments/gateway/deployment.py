@@ -1,0 +1,85 @@
+"""The gateway as Serve runs it: a server on an event loop of its own, kept in step with the registry."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from concurrent.futures import Future
+from typing import Any
+
+import uvloop
+from ray.serve.handle import DeploymentHandle
+
+from cluster.fleet import Fleet
+from deployments.announcement import Announcement
+from deployments.gateway.server import GatewayServer
+
+WATCH_PAUSE_S = 0.05
+RETRY_S = 0.5
+
+logger = logging.getLogger("ray.serve")
+
+
+class GatewayReplica:
+    """One gateway process. Serve's own loop shares the interpreter, but no request of ours ever runs on it."""
+
+    async def __init__(  # type: ignore[misc]  # Serve awaits an asynchronous constructor
+        self, fleet: dict[str, Any], registry: DeploymentHandle, engines: list[DeploymentHandle]
+    ) -> None:
+        self._fleet = Fleet.model_validate(fleet)
+        self._registry = registry
+        self._server = GatewayServer(self._fleet)
+        self._loop = uvloop.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="gateway", daemon=True)
+        self._thread.start()
+        settings = self._fleet.gateway
+        try:
+            await self._on_gateway(self._server.start(reuse_port=settings.processes > 1))
+        except OSError as error:
+            raise RuntimeError(
+                f"the gateway cannot listen on {settings.host}:{settings.port}: {error.strerror or error}; "
+                "end what listens there, or set `gateway.port` in the fleet file"
+            ) from error
+        self._watching = asyncio.create_task(self._watch())
+
+    async def _on_gateway(self, work: Any) -> Any:
+        future: Future[Any] = asyncio.run_coroutine_threadsafe(work, self._loop)
+        return await asyncio.wrap_future(future)
+
+    async def _watch(self) -> None:
+        """Hands each new list of replicas to the server."""
+        version = -1
+        replicas: dict[str, Announcement] = {}
+        while True:
+            try:
+                async with asyncio.timeout(30):
+                    news = await self._registry.watch.remote(version)
+                listed = [Announcement.from_dict(replica["announcement"]) for replica in news["replicas"]]
+                current = {announcement.incarnation: announcement for announcement in listed}
+                if not news["settled"]:
+                    current = {**replicas, **current}
+                if current != replicas:
+                    replicas = current
+                    self._loop.call_soon_threadsafe(self._server.directory.update, list(current.values()))
+                version = news["version"]
+                await asyncio.sleep(WATCH_PAUSE_S)
+            except Exception as error:
+                # What is known stays in force: the registry restarts by itself.
+                logger.warning("the registry does not answer (%s: %s); trying again", type(error).__name__, error)
+                await asyncio.sleep(RETRY_S)
+
+    async def address(self) -> str:
+        return f"http://{self._fleet.gateway.host}:{self._server.port}"
+
+    async def check_health(self) -> None:
+        if not self._thread.is_alive() or self._watching.done():
+            raise RuntimeError("the gateway's event loop has ended")
+
+    async def __del__(self) -> None:
+        if not hasattr(self, "_watching"):
+            return
+        self._watching.cancel()
+        await self._on_gateway(self._server.stop())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        await asyncio.to_thread(self._thread.join, 5)

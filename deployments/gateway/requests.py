@@ -1,0 +1,95 @@
+"""What the gateway reads of a request: the model, whether it streams, and how much work it is. The body stays bytes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from deployments.gateway.errors import ApiError
+from deployments.routing import Work, text_work
+
+CHUNK = 256 * 1024
+
+
+@dataclass
+class Parsed:
+    """A request that is ready to be sent, any number of times.
+
+    Attributes:
+        body: called anew for each attempt: the bytes themselves, or an iterator over a spooled file.
+        length: the body's size in bytes.
+    """
+
+    model: str
+    stream: bool
+    work: Work
+    body: Callable[[], bytes | AsyncIterator[bytes]]
+    length: int
+    content_type: str
+    close: Callable[[], None] = field(default=lambda: None)
+
+
+def check_length(request: web.Request, most: int, what: str) -> None:
+    """Raises ApiError 413 where the client says that it sends more than `most` bytes."""
+    if request.content_length is not None and request.content_length > most:
+        raise too_large(what, most)
+
+
+def too_large(what: str, most: int) -> ApiError:
+    return ApiError(413, f"{what} may have at most {most / 2**20:g} MiB; send a smaller one")
+
+
+async def read_json(request: web.Request, most_bytes: int) -> Parsed:
+    """Reads and parses a JSON body once. Raises ApiError 400 or 413 where it cannot be used."""
+    check_length(request, most_bytes, "a JSON body")
+    pieces: list[bytes] = []
+    size = 0
+    async for piece in request.content.iter_any():
+        size += len(piece)
+        if size > most_bytes:
+            raise too_large("a JSON body", most_bytes)
+        pieces.append(piece)
+    raw = b"".join(pieces)
+    if not raw:
+        raise ApiError(400, "the body is empty; send a JSON object")
+    try:
+        body = msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ApiError(400, f"the body is not valid JSON: {error}") from None
+    if not isinstance(body, dict):
+        raise ApiError(400, f"the body is a JSON {_kind(body)}; send an object")
+    return Parsed(
+        model=model_name(body.get("model")),
+        stream=_flag(body, "stream"),
+        work=text_work(body),
+        body=lambda: raw,
+        length=size,
+        content_type="application/json",
+    )
+
+
+def model_name(value: Any) -> str:
+    """Checks a `model` field. Raises ApiError 400 where it is missing or of a wrong type."""
+    if value is None or value == "":
+        raise ApiError(400, "you must provide a `model`; GET /v1/models lists them", param="model")
+    if not isinstance(value, str):
+        raise ApiError(400, f"`model` is a JSON {_kind(value)}; send a string", param="model")
+    return value
+
+
+def _flag(body: dict[str, Any], name: str) -> bool:
+    value = body.get(name)
+    if value is None:
+        return False
+    if not isinstance(value, bool):
+        raise ApiError(400, f"`{name}` is a JSON {_kind(value)}; send true or false", param=name)
+    return value
+
+
+def _kind(value: Any) -> str:
+    names = {dict: "object", list: "array", str: "string", bool: "boolean", type(None): "null"}
+    return names.get(type(value), "number")

@@ -1,0 +1,64 @@
+"""The routes that models offer, as a table: a new one is a new line."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from cluster.fleet import Gateway, Task
+from deployments.gateway.requests import Parsed, read_json
+from deployments.gateway.upload import read_upload
+
+Reader = Callable[[web.Request, Gateway], Awaitable[Parsed]]
+
+
+async def _json(request: web.Request, settings: Gateway) -> Parsed:
+    return await read_json(request, settings.max_json_bytes)
+
+
+async def _upload(request: web.Request, settings: Gateway) -> Parsed:
+    return await read_upload(request, settings.max_upload_bytes)
+
+
+@dataclass(frozen=True)
+class Route:
+    """A route that is forwarded to a replica of the model that its body names."""
+
+    path: str
+    tasks: frozenset[Task]
+    read: Reader
+
+
+TEXT = frozenset({Task.CHAT, Task.VISION_CHAT})
+SPEECH = frozenset({Task.TRANSCRIPTION})
+
+ROUTES = (
+    Route("/v1/chat/completions", TEXT, _json),
+    Route("/v1/completions", TEXT, _json),
+    Route("/v1/responses", TEXT, _json),
+    Route("/tokenize", TEXT, _json),
+    Route("/detokenize", TEXT, _json),
+    Route("/v1/audio/transcriptions", SPEECH, _upload),
+    Route("/v1/audio/translations", SPEECH, _upload),
+)
+
+UNOFFERED = (
+    "/v1/embeddings",
+    "/v1/images/generations",
+    "/v1/images/edits",
+    "/v1/audio/speech",
+    "/v1/moderations",
+    "/v1/files",
+    "/v1/batches",
+    "/v1/fine_tuning/jobs",
+    "/v1/assistants",
+    "/v1/threads",
+    "/v1/vector_stores",
+    "/v1/realtime",
+    "/v1/rerank",
+    "/v1/score",
+    "/v1/messages",
+)
+"""Routes of OpenAI's API and its relatives that no task here offers: named, so that the answer can say just that."""

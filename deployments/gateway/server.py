@@ -1,0 +1,191 @@
+"""The HTTP server: OpenAI's routes, and the fleet's own (health, ready, fleet, metrics)."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from cluster.fleet import Fleet
+from deployments.gateway.directory import Directory, Served
+from deployments.gateway.errors import ApiError
+from deployments.gateway.forward import Forwarder
+from deployments.gateway.metrics import Metrics
+from deployments.gateway.requests import Parsed
+from deployments.gateway.routes import ROUTES, UNOFFERED, Route
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class GatewayServer:
+    """One gateway: a listener, a directory that someone keeps up to date, and a forwarder. One event loop owns it."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self.fleet = fleet
+        self.directory = Directory(fleet)
+        self.metrics = Metrics(self.directory)
+        self.port = 0
+        self._started = int(time.time())
+        self._forwarder: Forwarder | None = None
+        self._runner: web.AppRunner | None = None
+
+    async def start(self, reuse_port: bool = False) -> None:
+        """Listens on the fleet's address. Raises OSError where the port is taken."""
+        settings = self.fleet.gateway
+        self._forwarder = Forwarder(settings, self.metrics)
+        self._runner = web.AppRunner(
+            self._application(),
+            access_log=None,
+            handler_cancellation=True,  # a client that is gone ends its request's handler, and so the engine's work
+            keepalive_timeout=settings.keepalive_s,
+            shutdown_timeout=5,
+        )
+        await self._runner.setup()
+        try:
+            site = web.TCPSite(self._runner, settings.host, settings.port, reuse_port=reuse_port, backlog=4096)
+            await site.start()
+        except OSError:
+            await self.stop()
+            raise
+        self.port = self._runner.addresses[0][1]
+
+    async def stop(self) -> None:
+        if self._runner:
+            await self._runner.cleanup()
+        if self._forwarder:
+            await self._forwarder.close()
+
+    def _application(self) -> web.Application:
+        app = web.Application(middlewares=[_errors_as_objects])
+        for route in ROUTES:
+            app.router.add_post(route.path, self._handler(route))
+        app.router.add_get("/v1/models", self._models)
+        app.router.add_get("/v1/models/{name:.+}", self._model)
+        app.router.add_get("/health", self._health)
+        app.router.add_get("/ready", self._ready)
+        app.router.add_get("/fleet", self._describe)
+        app.router.add_get("/metrics", self._metrics)
+        app.router.add_route("*", "/{path:.*}", self._unknown)
+        return app
+
+    def _handler(self, route: Route) -> Handler:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            started = time.perf_counter()
+            given = request.headers.get("X-Request-Id", "")
+            request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+            model, status = "", 499  # as nginx counts a client that went away
+            parsed: Parsed | None = None
+            try:
+                parsed = await route.read(request, self.fleet.gateway)
+                served = self._served(route, parsed.model)
+                model = served.model.name
+                assert self._forwarder is not None
+                response = await self._forwarder.forward(request, served, parsed, request_id)
+                status = response.status
+                return response
+            except ApiError as error:
+                status = error.status
+                refusal = error.response()
+                refusal.headers["x-request-id"] = request_id
+                return refusal
+            finally:
+                if parsed:
+                    parsed.close()
+                self.metrics.requests.labels(route.path, model, status).inc()
+                self.metrics.duration.labels(route.path, model).observe(time.perf_counter() - started)
+
+        return handle
+
+    def _served(self, route: Route, name: str) -> Served:
+        served = self.directory.find(name)
+        if served is None:
+            known = ", ".join(model.name for model in self.fleet.models)
+            raise ApiError(
+                404,
+                f"the model '{name}' does not exist; this fleet serves {known}",
+                param="model",
+                code="model_not_found",
+            )
+        if served.model.task not in route.tasks:
+            offered = ", ".join(r.path for r in ROUTES if served.model.task in r.tasks)
+            raise ApiError(
+                404, f"the model '{name}' does not offer {route.path}; it offers {offered}", code="route_not_offered"
+            )
+        return served
+
+    def _card(self, served: Served, name: str) -> dict[str, object]:
+        lengths = [a.max_model_len for a in served.announcements.values() if a.max_model_len]
+        return {
+            "id": name,
+            "object": "model",
+            "created": self._started,
+            "owned_by": "mixfleet",
+            "root": served.model.checkpoint,
+            "max_model_len": min(lengths, default=None),
+        }
+
+    async def _models(self, request: web.Request) -> web.Response:
+        cards = [self._card(served, name) for served in self.directory.models for name in served.model.names]
+        return web.json_response({"object": "list", "data": cards})
+
+    async def _model(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        served = self.directory.find(name)
+        if served is None:
+            raise ApiError(404, f"the model '{name}' does not exist", param="model", code="model_not_found")
+        return web.json_response(self._card(served, name))
+
+    async def _health(self, request: web.Request) -> web.Response:
+        return web.Response()
+
+    async def _ready(self, request: web.Request) -> web.Response:
+        missing = [s.model.name for s in self.directory.models if not s.announcements]
+        return web.json_response({"waiting_for": missing}, status=200 if self.directory.ready() else 503)
+
+    async def _describe(self, request: web.Request) -> web.Response:
+        models = [
+            {
+                "name": served.model.name,
+                "aliases": served.model.aliases,
+                "task": served.model.task,
+                "checkpoint": served.model.checkpoint,
+                "revision": served.model.revision,
+                "replicas": [announcement.as_dict() for announcement in served.announcements.values()],
+            }
+            for served in self.directory.models
+        ]
+        return web.json_response({"fleet": self.fleet.name, "mlperf": self.fleet.mlperf, "models": models})
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        return web.Response(body=self.metrics.render(), headers={"Content-Type": "text/plain; version=0.0.4"})
+
+    async def _unknown(self, request: web.Request) -> web.Response:
+        known = {route.path for route in ROUTES}
+        if request.path in known:
+            raise ApiError(405, f"{request.path} takes POST, not {request.method}")
+        if request.path.startswith(UNOFFERED):
+            raise ApiError(404, f"no model of this fleet offers {request.path}", code="route_not_offered")
+        raise ApiError(404, f"no route {request.method} {request.path}; there are {', '.join(sorted(known))}")
+
+
+@web.middleware
+async def _errors_as_objects(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Every error leaves as OpenAI's error object, also those that aiohttp itself raises."""
+    try:
+        return await handler(request)
+    except ApiError as error:
+        return error.response()
+    except web.HTTPException as error:
+        return ApiError(error.status, error.reason).response()
+    except asyncio.CancelledError:
+        raise
+    except ConnectionResetError:
+        raise
+    except Exception as error:
+        request.app.logger.exception("unexpected error on %s %s", request.method, request.path)
+        return ApiError(500, f"the gateway failed unexpectedly ({type(error).__name__})", code="internal").response()

@@ -1,0 +1,86 @@
+"""Which replicas there are now: they announce themselves here by heartbeats, and gateways watch."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from dataclasses import dataclass
+from typing import Any
+
+LIFETIME_S = 10.0
+"""A replica that has not been heard of for so long is gone. Long, because a busy machine delays heartbeats, and short
+failures are the gateway's to notice: it passes over a replica that refuses a connection."""
+
+SETTLING_S = 3.0
+"""A registry younger than this may not have heard every replica yet: its list adds, and takes nothing away."""
+
+
+@dataclass
+class _Entry:
+    announcement: dict[str, Any]
+    load: dict[str, Any]
+    heard: float
+
+
+class Registry:
+    """The list of live replicas, in memory. A restarted one is filled by the next heartbeats."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, _Entry] = {}
+        self._version = secrets.randbits(48)  # a restarted registry never repeats a version that someone has seen
+        self._changed = asyncio.Event()
+        self._born = time.monotonic()
+
+    def heartbeat(self, announcement: dict[str, Any], load: dict[str, Any]) -> None:
+        """Announces a replica, or tells that it still lives and how busy it is."""
+        incarnation = announcement["incarnation"]
+        known = self._entries.get(incarnation)
+        self._entries[incarnation] = _Entry(announcement, load, time.monotonic())
+        if known is None or known.load != load or known.announcement != announcement:
+            self._change()
+
+    def withdraw(self, incarnation: str) -> None:
+        """Takes a replica off the list: it ended, or it serves only what it has."""
+        if self._entries.pop(incarnation, None):
+            self._change()
+
+    async def watch(self, seen: int, timeout_s: float = 2.0) -> dict[str, Any]:
+        """Waits until the list differs from version `seen`, or for `timeout_s`, and answers with all of it."""
+        self._expire()
+        if self._version == seen:
+            try:
+                async with asyncio.timeout(timeout_s):
+                    await self._changed.wait()
+            except TimeoutError:
+                self._expire()
+        replicas = [{"announcement": e.announcement, "load": e.load} for e in self._entries.values()]
+        settled = time.monotonic() - self._born > SETTLING_S
+        return {"version": self._version, "settled": settled, "replicas": replicas}
+
+    def _expire(self) -> None:
+        oldest = time.monotonic() - LIFETIME_S
+        silent = [incarnation for incarnation, entry in self._entries.items() if entry.heard < oldest]
+        for incarnation in silent:
+            self.withdraw(incarnation)
+
+    def _change(self) -> None:
+        self._version += 1
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+
+class RegistryReplica:
+    """The registry as Serve runs it: asynchronous methods, so that all of them share one event loop."""
+
+    def __init__(self) -> None:
+        self._registry = Registry()
+
+    async def heartbeat(self, announcement: dict[str, Any], load: dict[str, Any]) -> None:
+        self._registry.heartbeat(announcement, load)
+
+    async def withdraw(self, incarnation: str) -> None:
+        self._registry.withdraw(incarnation)
+
+    async def watch(self, seen: int) -> dict[str, Any]:
+        return await self._registry.watch(seen)

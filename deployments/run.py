@@ -1,0 +1,38 @@
+"""Runs a fleet for as long as a `with` block lasts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ray import serve
+
+from cluster.fleet import Fleet
+from deployments.app import GATEWAY, build
+from deployments.local_ray import connect
+
+APPLICATION = "default"
+
+
+@contextmanager
+def serving(fleet: Fleet) -> Iterator[str]:
+    """Starts `fleet`, yields its gateway's address once every replica is ready, and stops it at the end.
+
+    Raises RuntimeError, with the engine's last log lines, where a replica does not get ready.
+    """
+    connect()
+    try:
+        try:
+            serve.run(build(fleet), name=APPLICATION, route_prefix=None)
+        except RuntimeError as error:
+            raise RuntimeError(f"fleet '{fleet.name}' did not start: {error}{_why()}") from None
+        yield str(serve.get_deployment_handle(GATEWAY, APPLICATION).address.remote().result(timeout_s=30))
+    finally:
+        serve.shutdown()
+
+
+def _why() -> str:
+    """What the unhealthy deployments say of themselves: Serve's own error names them only."""
+    application = serve.status().applications.get(APPLICATION)
+    deployments = application.deployments.items() if application else ()
+    return "".join(f"\n{name}: {state.message}" for name, state in deployments if state.status != "HEALTHY")

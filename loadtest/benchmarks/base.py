@@ -1,0 +1,117 @@
+"""What a benchmark is: the official constants, a data set, how a sample is asked and what its answer means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+
+class Mode(StrEnum):
+    """LoadGen's two kinds of run: how fast, and how right."""
+
+    PERFORMANCE = "performance"
+    ACCURACY = "accuracy"
+
+
+class DataError(ValueError):
+    """A data set that cannot be used. The message says what is wrong with which file, and what to do."""
+
+
+class BadReply(ValueError):
+    """A reply of status 200 that holds no usable answer."""
+
+
+@dataclass(frozen=True)
+class Official:
+    """A benchmark's constants, from MLCommons' mlperf.conf and submission checker (v6.1).
+
+    Attributes:
+        loadgen_model: the name that mlperf.conf knows; any other silently gets LoadGen's defaults.
+        min_query_count: written to user.conf where mlperf.conf itself sets none.
+        metric: `tokens/s` or `samples/s`: the figure that counts in the Offline scenario.
+        accuracy_threshold: 99 % of the reference, in the unit of the score.
+    """
+
+    loadgen_model: str
+    checkpoint: str
+    revision: str
+    performance_samples: int
+    accuracy_samples: int
+    metric: str
+    accuracy_reference: float
+    accuracy_threshold: float
+    min_query_count: int | None = None
+
+    def samples(self, mode: Mode) -> int:
+        return self.performance_samples if mode is Mode.PERFORMANCE else self.accuracy_samples
+
+
+@dataclass(frozen=True)
+class Served:
+    """The model under test, as its endpoint names it; `max_model_len` in tokens, None where it does not say."""
+
+    name: str
+    max_model_len: int | None = None
+
+
+class Answer(Struct, array_like=True):
+    """One answer: the bytes that LoadGen gets, the number of generated tokens, and the text for people."""
+
+    data: bytes
+    tokens: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Score:
+    """An accuracy. `value` is None where something that cannot be scored here is part of it; `detail` says what."""
+
+    metric: str
+    value: float | None
+    unit: str
+    detail: dict[str, Any] = field(default_factory=dict)
+
+
+class Dataset(Protocol):
+    """Loaded samples, numbered from 0 as LoadGen numbers them."""
+
+    @property
+    def description(self) -> str:
+        """Where it comes from, for the summary."""
+
+    @property
+    def embedded(self) -> bool:
+        """True for the small set that comes with the project."""
+
+    def __len__(self) -> int: ...
+
+    def work(self, index: int) -> float:
+        """Relative size of a sample; only its order matters."""
+
+    def body(self, index: int, served: Served, mode: Mode) -> bytes:
+        """The HTTP request body that asks this sample. Raises DataError where the model cannot take it."""
+
+    def score(self, responses: Mapping[int, bytes]) -> Score:
+        """Accuracy of the LoadGen responses (sample index -> bytes), as the official script computes it."""
+
+
+class Benchmark(Protocol):
+    """A kind of test. One file each; `loadtest.benchmarks.BENCHMARKS` names them."""
+
+    name: str
+    task: str
+    official: Official
+    path: str
+    content_type: str
+    quick_samples: int
+
+    def load(self, path: Path | None, mode: Mode, limit: int | None = None) -> Dataset:
+        """The data set at `path` (None: the embedded one), at most its first `limit` samples. Raises DataError."""
+
+    def answer(self, reply: bytes) -> Answer:
+        """Reads a reply of status 200. Raises BadReply."""

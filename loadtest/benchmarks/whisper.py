@@ -1,0 +1,194 @@
+"""Whisper-large-v3: transcription of LibriSpeech dev clips of up to 30 s, scored by word error rate."""
+
+from __future__ import annotations
+
+import json
+from array import array
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from msgspec import DecodeError, Struct
+from msgspec import json as msgjson
+
+from loadtest.benchmarks.base import Answer, BadReply, DataError, Mode, Official, Score, Served
+from loadtest.benchmarks.embedded import embedded_folder
+from loadtest.benchmarks.embedded_speech import write_speech
+from loadtest.benchmarks.scoring.word_errors import word_error_rate
+
+ALPHABET = " abcdefghijklmnopqrstuvwxyz'0123456789$%+-"
+"""A response holds each character's position in here, as int64; others are dropped (reference_SUT.py)."""
+
+BOUNDARY = "----mixfleet-b5b2e1e7a0e94b0f9d3f6c1d28a47c55"
+MAX_TOKENS = 200
+_POSITION = {character: position for position, character in enumerate(ALPHABET)}
+
+
+def encode_transcript(text: str) -> bytes:
+    return array("q", [_POSITION[c] for c in text.lower().strip() if c in _POSITION]).tobytes()
+
+
+def decode_transcript(data: bytes) -> str:
+    return "".join(ALPHABET[position] for position in array("q", data))
+
+
+@dataclass(frozen=True)
+class Clip:
+    file: Path
+    seconds: float
+    transcript: str
+
+
+@dataclass(frozen=True)
+class Clips:
+    """Clips of one manifest in MLCommons' `dev-all-repack.json` format."""
+
+    clips: tuple[Clip, ...]
+    description: str
+    embedded: bool
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def work(self, index: int) -> float:
+        return self.clips[index].seconds
+
+    def body(self, index: int, served: Served, mode: Mode) -> bytes:
+        clip = self.clips[index]
+        fields = {
+            "model": served.name,
+            "language": "en",
+            "temperature": "0",
+            "response_format": "json",
+            "max_completion_tokens": str(MAX_TOKENS),
+            # Without streaming vLLM reports seconds of audio in `usage`; only a stream ends with the tokens it made.
+            "stream": "true",
+            "stream_include_usage": "true",
+        }
+        return multipart(fields, clip.file.name, clip.file.read_bytes())
+
+    def score(self, responses: Mapping[int, bytes]) -> Score:
+        pairs = [(self.clips[index].transcript, decode_transcript(data)) for index, data in responses.items()]
+        errors = word_error_rate(pairs)
+        detail = {"word_error_rate_percent": 100 * errors.rate, "errors": errors.errors, "words": errors.words}
+        return Score("100 - word error rate", 100 * (1 - errors.rate), "%", detail)
+
+
+class Whisper:
+    """The benchmark."""
+
+    name = "whisper"
+    task = "transcription"
+    official = Official(
+        loadgen_model="whisper",
+        checkpoint="openai/whisper-large-v3",
+        revision="06f233fe06e710322aca913c1bc4249a0d71fce1",
+        performance_samples=1633,
+        accuracy_samples=1633,
+        metric="tokens/s",
+        accuracy_reference=97.9329,
+        accuracy_threshold=96.953571,
+    )
+    path = "/v1/audio/transcriptions"
+    content_type = f"multipart/form-data; boundary={BOUNDARY}"
+    quick_samples = 5
+
+    def load(self, path: Path | None, mode: Mode, limit: int | None = None) -> Clips:
+        embedded = path is None
+        folder = embedded_folder("speech", write_speech) if path is None else path
+        manifest = folder if folder.is_file() else _only_manifest(folder)
+        entries = _entries(manifest)[:limit]
+        clips = tuple(_clip(manifest, number, entry) for number, entry in enumerate(entries))
+        return Clips(clips, "five LibriVox clips" if embedded else str(manifest), embedded)
+
+    def answer(self, reply: bytes) -> Answer:
+        text, tokens = "", None
+        for line in reply.split(b"\n"):
+            event = line.strip().removeprefix(b"data:").strip()
+            if not event.startswith(b"{"):
+                continue
+            try:
+                chunk = _chunks.decode(event)
+            except DecodeError as error:
+                raise BadReply(f"a streamed transcription holds a broken event: {error}") from None
+            if chunk.error is not None:
+                raise BadReply(f"the transcription stream ended with an error: {chunk.error}")
+            text += "".join(choice.delta.content or "" for choice in chunk.choices)
+            tokens = chunk.usage.completion_tokens if chunk.usage else tokens
+        if tokens is None:
+            raise BadReply(
+                "the transcription stream holds no count of generated tokens; "
+                "the endpoint must honour stream=true with stream_include_usage=true, as vLLM does"
+            )
+        return Answer(encode_transcript(text), tokens, text.strip())
+
+
+class _Delta(Struct):
+    content: str | None = None
+
+
+class _Choice(Struct):
+    delta: _Delta = _Delta()
+
+
+class _Usage(Struct):
+    completion_tokens: int = 0
+
+
+class _Chunk(Struct):
+    choices: list[_Choice] = []
+    usage: _Usage | None = None
+    error: Any = None
+
+
+_chunks = msgjson.Decoder(_Chunk)
+
+
+def multipart(fields: Mapping[str, str], filename: str, content: bytes) -> bytes:
+    """A multipart/form-data body with one wav file. Raises DataError in the freak case that it holds the boundary."""
+    if BOUNDARY.encode() in content:
+        raise DataError(f"{filename}: the file contains this client's multipart boundary; re-encode the file")
+    head = "".join(
+        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{key}"\r\n\r\n{value}\r\n'
+        for key, value in fields.items()
+    )
+    file_head = (
+        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="{filename}"\r\n'
+        "Content-Type: audio/wav\r\n\r\n"
+    )
+    return (head + file_head).encode() + content + f"\r\n--{BOUNDARY}--\r\n".encode()
+
+
+def _only_manifest(folder: Path) -> Path:
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such file or folder; give the manifest (dev-all-repack.json) or its folder")
+    manifests = sorted(folder.glob("*.json"))
+    if len(manifests) != 1:
+        names = ", ".join(file.name for file in manifests) or "none"
+        raise DataError(f"{folder}: expected one manifest (*.json) there, found {names}; name the manifest itself")
+    return manifests[0]
+
+
+def _entries(manifest: Path) -> list[Any]:
+    try:
+        entries = json.loads(manifest.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{manifest}: not a readable JSON manifest: {error}") from None
+    if not isinstance(entries, list) or not entries:
+        raise DataError(f"{manifest}: a manifest is a JSON list of clips; this one is empty or of another shape")
+    return entries
+
+
+def _clip(manifest: Path, number: int, entry: Any) -> Clip:
+    try:
+        name, transcript = entry["files"][-1]["fname"], entry["transcript"]
+        clip = Clip(manifest.parent / name, float(entry["original_duration"]), str(transcript))
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{manifest}: clip {number} lacks files[].fname, transcript or original_duration ({error!r}); "
+            "make the manifest with MLCommons' repackage_librispeech.py"
+        ) from None
+    if not clip.file.is_file():
+        raise DataError(f"{manifest}: clip {number} names {clip.file}, which does not exist")
+    return clip

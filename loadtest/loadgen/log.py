@@ -1,0 +1,71 @@
+"""Reads what LoadGen wrote: verdict, figures, settings in force, and the accuracy log."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from loadtest.loadgen.settings import LoadGenError, TestPlan
+
+_MARK = ":::MLLOG "
+_RECOMMENDATION = re.compile(r"^ \* (?P<text>.+)$", re.MULTILINE)
+_CONDITIONS = {
+    "result_min_duration_met": "the run was shorter than the minimum duration",
+    "result_min_queries_met": "fewer samples were issued than the minimum",
+    "early_stopping_met": "early stopping was not met",
+}
+
+
+@dataclass(frozen=True)
+class LogFacts:
+    """A test as LoadGen's detail log tells it. Figures are None in accuracy mode, where LoadGen measures no speed."""
+
+    valid: bool
+    reasons: tuple[str, ...]
+    samples_per_s: float | None
+    tokens_per_s: float | None
+    samples: int
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+def read_log(plan: TestPlan, folder: Path) -> LogFacts:
+    """Facts of a finished test. A test is valid where LoadGen says so, or ran in accuracy mode without errors.
+
+    Raises LoadGenError where the log is missing or was cut off.
+    """
+    entries = _entries(folder / f"{plan.log_prefix}detail.txt")
+    values: dict[str, Any] = {entry["key"]: entry["value"] for entry in entries}
+    errors = [str(entry["value"]) for entry in entries if entry["metadata"].get("is_error")]
+    reasons = [text for key, text in _CONDITIONS.items() if values.get(key) is False]
+    verdict = values.get("result_validity")
+    if "generated_samples_per_query" not in values:
+        raise LoadGenError(f"{folder}: LoadGen's detail log ends before the test began")
+    return LogFacts(
+        valid=verdict in (None, "VALID") and not errors,
+        reasons=(*reasons, *(f"LoadGen error: {error}" for error in errors)),
+        samples_per_s=values.get("result_samples_per_second"),
+        tokens_per_s=values.get("result_tokens_per_second"),
+        samples=int(values["generated_samples_per_query"]),
+        settings={key.removeprefix("effective_"): value for key, value in values.items() if key.startswith("effective_")},
+    )
+
+
+def read_responses(plan: TestPlan, folder: Path) -> dict[int, bytes]:
+    """Sample index -> response bytes of the accuracy log. Raises LoadGenError where it is no such log."""
+    file = folder / f"{plan.log_prefix}accuracy.json"
+    try:
+        entries = json.loads(file.read_text(encoding="utf-8"))
+        return {int(entry["qsl_idx"]): bytes.fromhex(entry["data"]) for entry in entries}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise LoadGenError(f"{file}: not a complete accuracy log: {error!r}") from None
+
+
+def _entries(file: Path) -> list[dict[str, Any]]:
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+        return [json.loads(line.removeprefix(_MARK)) for line in lines if line.startswith(_MARK)]
+    except (OSError, ValueError) as error:
+        raise LoadGenError(f"{file}: not a complete LoadGen log: {error}") from None

@@ -1,0 +1,50 @@
+"""How far a test is: a bar with rate and time left on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Self
+
+from tqdm import tqdm
+
+LINE_EVERY_S = 10.0
+
+
+class Progress:
+    """Samples answered of samples issued."""
+
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._bar: tqdm[None] | None = None
+        self._answered = 0
+        self._began = 0.0
+        self._said = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def update(self, issued: int, answered: int) -> None:
+        now = time.monotonic()
+        self._began = self._began or now
+        if sys.stderr.isatty():
+            if self._bar is None:
+                self._bar = tqdm(total=issued, desc=self._title, unit=" samples", dynamic_ncols=True, leave=False)
+            self._bar.total = issued
+            self._bar.update(answered - self._answered)
+        elif now - self._said >= LINE_EVERY_S or answered == issued:
+            self._said = now
+            print(self._line(issued, answered, now - self._began), file=sys.stderr, flush=True)
+        self._answered = answered
+
+    def _line(self, issued: int, answered: int, seconds: float) -> str:
+        rate = answered / seconds if seconds > 0 else 0.0
+        left = f", {(issued - answered) / rate:.0f} s left" if rate and answered < issued else ""
+        return f"{self._title}: {answered} of {issued} samples, {rate:.1f} a second{left}"
