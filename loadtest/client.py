@@ -17,6 +17,7 @@ FIRST_PAUSE_S = 0.25
 LONGEST_PAUSE_S = 8.0
 RETRIED_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 QUOTED_REPLY = 300
+POOL_HEADER = "x-pool"
 
 
 class Outcome(Struct, array_like=True):
@@ -29,6 +30,8 @@ class Outcome(Struct, array_like=True):
     attempts: int
     answer: Answer | None = None
     error: str = ""
+    pool: str = ""
+    """The pool that answered, as this project's gateway tells it in a header."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ async def ask(
 ) -> Outcome:
     """The outcome of one sample; after `call.attempts` failures, or one that no repetition mends, it has an error."""
     started = time.time()
-    error = ""
+    error = pool = ""
     attempt = 0
     while attempt < call.attempts:
         attempt += 1
@@ -55,9 +58,10 @@ async def ask(
             async with session.post(call.url, data=body, headers=call.headers, timeout=timeout) as response:
                 reply = await response.read()
                 status = response.status
+                pool = response.headers.get(POOL_HEADER, "")
             if status == 200:
                 answer = benchmark.answer(reply)
-                return Outcome(place, index, started, time.time(), attempt, answer)
+                return Outcome(place, index, started, time.time(), attempt, answer, pool=pool)
             error = f"status {status}: {reply[:QUOTED_REPLY].decode('utf-8', 'replace')}"
             if status not in RETRIED_STATUS:
                 break

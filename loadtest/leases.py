@@ -1,4 +1,4 @@
-"""Who works on which sample: every sample is handed out until it is confirmed, and again where its holder falls silent."""
+"""Who works on which sample: each is lent until it is confirmed, and lent again where its holder falls silent."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,9 +82,11 @@ def measure(plan: TestPlan, subject: Subject, folder: Path, into: Measurement) -
     try:
         test.start()
         job = PullerJob(subject.benchmark.name, subject.call, samples)
-        with Progress(f"{subject.benchmark.name} {plan.mode}") as progress:
-            with closing(_until_done(test, job, subject.seats)) as frames:
-                _settle(frames, plan, samples, into, progress)
+        with (
+            Progress(f"{subject.benchmark.name} {plan.mode}") as progress,
+            closing(_until_done(test, job, subject.seats)) as frames,
+        ):
+            _settle(frames, plan, samples, into, progress)
         test.join()
     finally:
         with contextlib.suppress(Exception):  # a cut-off cluster must not hide what went wrong
@@ -123,7 +125,7 @@ def _last_error(fresh: Sequence[tuple[int, Outcome]]) -> str:
     return next(outcome.error for _, outcome in reversed(fresh) if outcome.answer is None)
 
 
-def _until_done(test: _LoadGenThread, job: PullerJob, seats: Sequence[Seat]) -> Iterator[list[Outcome]]:
+def _until_done(test: _LoadGenThread, job: PullerJob, seats: Sequence[Seat]) -> Generator[list[Outcome]]:
     """Outcomes of one job after the other, until LoadGen has all its answers. One job is the rule; a further one
     starts only where all pullers of the one before died."""
     barren = 0

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pyarrow as pa
 import ray
-from ray.data import DataContext, from_items
+from ray.data import DataContext, TaskPoolStrategy, from_items
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from loadtest.client import Outcome
@@ -22,6 +23,9 @@ from loadtest.puller import Puller, PullerJob, decode_frame
 FLUSH_S = 0.1
 FRAMES_PER_S = 40
 """Blocks that the driver takes in without falling behind on a small machine; pullers flush more rarely where many."""
+
+NEVER_REPEATED: dict[str, Any] = {"max_retries": 0}
+"""Ray takes the frames of a repeated generator for those that the dead one yielded, and drops as many of them."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,7 @@ class Seat:
     window: int
 
 
-def outcomes(job: PullerJob, seats: Sequence[Seat]) -> Iterator[list[Outcome]]:
+def outcomes(job: PullerJob, seats: Sequence[Seat]) -> Generator[list[Outcome]]:
     """Runs one puller a seat and yields their outcomes as they come; ends when all pullers have ended.
 
     A puller that dies ends alone: its samples go to the others, by their leases. Close the iterator to stop early.
@@ -52,10 +56,8 @@ def outcomes(job: PullerJob, seats: Sequence[Seat]) -> Iterator[list[Outcome]]:
         batch_size=1,
         batch_format="pyarrow",
         num_cpus=0,
-        concurrency=len(rows),
-        # A repeated generator would skip as many frames as the dead one had yielded: Ray takes them for the same.
-        max_retries=0,
-        **_placement(job.call.url),
+        compute=TaskPoolStrategy(size=len(rows)),
+        ray_remote_args_fn=partial(_worker_options, job.call.url),
     )
     batches = dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
     with closing(iter(batches)) as tables:
@@ -71,17 +73,17 @@ def _set_up_data_context() -> None:
     context.max_errored_blocks = -1
     context.enable_progress_bars = False
     context.print_on_execution_start = False
-    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
 
 
-def _placement(url: str) -> dict[str, Any]:
-    """An endpoint on this machine's loopback can be reached from this node alone."""
+def _worker_options(url: str) -> dict[str, Any]:
+    """An endpoint on this machine's loopback can be reached from this node alone; others from everywhere."""
     host = urlsplit(url).hostname or ""
     try:
         loopback = ipaddress.ip_address(host).is_loopback
     except ValueError:
         loopback = host == "localhost"
     if not loopback:
-        return {"scheduling_strategy": "SPREAD"}
+        return NEVER_REPEATED | {"scheduling_strategy": "SPREAD"}
     here = ray.get_runtime_context().get_node_id()
-    return {"scheduling_strategy": NodeAffinitySchedulingStrategy(here, soft=False)}
+    return NEVER_REPEATED | {"scheduling_strategy": NodeAffinitySchedulingStrategy(here, soft=False)}

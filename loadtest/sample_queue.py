@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -71,10 +72,8 @@ class QueueServer:
         taken = self._leases.take(holder, most)
         if not taken and most > 0 and not self._over():
             async with self._news:
-                try:
+                with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._news.wait(), WAIT_S)
-                except TimeoutError:
-                    pass
             taken = self._leases.take(holder, most)
         return None if self._over() else taken
 

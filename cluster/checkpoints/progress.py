@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -37,7 +38,17 @@ class Console:
 
     @contextmanager
     def _bar(self, label: str, total: int) -> Iterator[Callable[[int], None]]:
-        with tqdm(total=total, desc=label, unit="B", unit_scale=True, file=self._stream, dynamic_ncols=True) as bar:
+        # tqdm itself draws nothing on a terminal that tells no size; shutil then takes 80 by 24.
+        size = shutil.get_terminal_size()
+        with tqdm(
+            total=total,
+            desc=label,
+            unit="B",
+            unit_scale=True,
+            file=self._stream,
+            ncols=size.columns,
+            nrows=size.lines,
+        ) as bar:
             yield lambda done: (bar.update(max(0, done - bar.n)), None)[1]
 
     @contextmanager

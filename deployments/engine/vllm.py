@@ -1,17 +1,18 @@
-"""The vLLM backend: the only file that knows vLLM's command line and the routes that are its own."""
+"""The vLLM backend: the only file that knows vLLM's command line."""
 
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
 from deployments.engine.backend import EngineFacts, EngineLoad, EngineSpec
+from deployments.engine.vllm_routes import ask_facts, ask_load
 
 SERVER = "vllm.entrypoints.openai.api_server"
 """As a module: the CPU wheel's `vllm serve` command asks for the metadata of a package that it is not."""
@@ -62,44 +63,9 @@ class VllmBackend:
         return [CUSTOMIZE]
 
     async def facts(self, session: aiohttp.ClientSession, url: str, spec: EngineSpec) -> EngineFacts:
-        async with session.get(f"{url}/version", raise_for_status=True) as answer:
-            version = str((await answer.json())["version"])
-        async with session.get(f"{url}/v1/models", raise_for_status=True) as answer:
-            max_model_len = (await answer.json())["data"][0].get("max_model_len")
-        cache = _labels(await _metrics(session, url), "vllm:cache_config_info")
-        prefix_caching = cache.get("enable_prefix_caching") == "True"
-        return EngineFacts(
-            version=version,
-            block_size=_number(cache.get("block_size")),
-            kv_blocks=_number(cache.get("num_gpu_blocks")),
-            max_model_len=max_model_len,
-            # No route tells of the media cache: it is off only where this backend itself switched it off.
-            caches=prefix_caching or spec.caches,
-        )
+        told = await ask_facts(session, url)
+        # No route tells of the media cache: it is off only where this backend itself switched it off.
+        return replace(told, caches=told.caches or spec.caches)
 
     async def load(self, session: aiohttp.ClientSession, url: str) -> EngineLoad:
-        text = await _metrics(session, url)
-        return EngineLoad(
-            running=int(_value(text, "vllm:num_requests_running")),
-            waiting=int(_value(text, "vllm:num_requests_waiting")),
-            kv_use=_value(text, "vllm:kv_cache_usage_perc"),
-        )
-
-
-async def _metrics(session: aiohttp.ClientSession, url: str) -> str:
-    async with session.get(f"{url}/metrics", raise_for_status=True) as answer:
-        return await answer.text()
-
-
-def _value(text: str, metric: str) -> float:
-    """The sum of a gauge over its label sets; 0 where the engine does not have it."""
-    return sum(float(found) for found in re.findall(rf"^{re.escape(metric)}(?:\{{[^}}]*\}})? (\S+)$", text, re.M))
-
-
-def _labels(text: str, metric: str) -> dict[str, str]:
-    found = re.search(rf"^{re.escape(metric)}\{{(.*)\}} ", text, re.M)
-    return dict(re.findall(r'(\w+)="((?:[^"\\]|\\.)*)"', found[1])) if found else {}
-
-
-def _number(text: str | None) -> int | None:
-    return int(text) if text is not None and text.isdigit() else None
+        return await ask_load(session, url)

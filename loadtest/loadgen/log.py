@@ -49,7 +49,9 @@ def read_log(plan: TestPlan, folder: Path) -> LogFacts:
         samples_per_s=values.get("result_samples_per_second"),
         tokens_per_s=values.get("result_tokens_per_second"),
         samples=int(values["generated_samples_per_query"]),
-        settings={key.removeprefix("effective_"): value for key, value in values.items() if key.startswith("effective_")},
+        settings={
+            key.removeprefix("effective_"): value for key, value in values.items() if key.startswith("effective_")
+        },
     )
 
 

@@ -48,7 +48,7 @@ def run_offline(plan: TestPlan, folder: Path, issue: Issue) -> None:
 
 
 def complete(answers: Sequence[tuple[int, bytes, int]]) -> None:
-    """Tells LoadGen that samples are answered: (response id, response bytes, tokens). Call from one thread, in batches."""
+    """Tells LoadGen of answers: (response id, response bytes, tokens). Call from one thread, in batches."""
     buffers = [array.array("B", data) for _, data, _ in answers]
     responses = [
         lg.QuerySampleResponse(response, buffer.buffer_info()[0], len(buffer), max(tokens, FEWEST_TOKENS))

@@ -53,7 +53,9 @@ def user_conf(plan: TestPlan) -> str:
         values["accuracy_sample_count_override"] = plan.samples
     if plan.quick:
         values |= {"min_duration": 0, "min_query_count": plan.samples, "target_qps": 1}
-    head = ["# Quick run: one pass over a small set. Not an MLPerf result and not to be submitted."] if plan.quick else []
+    head = (
+        ["# Quick run: one pass over a small set. Not an MLPerf result and not to be submitted."] if plan.quick else []
+    )
     lines = [f"{plan.official.loadgen_model}.{SCENARIO}.{key} = {value}" for key, value in values.items()]
     return "\n".join([*head, *lines, ""])
 

@@ -82,8 +82,10 @@ class Examples:
                 used.update(*self.make(pair, question))
         for year in range(2025, 2036):
             used.update(self._encoding.encode(f": {year}-01-31"))
+        for day in range(1, 32):
+            used.update(self._encoding.encode(f"{day:02d}"))
         for number in range(199):
-            used.update(self._encoding.encode(f"{number:02d}"), self._encoding.encode(f" {number}"))
+            used.update(self._encoding.encode(str(number)), self._encoding.encode(f" {number}"))
         return sorted(used)
 
     def _system(self) -> Message:

@@ -17,6 +17,7 @@ import pytest
 
 from deployments.engine.backend import EngineFacts, EngineLoad, EngineSpec, backend
 from deployments.engine.fake import FakeBackend
+from deployments.engine.process import PROJECT_ROOT
 
 
 def spec(task: str = "chat", caches: bool = True, **speed: Any) -> EngineSpec:
@@ -34,7 +35,7 @@ def free_port() -> int:
 async def started(wanted: EngineSpec, folder: Path) -> AsyncIterator[tuple[str, asyncio.subprocess.Process]]:
     """A fake engine's process, started in another folder, once it is ready."""
     fake, port = FakeBackend(), free_port()
-    environment = {**os.environ, **fake.environment(wanted)}
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT_ROOT)}
     process = await asyncio.create_subprocess_exec(
         *fake.command(wanted, "127.0.0.1", port), env=environment, cwd=folder, stderr=asyncio.subprocess.DEVNULL
     )
@@ -108,7 +109,7 @@ async def test_die_kills_the_process_after_the_tokens_it_sent(tmp_path: Path, to
         assert await asyncio.wait_for(process.wait(), 10) == -signal.SIGKILL
 
 
-@pytest.mark.parametrize(("task", "caches", "block_size"), [("transcription", True, None), ("chat", False, 16)])
+@pytest.mark.parametrize(("task", "caches", "block_size"), [("transcription", True, 16), ("chat", False, 16)])
 async def test_facts_of_engines_that_reuse_nothing(serve: Any, task: str, caches: bool, block_size: int | None) -> None:
     engine = await serve(task=task, caches=caches)
     async with aiohttp.ClientSession() as session:
@@ -121,7 +122,7 @@ def test_a_bad_config_ends_the_process_with_a_reason(tmp_path: Path) -> None:
     command = FakeBackend().command(spec(), "127.0.0.1", free_port())
     config = json.loads(command[-1])
     command[-1] = json.dumps(config | {"slots": 0})
-    environment = {**os.environ, **FakeBackend().environment(spec())}
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT_ROOT)}
     ended = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, timeout=20, check=False)
     assert ended.returncode == 2
     assert b"--config is not valid" in ended.stderr

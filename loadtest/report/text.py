@@ -1,0 +1,18 @@
+"""A results table for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from loadtest.report.rows import HEADINGS, remarks, row
+
+
+def text_table(summaries: Sequence[dict[str, Any]]) -> str:
+    """Aligned columns, one line a run, and each run's remarks below."""
+    lines = [HEADINGS, *(row(summary) for summary in summaries)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(HEADINGS))]
+    drawn = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+    drawn.insert(1, "  ".join("-" * width for width in widths))
+    notes = [f"{summary['benchmark']}: {remark}" for summary in summaries for remark in remarks(summary)]
+    return "\n".join([*drawn, *notes])

@@ -1,0 +1,165 @@
+"""What is measured: an endpoint, the model there, and whether it may take part in an MLPerf run."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from cluster.loading import DEFAULT_FLEET, load_fleet
+from loadtest.benchmarks.base import Benchmark, Served
+from loadtest.ray_job import Seat
+
+TIMEOUT_S = 10.0
+WINDOWS_PER_SLOT = 2
+"""Requests in flight for each sequence that a replica runs at once: as many run as wait, so no replica falls idle."""
+
+UNVERIFIED = "unverified"
+CACHES_OFF = "off"
+CACHES_ON = "on"
+
+
+class TargetError(RuntimeError):
+    """Nothing there to measure, or not what the test needs. The message says what to do."""
+
+
+@dataclass(frozen=True)
+class ForeignLoad:
+    """How hard an endpoint is driven that does not tell its replicas."""
+
+    pullers: int = 2
+    window: int = 32
+
+
+@dataclass(frozen=True)
+class Target:
+    """A model behind an endpoint.
+
+    Attributes:
+        caches: `off` where every replica reports so, `on` where one does not, `unverified` where none can be asked.
+        offenders: replicas with a cache on that spans queries.
+        fleet: the endpoint's answer to GET /fleet; None from a foreign endpoint.
+    """
+
+    url: str
+    served: Served
+    seats: tuple[Seat, ...]
+    caches: str
+    offenders: tuple[str, ...] = ()
+    checkpoint: str | None = None
+    revision: str | None = None
+    fleet: dict[str, Any] | None = None
+
+    def refuse_reuse(self) -> None:
+        """Raises TargetError where a cache is on: MLPerf forbids any reuse between queries."""
+        if self.offenders:
+            listed = "\n".join(f"  {offender}" for offender in self.offenders)
+            raise TargetError(
+                f"these replicas reuse work between queries, which MLPerf forbids:\n{listed}\n"
+                "Start the fleet with `mlperf: true`, or give --fleet (it is then started so), or --quick for a trial"
+            )
+
+
+@contextmanager
+def endpoint(fleet: str | None, url: str | None) -> Iterator[str]:
+    """The address to measure: `url`, or that of the running fleet, or of `fleet` (default: the embedded one), which is
+    then started in MLPerf mode and stopped at the end. Raises TargetError, and cluster.loading.FleetError."""
+    if url is not None:
+        yield url.rstrip("/").removesuffix("/v1")
+        return
+    wanted = load_fleet(fleet or DEFAULT_FLEET)
+    running = f"http://{wanted.gateway.host}:{wanted.gateway.port}"
+    if fleet is None and _get(f"{running}/fleet") is not None:
+        yield running
+        return
+    from deployments.run import serving  # Serve and its deployments, where a fleet is started at all
+
+    with serving(wanted.model_copy(update={"mlperf": True})) as started:
+        yield started
+
+
+def inspect(url: str, benchmark: Benchmark, model: str | None, foreign: ForeignLoad) -> Target:
+    """The target at `url`. `model` picks one where several could do. Raises TargetError."""
+    fleet = _get(f"{url}/fleet")
+    return _own(url, fleet, benchmark, model) if fleet is not None else _foreign(url, benchmark, model, foreign)
+
+
+def _own(url: str, fleet: dict[str, Any], benchmark: Benchmark, wanted: str | None) -> Target:
+    models = fleet["models"]
+    fitting = [model for model in models if model["task"] == benchmark.task]
+    if wanted is not None:
+        fitting = [model for model in models if wanted in (model["name"], *model["aliases"])]
+    model = _one(fitting, [model["name"] for model in models], benchmark, wanted, url)
+    replicas = model["replicas"]
+    if not replicas:
+        raise TargetError(f"{url}: model '{model['name']}' has no running replica; wait until GET /ready answers 200")
+    lengths = [replica["max_model_len"] for replica in replicas if replica["max_model_len"]]
+    offenders = tuple(
+        f"{replica['replica']} (pool {replica['pool']}, {replica['url']})" for replica in replicas if replica["caches"]
+    )
+    return Target(
+        url=url,
+        served=Served(model["name"], min(lengths, default=None)),
+        seats=tuple(Seat(replica["replica"], WINDOWS_PER_SLOT * replica["slots"]) for replica in replicas),
+        caches=CACHES_ON if offenders else CACHES_OFF,
+        offenders=offenders,
+        checkpoint=model["checkpoint"],
+        revision=model["revision"],
+        fleet=fleet,
+    )
+
+
+def _foreign(url: str, benchmark: Benchmark, wanted: str | None, load: ForeignLoad) -> Target:
+    listing = _get(f"{url}/v1/models")
+    if listing is None:
+        raise TargetError(f"nothing answers at {url}/v1/models; give the address of an OpenAI-compatible server")
+    models = listing.get("data", [])
+    fitting = models if wanted is None else [model for model in models if model["id"] == wanted]
+    model = _one(fitting, [model["id"] for model in models], benchmark, wanted, url)
+    return Target(
+        url=url,
+        served=Served(model["id"], model.get("max_model_len")),
+        seats=tuple(Seat(f"puller-{number}", load.window) for number in range(load.pullers)),
+        caches=UNVERIFIED,
+        checkpoint=model.get("root"),
+    )
+
+
+def _one(
+    fitting: list[dict[str, Any]], known: list[str], benchmark: Benchmark, wanted: str | None, url: str
+) -> dict[str, Any]:
+    if len(fitting) == 1:
+        return fitting[0]
+    names = ", ".join(known) or "none at all"
+    if wanted is not None:
+        raise TargetError(f"{url} serves no model '{wanted}'; it serves {names}")
+    if not fitting:
+        raise TargetError(
+            f"{url} serves no model for {benchmark.task}, which {benchmark.name} needs; it serves {names}"
+        )
+    raise TargetError(f"{url} serves several models that {benchmark.name} could test; name one with --model: {names}")
+
+
+def _get(url: str) -> dict[str, Any] | None:
+    """A JSON object; None where nothing listens or the route is not there. Raises TargetError for anything else."""
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as response:
+            content = json.load(response)
+    except urllib.error.HTTPError as error:
+        if error.code in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):
+            return None
+        raise TargetError(f"{url} answers {error.code} {error.reason}") from None
+    except urllib.error.URLError as error:
+        if isinstance(error.reason, ConnectionRefusedError):
+            return None
+        raise TargetError(f"{url} cannot be reached: {error.reason}") from None
+    except (OSError, ValueError) as error:
+        raise TargetError(f"{url} gives no JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise TargetError(f"{url} gives no JSON object; is this an OpenAI-compatible server?")
+    return content
