@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import warnings
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from uuid import uuid4
 import pyarrow as pa
 import ray
 from ray.data import DataContext, TaskPoolStrategy, from_items
+from ray.util.annotations import RayDeprecationWarning
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from loadtest.client import Outcome
@@ -51,14 +53,17 @@ def outcomes(job: PullerJob, seats: Sequence[Seat]) -> Generator[list[Outcome]]:
             yield pa.table({"frame": pa.array([frame], pa.large_binary())})
 
     _set_up_data_context()
-    dataset = from_items(rows, override_num_blocks=len(rows)).map_batches(
-        pull,
-        batch_size=1,
-        batch_format="pyarrow",
-        num_cpus=0,
-        compute=TaskPoolStrategy(size=len(rows)),
-        ray_remote_args_fn=partial(_worker_options, job.call.url),
-    )
+    with warnings.catch_warnings():
+        # Ray 2.60 names no successor by which a task's `max_retries` could be set.
+        warnings.simplefilter("ignore", RayDeprecationWarning)
+        dataset = from_items(rows, override_num_blocks=len(rows)).map_batches(
+            pull,
+            batch_size=1,
+            batch_format="pyarrow",
+            num_cpus=0,
+            compute=TaskPoolStrategy(size=len(rows)),
+            ray_remote_args_fn=partial(_worker_options, job.call.url),
+        )
     batches = dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
     with closing(iter(batches)) as tables:
         for table in tables:
