@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +10,7 @@ import msgspec
 from aiohttp import web
 
 from deployments.gateway.errors import ApiError
+from deployments.gateway.media import check_media
 from deployments.routing import Work, text_work
 
 CHUNK = 256 * 1024
@@ -43,7 +44,7 @@ def too_large(what: str, most: int) -> ApiError:
     return ApiError(413, f"{what} may have at most {most / 2**20:g} MiB; send a smaller one")
 
 
-async def read_json(request: web.Request, most_bytes: int) -> Parsed:
+async def read_json(request: web.Request, most_bytes: int, media_domains: Sequence[str] = ()) -> Parsed:
     """Reads and parses a JSON body once. Raises ApiError 400 or 413 where it cannot be used."""
     check_length(request, most_bytes, "a JSON body")
     pieces: list[bytes] = []
@@ -62,6 +63,7 @@ async def read_json(request: web.Request, most_bytes: int) -> Parsed:
         raise ApiError(400, f"the body is not valid JSON: {error}") from None
     if not isinstance(body, dict):
         raise ApiError(400, f"the body is a JSON {_kind(body)}; send an object")
+    check_media(body, media_domains)
     return Parsed(
         model=model_name(body.get("model")),
         stream=_flag(body, "stream"),

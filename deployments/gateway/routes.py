@@ -15,7 +15,7 @@ Reader = Callable[[web.Request, Gateway], Awaitable[Parsed]]
 
 
 async def _json(request: web.Request, settings: Gateway) -> Parsed:
-    return await read_json(request, settings.max_json_bytes)
+    return await read_json(request, settings.max_json_bytes, settings.media_domains)
 
 
 async def _upload(request: web.Request, settings: Gateway) -> Parsed:
