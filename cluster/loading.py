@@ -49,11 +49,14 @@ def parse_fleet(text: str, file: str) -> Fleet:
         mark = error.problem_mark
         where = f"{file}:{mark.line + 1}" if mark else file
         raise FleetError(f"{where}: not valid YAML: {error.problem or error}; mend the syntax there") from None
-    except yaml.YAMLError as error:
-        raise FleetError(f"{file}: not valid YAML: {error}") from None
+    except RecursionError:
+        raise FleetError(f"{file}: nested too deeply; a fleet file has six levels at most") from None
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError) as error:
+        # The last three are what PyYAML itself lets out for a value that is not of its tag, such as month 99.
+        raise FleetError(f"{file}: not valid YAML: {error}; mend that value") from None
     if not isinstance(content, dict) or node is None:
         raise FleetError(f"{file}: a fleet file is a mapping with the keys {', '.join(Fleet.model_fields)}")
-    repeated = _repeated_key(node)
+    repeated = _repeated_key(node, set())
     if repeated:
         raise FleetError(f"{file}:{repeated[0]}: key '{repeated[1]}' stands there twice; keep one of them")
     try:
@@ -62,10 +65,16 @@ def parse_fleet(text: str, file: str) -> Fleet:
         raise FleetError("\n".join(_explain(file, node, mistake) for mistake in error.errors())) from None
 
 
-def _repeated_key(node: yaml.Node) -> tuple[int, str] | None:
-    """The first mapping key that is written twice: YAML would silently keep the last."""
+def _repeated_key(node: yaml.Node, visited: set[int]) -> tuple[int, str] | None:
+    """The first mapping key that is written twice: YAML would silently keep the last.
+
+    `visited` holds the nodes seen so far by `id`: an alias may lead back to where it stands.
+    """
+    if id(node) in visited:
+        return None
+    visited.add(id(node))
     if isinstance(node, yaml.SequenceNode):
-        return next((found for item in node.value if (found := _repeated_key(item))), None)
+        return next((found for item in node.value if (found := _repeated_key(item, visited))), None)
     if not isinstance(node, yaml.MappingNode):
         return None
     seen: set[str] = set()
@@ -73,7 +82,7 @@ def _repeated_key(node: yaml.Node) -> tuple[int, str] | None:
         if key.value in seen:
             return key.start_mark.line + 1, key.value
         seen.add(key.value)
-        if found := _repeated_key(value):
+        if found := _repeated_key(value, visited):
             return found
     return None
 
@@ -89,7 +98,7 @@ def _explain(file: str, root: yaml.Node, mistake: Any) -> str:
     else:
         shown = repr(mistake["input"])
         message = f"{message} (got {shown if len(shown) < 80 else shown[:77] + '...'})"
-    return f"{file}:{_line(root, path)}: {key}: {message}"
+    return f"{file}:{_line(root, path)}: {' '.join(f'{key}: {message}'.split())}"  # one line, whatever the key holds
 
 
 def _line(node: yaml.Node, path: tuple[str | int, ...]) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from pathlib import Path
 
 import ray
@@ -14,24 +16,36 @@ OBJECT_STORE_BYTES = 150_000_000
 engine on this machine wants gigabytes."""
 
 
-def join_or_start(log_to_driver: bool = False) -> None:
-    """Connects this process to Ray: to a running cluster, else to one it starts here and that ends with it."""
+def join_or_start(address: str = "auto", log_to_driver: bool = False) -> None:
+    """Connects this process to Ray.
+
+    Ray's own variable RAY_ADDRESS goes before `address`. Either is an address, `auto` (the cluster that runs on this
+    machine, else a new one) or `local` (a new one). A new one lives on this machine and ends with this process.
+    """
     if ray.is_initialized():
         return
-    try:
-        ray.init(address="auto", namespace=NAMESPACE, log_to_driver=log_to_driver)
-    except ConnectionError:
-        ray.init(
-            object_store_memory=OBJECT_STORE_BYTES,
-            include_dashboard=False,
-            namespace=NAMESPACE,
-            log_to_driver=log_to_driver,
-        )
+    address = os.environ.get("RAY_ADDRESS") or address
+    quiet = logging.INFO if log_to_driver else logging.WARNING
+    if address != "local":
+        try:
+            ray.init(address=address, namespace=NAMESPACE, log_to_driver=log_to_driver, logging_level=quiet)
+            return
+        except ConnectionError:
+            if address != "auto":
+                raise
+    ray.init(
+        address="local",
+        object_store_memory=OBJECT_STORE_BYTES,
+        include_dashboard=False,
+        namespace=NAMESPACE,
+        log_to_driver=log_to_driver,
+        logging_level=quiet,
+    )
 
 
-def connect(log_to_driver: bool = False) -> None:
+def connect(address: str = "auto", log_to_driver: bool = False) -> None:
     """As `join_or_start`, and starts Serve without proxies where it does not run yet."""
-    join_or_start(log_to_driver)
+    join_or_start(address, log_to_driver)
     serve.start(proxy_location=ProxyLocation.Disabled)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -18,9 +19,16 @@ APPLICATION = "default"
 def serving(fleet: Fleet) -> Iterator[str]:
     """Starts `fleet`, yields its gateway's address once every replica is ready, and stops it at the end.
 
-    Raises RuntimeError, with the engine's last log lines, where a replica does not get ready.
+    Raises RuntimeError, with the engine's last log lines, where a replica does not get ready, and where this Ray
+    cluster serves another fleet already: that one is left alone.
     """
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
     connect()
+    if APPLICATION in serve.status().applications:
+        raise RuntimeError(
+            f"this Ray cluster already serves an application named '{APPLICATION}'; "
+            "use that one by its address, or stop it first"
+        )
     try:
         try:
             serve.run(build(fleet), name=APPLICATION, route_prefix=None)
@@ -28,7 +36,9 @@ def serving(fleet: Fleet) -> Iterator[str]:
             raise RuntimeError(f"fleet '{fleet.name}' did not start: {error}{_why()}") from None
         yield str(serve.get_deployment_handle(GATEWAY, APPLICATION).address.remote().result(timeout_s=30))
     finally:
-        serve.shutdown()
+        serve.delete(APPLICATION)
+        if not serve.status().applications:
+            serve.shutdown()
 
 
 def _why() -> str:

@@ -107,7 +107,7 @@ def _settle(
         failed += sum(outcome.answer is None for _, outcome in fresh)
         if failed > allowed:
             raise MeasurementError(f"{failed} samples failed, the last with: {_last_error(fresh)}")
-        progress.update(into.ledger.issued, len(into.ledger.outcomes))
+        progress.update(into.ledger.issued, len(into.ledger.outcomes), time.time() - into.started)
         if confirmed is not None:
             ray.get(confirmed, timeout=RPC_S)
         # Confirmed before completed: LoadGen ends the test, and the queue with it, on its last completion.

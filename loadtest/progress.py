@@ -19,7 +19,6 @@ class Progress:
         self._title = title
         self._bar: tqdm[Any] | None = None
         self._answered = 0
-        self._began = 0.0
         self._said = 0.0
 
     def __enter__(self) -> Self:
@@ -31,9 +30,9 @@ class Progress:
         if self._bar is not None:
             self._bar.close()
 
-    def update(self, issued: int, answered: int) -> None:
+    def update(self, issued: int, answered: int, seconds: float) -> None:
+        """`seconds`: since the first sample was issued."""
         now = time.monotonic()
-        self._began = self._began or now
         if sys.stderr.isatty():
             if self._bar is None:
                 self._bar = tqdm(total=issued, desc=self._title, unit=" samples", dynamic_ncols=True, leave=False)
@@ -41,7 +40,7 @@ class Progress:
             self._bar.update(answered - self._answered)
         elif now - self._said >= LINE_EVERY_S or answered == issued:
             self._said = now
-            print(self._line(issued, answered, now - self._began), file=sys.stderr, flush=True)
+            print(self._line(issued, answered, seconds), file=sys.stderr, flush=True)
         self._answered = answered
 
     def _line(self, issued: int, answered: int, seconds: float) -> str:

@@ -53,13 +53,13 @@ def run(options: Options) -> bool:
     try:
         tested = benchmark(options.benchmark)
         dataset = tested.load(options.data, options.mode, tested.quick_samples if options.quick else None)
-        join_or_start()
-        # Ray would end the process on SIGTERM without a word: an orderly end keeps what was measured.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
         with endpoint(options.fleet, options.endpoint) as url:
             target = inspect(url, tested, options.model, options.foreign)
             if not options.quick:
                 target.refuse_reuse()
+            join_or_start()
+            # Ray would end the process on SIGTERM without a word: an orderly end keeps what was measured.
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
             return _test(options, tested, dataset, target)
     except (DataError, TargetError, FleetError, CheckpointError, LoadGenError, MeasurementError) as error:
         raise Refused(str(error)) from error
@@ -96,7 +96,7 @@ def _test(options: Options, tested: Benchmark, dataset: Dataset, target: Target)
         if state != "complete":
             _publish(folder, {**summary, "error": error or "interrupted before its end"})
     facts = read_log(plan, folder)
-    verdict = judge(plan, target, dataset.embedded, facts, measured)
+    verdict = judge(plan, target, dataset, facts, measured)
     _publish(folder, conclude(summary, plan, facts, verdict, _score(plan, dataset, measured, folder)))
     return verdict.valid
 

@@ -39,6 +39,7 @@ def summarise(plan: TestPlan, target: Target, subject: Subject, measured: Measur
             "embedded": subject.dataset.embedded,
             "samples": plan.samples,
         },
+        "deviations": subject.dataset.deviations(subject.served, plan.mode),
         "samples_issued": measured.ledger.issued,
         "samples_answered": len(answers),
         "samples_failed": len(measured.failures),

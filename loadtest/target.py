@@ -119,7 +119,7 @@ def _foreign(url: str, benchmark: Benchmark, wanted: str | None, load: ForeignLo
     if listing is None:
         raise TargetError(f"nothing answers at {url}/v1/models; give the address of an OpenAI-compatible server")
     models = listing.get("data", [])
-    fitting = models if wanted is None else [model for model in models if model["id"] == wanted]
+    fitting = _without_aliases(models) if wanted is None else [model for model in models if model["id"] == wanted]
     model = _one(fitting, [model["id"] for model in models], benchmark, wanted, url)
     return Target(
         url=url,
@@ -128,6 +128,12 @@ def _foreign(url: str, benchmark: Benchmark, wanted: str | None, load: ForeignLo
         caches=UNVERIFIED,
         checkpoint=model.get("root"),
     )
+
+
+def _without_aliases(models: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """vLLM lists every name of its one model, each with the checkpoint as `root`: the first of those will do."""
+    roots = {model.get("root") for model in models}
+    return models[:1] if len(roots) == 1 and None not in roots else models
 
 
 def _one(

@@ -73,7 +73,14 @@ class Supervisor:
         assert self._session is not None
         self._starts.append(time.monotonic())
         await self.engine.start(self.seat.readiness_timeout_s)
-        facts = await self.engine.backend.facts(self._session, self.engine.url, self.spec)
+        try:
+            facts = await self.engine.backend.facts(self._session, self.engine.url, self.spec)
+        except (aiohttp.ClientError, TimeoutError, LookupError, ValueError) as error:
+            await self.engine.stop()
+            raise EngineError(
+                f"the engine of {self.seat.replica} does not tell what it is ({type(error).__name__}: {error})"
+                f"{self.engine.log_tail()}"
+            ) from error
         self._load = Load()
         self.announcement = Announcement(
             replica=self.seat.replica,
@@ -109,7 +116,7 @@ class Supervisor:
                     self._load = Load(load.running, load.waiting, round(load.kv_use, 3))
                     answered = time.monotonic()
                     continue
-                except (aiohttp.ClientError, TimeoutError):
+                except (aiohttp.ClientError, TimeoutError, ValueError):
                     if time.monotonic() - answered < HANG_S:
                         continue
             try:

@@ -39,6 +39,7 @@ class _Form:
         self.boundary = secrets.token_hex(16).encode()
         """Of the body that is sent on: not to be guessed, so that no file can end its own part."""
         self._most_file = most_file
+        self._beside_file = 0
         self._name, self._head, self._value = "", bytearray(), bytearray()
         self._header, self._header_value = b"", b""
         self._parser = python_multipart.MultipartParser(
@@ -86,9 +87,12 @@ class _Form:
             if self.file_size > self._most_file:
                 raise too_large("an audio file", self._most_file)
             self.file.write(data[start:end])
-        elif len(self._value) + end - start > MOST_FIELD:
-            raise too_large(f"form field '{self._name}'", MOST_FIELD)
         else:
+            self._beside_file += end - start
+            if len(self._value) + end - start > MOST_FIELD:
+                raise too_large(f"form field '{self._name}'", MOST_FIELD)
+            if self._beside_file > FORM_OVERHEAD:
+                raise too_large("all fields beside the file", FORM_OVERHEAD)
             self._value += data[start:end]
 
     def _end(self) -> None:
@@ -116,7 +120,8 @@ class _Form:
 async def read_upload(request: web.Request, most_file: int) -> Parsed:
     """Spools a multipart body. Raises ApiError 400 or 413 where it cannot be used."""
     check_length(request, most_file + FORM_OVERHEAD, "an upload")
-    kind, options = parse_options_header(request.headers.get("Content-Type", ""))
+    # As the bytes it came in: the parser would encode text as Latin-1, which not every boundary is.
+    kind, options = parse_options_header(request.headers.get("Content-Type", "").encode("utf-8", "surrogateescape"))
     boundary = options.get(b"boundary")
     if kind != b"multipart/form-data" or not boundary:
         raise ApiError(400, "send the audio as multipart/form-data with a `file` and a `model` field")

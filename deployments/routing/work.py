@@ -8,6 +8,7 @@ from typing import Any
 
 CHARACTERS_PER_TOKEN = 4
 TOKENS_PER_IMAGE = 1000
+IMAGE_PARTS = ("image_url", "input_image", "image")
 DEFAULT_OUTPUT_TOKENS = 256
 MOST_OUTPUT_TOKENS = 4096
 """A request that allows more rarely uses it: counting the whole allowance would make every such request look huge."""
@@ -43,14 +44,21 @@ def text_work(body: Mapping[str, Any]) -> Work:
 
 
 def _tokens(part: Any) -> float:
-    if isinstance(part, str):
-        return len(part) / CHARACTERS_PER_TOKEN
-    if isinstance(part, Mapping):
-        if part.get("type") in {"image_url", "input_image", "image"}:
-            return TOKENS_PER_IMAGE
-        return sum(_tokens(value) for value in part.values())
-    if isinstance(part, Sequence):
-        if part and isinstance(part[0], int):
-            return len(part)
-        return sum(_tokens(item) for item in part)
-    return 0
+    # Without recursion: a body may be nested deeper than Python's stack.
+    tokens = 0.0
+    left = [part]
+    while left:
+        part = left.pop()
+        if isinstance(part, str):
+            tokens += len(part) / CHARACTERS_PER_TOKEN
+        elif isinstance(part, Mapping):
+            if part.get("type") in IMAGE_PARTS:
+                tokens += TOKENS_PER_IMAGE
+            else:
+                left.extend(part.values())
+        elif isinstance(part, Sequence):
+            if part and isinstance(part[0], int):
+                tokens += len(part)
+            else:
+                left.extend(part)
+    return tokens

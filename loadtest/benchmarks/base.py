@@ -96,6 +96,9 @@ class Dataset(Protocol):
     def body(self, index: int, served: Served, mode: Mode) -> bytes:
         """The HTTP request body that asks this sample. Raises DataError where the model cannot take it."""
 
+    def deviations(self, served: Served, mode: Mode) -> list[str]:
+        """Where its requests differ from the official ones, for the summary."""
+
     def score(self, responses: Mapping[int, bytes]) -> Score:
         """Accuracy of the LoadGen responses (sample index -> bytes), as the official script computes it."""
 

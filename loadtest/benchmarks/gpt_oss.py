@@ -21,6 +21,8 @@ from loadtest.benchmarks.parquet import read_columns
 from loadtest.benchmarks.scoring.exact_match import answer_kind
 
 MAX_TOKENS = {Mode.PERFORMANCE: 10_240, Mode.ACCURACY: 32_768}
+FEWEST_TOKENS = 2
+OFFICIAL_TEMPERATURE = 1.0
 STOP_TOKEN_IDS = [200_002, 200_012]
 """<|return|> and <|call|>: where a Harmony turn ends."""
 
@@ -54,27 +56,37 @@ class Prompts:
 
     def body(self, index: int, served: Served, mode: Mode) -> bytes:
         prompt = self.token_ids[index].tolist()
-        max_tokens = MAX_TOKENS[mode]
-        if served.max_model_len is not None:
-            max_tokens = min(max_tokens, served.max_model_len - len(prompt))
-            if max_tokens < 2:
-                raise DataError(
-                    f"{self.description}: prompt {index} has {len(prompt)} tokens and '{served.name}' takes "
-                    f"{served.max_model_len} with the answer; serve it with a larger max-model-len"
-                )
+        max_tokens = _answer_limit(len(prompt), served, mode)
+        if max_tokens < FEWEST_TOKENS:
+            raise DataError(
+                f"{self.description}: prompt {index} has {len(prompt)} tokens and '{served.name}' takes "
+                f"{served.max_model_len} with the answer; serve it with a larger max-model-len"
+            )
         return msgjson.encode(
             {
                 "model": served.name,
                 "prompt": prompt,
                 "max_tokens": max_tokens,
                 "min_tokens": 1,
-                "temperature": 1.0,
+                "temperature": self._temperature,
                 "top_p": 1.0,
                 "stop_token_ids": STOP_TOKEN_IDS,
                 "skip_special_tokens": False,
                 "return_token_ids": True,
             }
         )
+
+    def deviations(self, served: Served, mode: Mode) -> list[str]:
+        found = []
+        if self._temperature != OFFICIAL_TEMPERATURE:
+            found.append("greedy instead of temperature 1: the embedded checkpoint has one right answer")
+        if any(_answer_limit(len(ids), served, mode) < MAX_TOKENS[mode] for ids in self.token_ids):
+            found.append(f"answers end where the model's {served.max_model_len} tokens do, not at {MAX_TOKENS[mode]}")
+        return found
+
+    @property
+    def _temperature(self) -> float:
+        return 0.0 if self.embedded else OFFICIAL_TEMPERATURE
 
     def score(self, responses: Mapping[int, bytes]) -> Score:
         """Right answers per question, each data set's repeats weighing as one question (eval_mlperf_accuracy.py)."""
@@ -145,6 +157,12 @@ class GptOss:
                 "the completion holds no token_ids; the endpoint must honour return_token_ids=true as vLLM does"
             )
         return Answer(encode_tokens(choice.token_ids), len(choice.token_ids), choice.text)
+
+
+def _answer_limit(prompt_tokens: int, served: Served, mode: Mode) -> int:
+    if served.max_model_len is None:
+        return MAX_TOKENS[mode]
+    return min(MAX_TOKENS[mode], served.max_model_len - prompt_tokens)
 
 
 class _Choice(Struct):

@@ -67,6 +67,9 @@ class Catalogue:
             {"model": served.name, "messages": self.prompt.messages(product, url), "max_tokens": MAX_TOKENS}
         )
 
+    def deviations(self, served: Served, mode: Mode) -> list[str]:
+        return [note] if (note := self.prompt.deviation) else []
+
     def score(self, responses: Mapping[int, bytes]) -> Score:
         truths = self.rows.column("ground_truth_category")
         answers = {index: self.prompt.category(data.decode("utf-8", "replace")) for index, data in responses.items()}

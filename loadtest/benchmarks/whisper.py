@@ -68,6 +68,9 @@ class Clips:
         }
         return multipart(fields, clip.file.name, clip.file.read_bytes())
 
+    def deviations(self, served: Served, mode: Mode) -> list[str]:
+        return []
+
     def score(self, responses: Mapping[int, bytes]) -> Score:
         pairs = [(self.clips[index].transcript, decode_transcript(data)) for index, data in responses.items()]
         errors = word_error_rate(pairs)
@@ -124,7 +127,7 @@ class Whisper:
         return Answer(encode_transcript(text), tokens, text.strip())
 
 
-class _Delta(Struct):
+class _Delta(Struct, frozen=True):
     content: str | None = None
 
 

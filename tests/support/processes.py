@@ -1,4 +1,4 @@
-"""Fake engines and a gateway as processes of their own, without Ray: what benches and integration tests put together."""
+"""Fake engines and a gateway as processes of their own, without Ray: what benches and integration tests build on."""
 
 from __future__ import annotations
 
@@ -24,7 +24,13 @@ HOST = "127.0.0.1"
 
 def fake_pool(name: str = "a", slots: int = 64, vendor: str = "cpu", **fake: Any) -> Pool:
     return Pool(
-        name=name, vendor=vendor, engine="fake", cpus_per_replica=0, slots=slots, fake=FakeEngine(**fake), drain_timeout_s=5
+        name=name,
+        vendor=vendor,
+        engine="fake",
+        cpus_per_replica=0,
+        slots=slots,
+        fake=FakeEngine(**fake),
+        drain_timeout_s=5,
     )
 
 

@@ -1,0 +1,101 @@
+"""One embedded fleet of real vLLM engines for all end-to-end tests, started as a user starts it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import pytest
+import requests
+import yaml
+from openai import OpenAI
+
+from cluster.loading import load_fleet
+from deployments.engine.native_libraries import mend
+from deployments.engine.process import PROJECT_ROOT, free_port
+
+mend()  # before transformers, the reference of these tests, is imported
+
+START_TIMEOUT_S = 600
+STOP_TIMEOUT_S = 90
+
+
+@dataclass
+class RunningFleet:
+    """The fleet's address, and the `serve run` process that it belongs to."""
+
+    url: str
+    command: subprocess.Popen[bytes]
+
+    def replicas(self, model: str) -> list[dict[str, object]]:
+        models = requests.get(f"{self.url}/fleet", timeout=10).json()["models"]
+        return next(m["replicas"] for m in models if m["name"] == model)
+
+
+def serve_run(fleet_file: Path, url: str, log: Path, **environment: str) -> subprocess.Popen[bytes]:
+    """Starts `serve run deployments:app fleet=FILE` and returns once the gateway is ready."""
+    command = [str(Path(sys.executable).parent / "serve"), "run", "deployments:app", f"fleet={fleet_file}"]
+    with log.open("wb") as output:
+        started = subprocess.Popen(
+            command,
+            cwd=PROJECT_ROOT,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **environment},
+            # Where the tests themselves run in the background, SIGINT would be ignored and Ctrl-C not be tested.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while not _ready(url):
+        if started.poll() is not None or time.monotonic() > deadline:
+            started.kill()
+            pytest.fail(f"the fleet did not start:\n{log.read_text(errors='replace')[-6000:]}")
+        time.sleep(1)
+    return started
+
+
+def _ready(url: str) -> bool:
+    try:
+        return requests.get(f"{url}/ready", timeout=5).status_code == 200
+    except requests.RequestException:
+        return False
+
+
+@pytest.fixture(scope="session")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningFleet]:
+    """The embedded preset, on a port of its own so that it disturbs no fleet that runs on this machine."""
+    folder = tmp_path_factory.mktemp("fleet")
+    port = free_port("127.0.0.1")
+    content = load_fleet("embedded").model_dump(mode="json")
+    content["gateway"]["port"] = port
+    file = folder / "fleet.yaml"
+    file.write_text(yaml.safe_dump(content))
+    url = f"http://127.0.0.1:{port}"
+    command = serve_run(file, url, folder / "serve.log")
+    try:
+        yield RunningFleet(url, command)
+    finally:
+        command.send_signal(signal.SIGINT)
+        try:
+            command.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            command.kill()
+            command.wait()
+
+
+@pytest.fixture(scope="session")
+def client(fleet: RunningFleet) -> OpenAI:
+    return OpenAI(base_url=f"{fleet.url}/v1", api_key="none", timeout=120, max_retries=0)
+
+
+@pytest.fixture
+async def http(fleet: RunningFleet) -> Iterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession(fleet.url, timeout=aiohttp.ClientTimeout(total=180)) as session:
+        yield session

@@ -1,0 +1,154 @@
+"""`python -m loadtest.offline` as a user starts it, against a fake engine: every sample exactly once, come what may."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from deployments.engine.process import PROJECT_ROOT
+from loadtest.benchmarks.gpt_oss import GptOss
+from tests.support.processes import fake_engine, fake_pool
+
+SAMPLES = GptOss.quick_samples
+TIMEOUT_S = 120
+SLOW = {"max_model_len": 110, "decode_step_s": 0.03}
+FAST = {"max_model_len": 90, "decode_step_s": 0.001}
+
+
+@pytest.fixture
+def engine(request: pytest.FixtureRequest) -> Iterator[str]:
+    with fake_engine(fake_pool(slots=16, **request.param)) as url:
+        yield url
+
+
+def start(url: str, out: Path, *more: str) -> subprocess.Popen[str]:
+    """The command in a session of its own, with a Ray of its own, and with the SIGINT of a terminal."""
+    command = [sys.executable, "-m", "loadtest.offline", "--benchmark", "gpt-oss", "--quick"]
+    return subprocess.Popen(
+        [*command, "--endpoint", url, "--out", str(out), *more],
+        cwd=PROJECT_ROOT,
+        env={**os.environ, "RAY_ADDRESS": "local"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,
+    )
+
+
+def read_until(process: subprocess.Popen[str], word: str) -> str:
+    assert process.stdout is not None
+    seen = ""
+    for line in process.stdout:
+        seen += line
+        if word in line:
+            return seen
+    raise AssertionError(f"'{word}' never came: {seen}")
+
+
+def stats(url: str) -> dict[str, Any]:
+    with urllib.request.urlopen(f"{url}/stats", timeout=5) as answer:
+        found: dict[str, Any] = json.load(answer)
+    return found
+
+
+def results(out: Path) -> tuple[Path, dict[str, Any], pd.DataFrame]:
+    (run,) = out.iterdir()
+    return run, json.loads((run / "summary.json").read_text()), pd.read_parquet(run / "samples.parquet")
+
+
+def descendants(ancestor: int) -> dict[int, str]:
+    """Living processes below one -> command line."""
+    parents: dict[int, int] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+        except (OSError, IndexError):
+            continue
+    below = {ancestor}
+    while more := {child for child, parent in parents.items() if parent in below} - below:
+        below |= more
+    found = {}
+    for child in below - {ancestor}:
+        try:
+            found[child] = Path(f"/proc/{child}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except OSError:
+            continue
+    return found
+
+
+@pytest.mark.parametrize("engine", [FAST], indirect=True)
+def test_every_sample_exactly_once(engine: str, tmp_path: Path) -> None:
+    process = start(engine, tmp_path, "--mode", "accuracy")
+    output, _ = process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == 0, output
+    run, summary, samples = results(tmp_path)
+    assert (summary["verdict"], summary["samples_answered"], summary["repeated_requests"]) == ("VALID", SAMPLES, 0)
+    assert summary["caches"] == "unverified"
+    assert summary["label"].startswith("quick")
+    assert stats(engine)["finished"] == stats(engine)["accepted"] == SAMPLES
+    assert sorted(samples["place"]) == sorted(samples["index"]) == list(range(SAMPLES))
+    log = json.loads((run / "quick_mlperf_log_accuracy.json").read_text())
+    assert Counter(entry["qsl_idx"] for entry in log) == Counter(range(SAMPLES))
+    tokens = dict(zip(samples["index"], samples["tokens"], strict=True))
+    assert all(len(entry["data"]) == 8 * tokens[entry["qsl_idx"]] for entry in log)
+    assert sum(tokens.values()) == summary["tokens"] == stats(engine)["emitted_tokens"]
+    assert "VALID" in output
+    assert (run / "report.html").exists()
+    assert (run / "user.conf").read_text().startswith("# Quick run")
+
+
+@pytest.mark.parametrize("engine", [SLOW], indirect=True)
+def test_a_killed_puller_loses_nothing(engine: str, tmp_path: Path) -> None:
+    process = start(engine, tmp_path)
+    read_until(process, f"of {SAMPLES} samples")
+    pullers = [pid for pid, command in descendants(process.pid).items() if "MapBatches" in command]
+    assert len(pullers) == 2
+    os.kill(pullers[0], signal.SIGKILL)
+    output, _ = process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == 0, output
+    _, summary, samples = results(tmp_path)
+    assert (summary["verdict"], summary["samples_answered"]) == ("VALID", SAMPLES)
+    assert sorted(samples["place"]) == list(range(SAMPLES))
+    # What the dead one held was asked again: the engine saw those samples twice.
+    assert stats(engine)["accepted"] > SAMPLES
+
+
+@pytest.mark.parametrize("engine", [SLOW], indirect=True)
+def test_ctrl_c_is_clean(engine: str, tmp_path: Path) -> None:
+    process = start(engine, tmp_path)
+    read_until(process, f"of {SAMPLES} samples")
+    mine = descendants(process.pid)
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 130, output
+    _, summary, samples = results(tmp_path)
+    assert summary["state"] == "interrupted"
+    assert "verdict" not in summary
+    assert 0 < len(samples) == summary["samples_answered"] < SAMPLES
+    deadline = time.monotonic() + 20
+    while (left := {pid for pid in mine if Path(f"/proc/{pid}").exists()}) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not left, [mine[pid] for pid in left]
+    assert stats(engine)["running"] == 0
+
+
+def test_nothing_to_measure_is_said_and_leaves_nothing(tmp_path: Path) -> None:
+    process = start("http://127.0.0.1:1", tmp_path / "out")
+    output, _ = process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == 2
+    assert "error: nothing answers at http://127.0.0.1:1/v1/models" in output
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from cluster.fleet import Fleet, Model, Pool, Task, deployment_name
+
+
+def pool(**changes: object) -> Pool:
+    return Pool.model_validate({"name": "p", "vendor": "cpu", "engine": "fake", **changes})
+
+
+def test_a_model_answers_to_its_name_and_aliases() -> None:
+    model = Model(name="org/m:1", aliases=["m"], task=Task.CHAT, checkpoint="c", pools=[pool()])
+    assert model.names == ["org/m:1", "m"]
+    assert deployment_name(model, model.pools[0]) == "org-m-1@p", "no slash and no colon: it is part of file names"
+
+
+def test_growth_ends_where_it_starts_unless_said() -> None:
+    assert pool(min_replicas=3).most_replicas == 3
+    assert pool(min_replicas=3, max_replicas=5).most_replicas == 5
+
+
+def test_the_cache_folder_is_the_users_own_unless_said() -> None:
+    fleet = Fleet(name="f", models=[Model(name="m", task=Task.CHAT, checkpoint="c", pools=[pool()])])
+    assert fleet.cache_folder is None
+    named = fleet.model_copy(update={"checkpoint_cache": "~/x"})
+    assert named.cache_folder is not None
+    assert "~" not in str(named.cache_folder)
+
+
+def test_a_fleet_does_not_change() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        pool().slots = 3
+
+
+@pytest.mark.parametrize("flag", ["port", "--port", "max_num_seqs", "pipeline-parallel-size", "reasoning_parser"])
+def test_flags_that_something_else_sets(flag: str) -> None:
+    with pytest.raises(ValidationError, match="is set by"):
+        pool(flags={flag: 1})
+
+
+@pytest.mark.parametrize("flag", ["no-enable-prefix-caching", "disable_mm_preprocessor_cache"])
+def test_caches_are_not_a_pools_to_set(flag: str) -> None:
+    with pytest.raises(ValidationError, match="`mlperf` mode alone"):
+        pool(flags={flag: True})

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import pytest
+from aiohttp import ClientError, ClientSession, web
+from aiohttp.test_utils import TestServer
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deployments.engine.backend import EngineFacts, EngineLoad
+from deployments.engine.vllm_routes import ask_facts, ask_load, labels, value
+
+METRICS = """\
+# HELP vllm:num_requests_running Number of requests in model execution batches.
+# TYPE vllm:num_requests_running gauge
+vllm:num_requests_running{engine="0",model_name="m"} 3.0
+vllm:num_requests_running{engine="1",model_name="m"} 2.0
+vllm:num_requests_waiting{engine="0",model_name="m"} 1.0
+vllm:num_requests_waiting_by_reason{engine="0",reason="capacity"} 9.0
+vllm:kv_cache_usage_perc{engine="0",model_name="m"} 2.5e-01
+vllm:cache_config_info{block_size="32",cache_dtype="auto",enable_prefix_caching="True",note="a\\"b",num_gpu_blocks="1024"} 1.0
+python_info{version="3.11"} 1.0
+"""
+
+
+async def engine(metrics: str, models: object) -> TestServer:
+    async def told(request: web.Request) -> web.Response:
+        answers = {"/metrics": None, "/version": {"version": "0.32.0"}, "/v1/models": models}
+        found = answers[request.path]
+        return web.Response(text=metrics) if found is None else web.json_response(found)
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", told)
+    server: TestServer = TestServer(app)
+    await server.start_server()
+    return server
+
+
+def url_of(server: TestServer) -> str:
+    return str(server.make_url("")).rstrip("/")
+
+
+def test_a_value_is_the_sum_over_engines() -> None:
+    assert value(METRICS, "vllm:num_requests_running") == 5
+    assert value(METRICS, "vllm:num_requests_waiting") == 1, "not another metric whose name begins so"
+    assert value(METRICS, "vllm:num_requests") == 0
+    assert value("plain 4.5\n", "plain") == 4.5
+
+
+def test_labels_of_a_metric() -> None:
+    found = labels(METRICS, "vllm:cache_config_info")
+    assert (found["block_size"], found["num_gpu_blocks"], found["note"]) == ("32", "1024", 'a\\"b')
+    assert labels(METRICS, "vllm:none") == {}
+
+
+@given(st.text(max_size=200))
+def test_any_text_has_some_value(text: str) -> None:
+    assert value(f"{text}\nvllm:x 2\n", "vllm:x") >= 2 or "vllm:x" in text
+
+
+async def test_facts_and_load() -> None:
+    server = await engine(METRICS, {"data": [{"id": "m", "max_model_len": 1024}]})
+    async with server, ClientSession() as session:
+        assert await ask_load(session, url_of(server)) == EngineLoad(5, 1, 0.25)
+        assert await ask_facts(session, url_of(server)) == EngineFacts("0.32.0", 32, 1024, 1024, caches=True)
+
+
+async def test_facts_that_an_engine_does_not_tell() -> None:
+    server = await engine(METRICS.replace("True", "False").replace('"32"', '"None"'), {"data": [{"id": "m"}]})
+    async with server, ClientSession() as session:
+        assert await ask_facts(session, url_of(server)) == EngineFacts("0.32.0", None, 1024, None, caches=False)
+
+
+async def test_an_engine_that_is_gone() -> None:
+    server = await engine(METRICS, {})
+    url = url_of(server)
+    await server.close()
+    async with ClientSession() as session:
+        with pytest.raises(ClientError):
+            await ask_load(session, url)
+        with pytest.raises(ClientError):
+            await ask_facts(session, url)

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import math
+
+from cluster.fleet import Fleet, Model, Task
+from deployments.gateway.directory import Directory, Served
+from deployments.routing import Work
+from tests.support.processes import announcement, fake_fleet, fake_pool
+
+
+def directory(**gateway: object) -> tuple[Directory, Served]:
+    made = Directory(fake_fleet(fake_pool("a"), fake_pool("b"), **gateway))
+    return made, made.models[0]
+
+
+A = announcement("http://h:1", fake_pool("a", slots=4))
+B = announcement("http://h:2", fake_pool("b", slots=5))
+
+
+def test_a_model_is_found_by_name_and_alias() -> None:
+    found, served = directory()
+    assert found.find("m") is found.find("alias") is served
+    assert found.find("M") is None
+
+
+def test_replicas_come_with_room_for_more_than_their_slots() -> None:
+    found, served = directory(overcommit=1.5)
+    found.update([A, B])
+    assert {replica.pool: replica.limit for replica in served.admission.replicas} == {"a": 6, "b": 8}
+    assert list(served.announcements) == ["http://h:1", "http://h:2"]
+
+
+def test_a_replica_that_stays_keeps_its_bookings() -> None:
+    found, served = directory()
+    found.update([A])
+    (before,) = served.admission.replicas
+    booking = before.book(Work(7))
+    found.update([B, A])
+    assert before in served.admission.replicas
+    assert (before.open_requests, before.leaving) == (1, False)
+    booking.release()
+
+
+def test_a_new_incarnation_starts_with_nothing_and_the_old_one_leaves() -> None:
+    found, served = directory()
+    found.update([A])
+    (old,) = served.admission.replicas
+    booking = old.book(Work(7))
+    restarted = announcement("http://h:3", fake_pool("a"), replica=A.replica, incarnation="new")
+    found.update([restarted])
+    (new,) = served.admission.replicas
+    assert (new.name, new.incarnation, new.open_requests, new.open_work) == (old.name, "new", 0, 0)
+    assert old.leaving
+    booking.release()
+    assert new.open_requests == 0
+
+
+def test_ready_once_every_model_has_a_replica() -> None:
+    pool = fake_pool()
+    models = [Model(name=name, task=Task.CHAT, checkpoint="c", pools=[pool]) for name in ("m", "n")]
+    found = Directory(Fleet(name="two", models=models))
+    assert not found.ready()
+    found.update([A])
+    assert not found.ready()
+    found.update([A, announcement("http://h:9", pool, model="n")])
+    assert found.ready()
+    found.update([])
+    assert not found.ready()
+
+
+def test_replicas_of_models_that_the_fleet_does_not_have_are_left_out() -> None:
+    found, served = directory()
+    found.update([announcement("http://h:1", fake_pool(), model="other")])
+    assert served.admission.replicas == []
+
+
+def test_mlperf_mode_never_sheds() -> None:
+    usual, measured = Directory(fake_fleet()), Directory(fake_fleet(mlperf=True, max_queue=0, queue_timeout_s=1))
+    assert (usual.models[0].admission.max_queue, usual.models[0].admission.queue_timeout_s) == (1000, 120)
+    assert (measured.models[0].admission.max_queue, measured.models[0].admission.queue_timeout_s) == (math.inf, None)

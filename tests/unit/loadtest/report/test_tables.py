@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from typing import Any
+
+from loadtest.report.page import page
+from loadtest.report.rows import HEADINGS
+from loadtest.report.text import text_table
+
+SUMMARY: dict[str, Any] = {
+    "label": "quick: not an MLPerf result, not to be submitted",
+    "state": "complete",
+    "benchmark": "whisper",
+    "scenario": "Offline",
+    "mode": "performance",
+    "model": "<b>w</b>",
+    "samples_issued": 5,
+    "samples_answered": 5,
+    "seconds": 2.04,
+    "caches": "off",
+    "verdict": "VALID",
+    "reasons": [],
+    "not_submittable_because": ["a quick run"],
+    "metric": "tokens/s",
+    "value": 1234.5,
+    "accuracy": {"metric": "exact match", "value": 98.765, "unit": "%", "detail": {}, "note": "a toy figure"},
+}
+CUT = {**SUMMARY, "state": "interrupted", "verdict": None, "value": None, "accuracy": None, "error": "interrupted"}
+del CUT["verdict"]
+
+
+def test_a_line_a_run_and_remarks_below() -> None:
+    lines = text_table([SUMMARY, CUT]).splitlines()
+    assert lines[0].split() == list(HEADINGS)
+    assert "VALID" in lines[2]
+    assert "1,234.50 tokens/s" in lines[2]
+    assert "98.77 % exact match" in lines[2]
+    assert "performance (quick)" in lines[2]
+    assert "interrupted" in lines[3]
+    assert "whisper: not submittable: a quick run" in lines
+    assert "whisper: accuracy: a toy figure" in lines
+
+
+def test_the_page_is_labelled_and_escaped() -> None:
+    drawn = page(SUMMARY)
+    assert "not to be submitted" in drawn
+    assert "&lt;b&gt;w&lt;/b&gt;" in drawn
+    assert "<b>w</b>" not in drawn

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from loadtest.benchmarks.gpt_oss import GptOss
+from loadtest.ray_job import Seat
+from loadtest.target import ForeignLoad, TargetError, endpoint, inspect
+
+Serve = Callable[[dict[str, Any]], str]
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Serves JSON objects by path; every other path answers 404."""
+    servers: list[ThreadingHTTPServer] = []
+
+    def start(pages: dict[str, Any]) -> str:
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                page = pages.get(self.path)
+                self.send_response(200 if page is not None else 404)
+                self.end_headers()
+                self.wfile.write(page if isinstance(page, bytes) else json.dumps(page).encode())
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        servers.append(server)
+        return f"http://127.0.0.1:{server.server_port}"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def replica(name: str, caches: bool = False, length: int | None = 1024) -> dict[str, Any]:
+    return {
+        "replica": name,
+        "pool": "nvidia",
+        "url": f"http://{name}",
+        "slots": 16,
+        "caches": caches,
+        "max_model_len": length,
+    }
+
+
+def model(name: str, *replicas: dict[str, Any], task: str = "chat") -> dict[str, Any]:
+    return {
+        "name": name,
+        "aliases": [f"{name}-alias"],
+        "task": task,
+        "checkpoint": "openai/gpt-oss-120b",
+        "revision": "b5c9",
+        "replicas": list(replicas),
+    }
+
+
+def fleet(*models: dict[str, Any]) -> dict[str, Any]:
+    return {"/fleet": {"fleet": "f", "mlperf": True, "models": list(models)}}
+
+
+def test_a_fleet_proves_its_caches_off(serve: Serve) -> None:
+    url = serve(
+        fleet(model("speech", replica("w"), task="transcription"), model("m", replica("a"), replica("b", length=512)))
+    )
+    target = inspect(url, GptOss(), None, ForeignLoad())
+    assert (target.served.name, target.served.max_model_len) == ("m", 512)
+    assert target.seats == (Seat("a", 32), Seat("b", 32))
+    assert (target.caches, target.offenders, target.revision) == ("off", (), "b5c9")
+    target.refuse_reuse()
+
+
+def test_a_replica_with_caches_is_named_and_refused(serve: Serve) -> None:
+    url = serve(fleet(model("m", replica("good"), replica("bad", caches=True))))
+    target = inspect(url, GptOss(), None, ForeignLoad())
+    assert target.caches == "on"
+    with pytest.raises(TargetError, match=r"bad \(pool nvidia, http://bad\)") as refused:
+        target.refuse_reuse()
+    assert "good" not in str(refused.value)
+
+
+def test_a_foreign_endpoint_proves_nothing(serve: Serve) -> None:
+    url = serve({"/v1/models": {"data": [{"id": "m", "max_model_len": 4096, "root": "org/x"}]}})
+    target = inspect(url, GptOss(), None, ForeignLoad(pullers=3, window=8))
+    assert target.caches == "unverified"
+    assert [seat.window for seat in target.seats] == [8, 8, 8]
+    assert (target.served.max_model_len, target.checkpoint, target.fleet) == (4096, "org/x", None)
+
+
+def test_names_of_one_checkpoint_are_one_model(serve: Serve) -> None:
+    same = serve({"/v1/models": {"data": [{"id": "m", "root": "x"}, {"id": "alias", "root": "x"}]}})
+    assert inspect(same, GptOss(), None, ForeignLoad()).served.name == "m"
+    for root in ("y", None):
+        other = serve({"/v1/models": {"data": [{"id": "m", "root": root}, {"id": "n", "root": root and "x"}]}})
+        with pytest.raises(TargetError, match="several models"):
+            inspect(other, GptOss(), None, ForeignLoad())
+
+
+def test_a_model_by_alias_and_several_to_choose_from(serve: Serve) -> None:
+    url = serve(fleet(model("m", replica("a")), model("n", replica("b"))))
+    assert inspect(url, GptOss(), "n-alias", ForeignLoad()).served.name == "n"
+    with pytest.raises(TargetError, match="name one with --model: m, n"):
+        inspect(url, GptOss(), None, ForeignLoad())
+    with pytest.raises(TargetError, match="serves no model 'other'; it serves m, n"):
+        inspect(url, GptOss(), "other", ForeignLoad())
+
+
+@pytest.mark.parametrize(
+    ("pages", "message"),
+    [
+        (fleet(model("m")), "no running replica"),
+        (fleet(model("m", replica("a"), task="transcription")), "no model for chat"),
+        ({}, "nothing answers at"),
+        ({"/fleet": b"<html>"}, "gives no JSON"),
+        ({"/fleet": [1]}, "no JSON object"),
+    ],
+)
+def test_what_cannot_be_measured_says_why(serve: Serve, pages: dict[str, Any], message: str) -> None:
+    with pytest.raises(TargetError, match=message):
+        inspect(serve(pages), GptOss(), None, ForeignLoad())
+
+
+@pytest.mark.parametrize("given", ["http://h:1", "http://h:1/", "http://h:1/v1", "http://h:1/v1/"])
+def test_an_endpoint_with_or_without_v1(given: str) -> None:
+    with endpoint(None, given) as url:
+        assert url == "http://h:1"
