@@ -88,6 +88,8 @@ class Puller:
                 runner.run(self._run())
         except asyncio.CancelledError:
             pass
+        except BaseExceptionGroup as failures:
+            self._failure = failures.exceptions[0]
         except BaseException as failure:
             self._failure = failure
         finally:
@@ -98,31 +100,31 @@ class Puller:
         self._room = asyncio.Event()
         bodies: Bodies = await self._job.samples.bodies.remote()
         connector = aiohttp.TCPConnector(limit=self._window)
-        async with aiohttp.ClientSession(connector=connector, auto_decompress=True) as session:
-            flusher = asyncio.create_task(self._flush_regularly())
-            try:
-                await self._feed(session, bodies)
-            finally:
-                flusher.cancel()
-                for task in self._asking:
+        try:
+            # The group ends the puller where one of its tasks fails: a lease must not outlive the work on it.
+            async with aiohttp.ClientSession(connector=connector) as session, asyncio.TaskGroup() as group:
+                flusher = group.create_task(self._flush_regularly())
+                await self._feed(group, session, bodies)
+                for task in (flusher, *self._asking):
                     task.cancel()
-                await asyncio.gather(flusher, *self._asking, return_exceptions=True)
-                self._flush(last=True)
+        finally:
+            self._flush(last=True)
 
-    async def _feed(self, session: aiohttp.ClientSession, bodies: Bodies) -> None:
+    async def _feed(self, group: asyncio.TaskGroup, session: aiohttp.ClientSession, bodies: Bodies) -> None:
         while True:
             free = self._window - len(self._asking) if len(self._held) < MOST_HELD else 0
             taken = await self._job.samples.take.remote(self._name, min(free, MOST_PER_TAKE))
             if taken is None:
                 return
             for item in taken:
-                task = asyncio.create_task(self._ask(session, bodies, item))
+                task = group.create_task(self._ask(session, bodies, item))
                 self._asking.add(task)
                 task.add_done_callback(self._asking.discard)
             if free <= len(taken):
                 self._room.clear()
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._room.wait(), RENEW_S)
+                    async with asyncio.timeout(RENEW_S):
+                        await self._room.wait()
                 await asyncio.sleep(GATHER_S)
 
     async def _ask(self, session: aiohttp.ClientSession, bodies: Bodies, item: Item) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import ray
 
@@ -80,24 +79,26 @@ def _test(options: Options, tested: Benchmark, dataset: Dataset, target: Target)
     quick = "-quick" if options.quick else ""
     folder = new_run_folder(options.out, f"{tested.name}-offline-{options.mode}{quick}")
     measured = Measurement()
-    state, error = "failed", None
+    summary = summarise(plan, target, subject, measured, "failed")
     try:
         measure(plan, subject, folder, measured)
-        state = "complete"
+        facts = read_log(plan, folder)
+        verdict = judge(plan, target, dataset, facts, measured)
+        score = _score(plan, dataset, measured, folder)
+        complete = summarise(plan, target, subject, measured, "complete")
+        summary = conclude(complete, plan, facts, verdict, score)
     except KeyboardInterrupt:
-        state = "interrupted"
+        summary = summarise(plan, target, subject, measured, "interrupted") | {"error": "interrupted before its end"}
         raise
     except Exception as failure:
-        error = str(failure)
+        summary = summarise(plan, target, subject, measured, "failed") | {"error": str(failure)}
         raise
     finally:
         write_samples(folder, measured.ledger.outcomes.values(), label(plan))
-        summary = summarise(plan, target, subject, measured, state)
-        if state != "complete":
-            _publish(folder, {**summary, "error": error or "interrupted before its end"})
-    facts = read_log(plan, folder)
-    verdict = judge(plan, target, dataset, facts, measured)
-    _publish(folder, conclude(summary, plan, facts, verdict, _score(plan, dataset, measured, folder)))
+        write_summary(folder, summary)
+        write_text(folder / REPORT, page(summary))
+        print(text_table([summary]))
+        print(f"results: {folder}", flush=True)
     return verdict.valid
 
 
@@ -109,10 +110,3 @@ def _score(plan: TestPlan, dataset: Dataset, measured: Measurement, folder: Path
         return None
     outcomes = measured.ledger.outcomes.values()
     return dataset.score({outcome.index: outcome.answer.data if outcome.answer else b"" for outcome in outcomes})
-
-
-def _publish(folder: Path, summary: dict[str, Any]) -> None:
-    write_summary(folder, summary)
-    write_text(folder / REPORT, page(summary))
-    print(text_table([summary]))
-    print(f"results: {folder}", flush=True)

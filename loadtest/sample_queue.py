@@ -73,7 +73,8 @@ class QueueServer:
         if not taken and most > 0 and not self._over():
             async with self._news:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._news.wait(), WAIT_S)
+                    async with asyncio.timeout(WAIT_S):
+                        await self._news.wait()
             taken = self._leases.take(holder, most)
         return None if self._over() else taken
 

@@ -50,7 +50,8 @@ class Admission:
         return bool({replica.incarnation for replica in self.replicas} - set(excluded))
 
     async def book(self, work: Work, excluded: frozenset[str] = frozenset()) -> Booking:
-        """Waits for a replica with room that is not in `excluded` (incarnations that failed this request).
+        """Waits for a replica with room that is not in `excluded`: incarnations that failed this request, and get it
+        again only where there is no other.
 
         Raises ApiError 429 where the queue is full, 503 where none came within the queue's timeout.
         """
@@ -93,6 +94,8 @@ class Admission:
 
     def _try(self, work: Work, excluded: frozenset[str]) -> Booking | None:
         now = time.monotonic()
+        if excluded and not self.has_other(excluded):
+            excluded = frozenset()
         candidates = [r for r in self.replicas if r.incarnation not in excluded and r.has_room(now)]
         return self.policy.choose(work, candidates).book(work) if candidates else None
 

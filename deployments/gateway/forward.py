@@ -62,9 +62,7 @@ class Forwarder:
         failed: set[str] = set()
         for attempt in range(1, self.settings.attempts + 1):
             waited = time.perf_counter()
-            # Where only those are left that have failed, the same one again, once it is no longer a suspect.
-            excluded = frozenset(failed) if served.admission.has_other(failed) else frozenset()
-            booking = await served.admission.book(parsed.work, excluded)
+            booking = await served.admission.book(parsed.work, frozenset(failed))
             self.metrics.queue_wait.labels(served.model.name).observe(time.perf_counter() - waited)
             incarnation = booking.replica.incarnation
             try:

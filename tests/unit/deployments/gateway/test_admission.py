@@ -152,6 +152,18 @@ async def test_a_replica_that_failed_a_request_is_not_asked_again_by_it() -> Non
     assert (await stuck).replica is b
 
 
+async def test_where_all_have_failed_a_request_they_are_asked_again() -> None:
+    a, b = replica("a"), replica("b")
+    admission = door(a, b)
+    assert (await admission.book(WORK, frozenset({"a1", "b1"}))).replica in (a, b)
+    b.open_requests = b.limit
+    waits_for_b = asyncio.create_task(admission.book(WORK, frozenset({"a1"})))
+    await asyncio.sleep(0)
+    a.open_requests = 0
+    admission.set_replicas([a])
+    assert (await asyncio.wait_for(waits_for_b, 1)).replica is a, "b is gone, and there is no other"
+
+
 async def test_others_are_those_that_are_not_excluded() -> None:
     admission = door(replica("a"), replica("b"))
     assert admission.has_other({"a1"})
