@@ -14,5 +14,7 @@ def text_table(summaries: Sequence[dict[str, Any]]) -> str:
     widths = [max(len(line[column]) for line in lines) for column in range(len(HEADINGS))]
     drawn = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
     drawn.insert(1, "  ".join("-" * width for width in widths))
-    notes = [f"{summary['benchmark']}: {remark}" for summary in summaries for remark in remarks(summary)]
+    notes = [
+        f"{summary['benchmark']} {summary['mode']}: {remark}" for summary in summaries for remark in remarks(summary)
+    ]
     return "\n".join([*drawn, *notes])

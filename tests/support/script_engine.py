@@ -12,7 +12,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -50,24 +49,6 @@ async def processes_of(url: str) -> list[int]:
     async with aiohttp.ClientSession() as session, session.get(f"{url}/processes") as answer:
         found: list[int] = await answer.json()
         return found
-
-
-def alive(pid: int) -> bool:
-    """Whether a process runs: one that only waits to be reaped does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
-def gone(pids: list[int], within_s: float) -> bool:
-    """Whether all of them end within some seconds."""
-    deadline = time.monotonic() + within_s
-    while any(map(alive, pids)):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 def main(behaviour: list[str], host: str, port: int) -> None:

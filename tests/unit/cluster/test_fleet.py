@@ -31,7 +31,7 @@ def test_the_cache_folder_is_the_users_own_unless_said() -> None:
 
 def test_a_fleet_does_not_change() -> None:
     with pytest.raises(ValidationError, match="frozen"):
-        pool().slots = 3
+        setattr(pool(), "slots", 3)  # noqa: B010
 
 
 @pytest.mark.parametrize("flag", ["port", "--port", "max_num_seqs", "pipeline-parallel-size", "reasoning_parser"])

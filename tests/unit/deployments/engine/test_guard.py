@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import pytest
 
 from deployments.engine.process import PROJECT_ROOT
-from tests.support.script_engine import alive, gone
+from tests.support.process_table import alive, gone
 
 PARENT = """
 import signal, subprocess, sys, time

@@ -10,7 +10,8 @@ import aiohttp
 import pytest
 
 from deployments.engine.process import LOG_TAIL_LINES, EngineError, EngineProcess, free_port
-from tests.support.script_engine import alive, gone, processes_of, spec
+from tests.support.process_table import alive, gone
+from tests.support.script_engine import processes_of, spec
 
 
 def engine(folder: Path, behaviour: str = "", grace_s: float = 5) -> EngineProcess:
@@ -117,7 +118,7 @@ async def test_the_environment_of_an_engine(tmp_path: Path, monkeypatch: pytest.
     await made.start(20)
     try:
         (process,) = await processes_of(made.url)
-        told = Path(f"/proc/{process}/environ").read_text().split("\0")
+        told = Path(f"/proc/{process}/environ").read_text().split("\0")  # noqa: ASYNC240  # no disk behind it
     finally:
         await made.stop()
     assert {"GIVEN=2", "PASSED_ON=1"} <= set(told)

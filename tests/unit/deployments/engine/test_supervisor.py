@@ -16,8 +16,9 @@ from deployments.engine import supervisor as module
 from deployments.engine.backend import EngineSpec
 from deployments.engine.process import EngineError
 from deployments.engine.supervisor import Seat, Supervisor
+from tests.support.process_table import gone
 from tests.support.processes import fake_pool, fake_spec
-from tests.support.script_engine import gone, processes_of, spec
+from tests.support.script_engine import processes_of, spec
 
 SEAT = Seat("m@p#1", "m", "p", "amd", "mi350x", drain_timeout_s=3, readiness_timeout_s=20)
 
@@ -66,7 +67,7 @@ async def supervised(wanted: EngineSpec, folder: Path) -> AsyncIterator[tuple[Su
 
 async def until(reached: Callable[[], bool], timeout_s: float = 10) -> None:
     async with asyncio.timeout(timeout_s):
-        while not reached():
+        while not reached():  # noqa: ASYNC110  # another's state
             await asyncio.sleep(0.01)
 
 
@@ -75,7 +76,13 @@ async def test_a_replica_announces_its_seat_its_engine_and_what_the_engine_tells
         await until(lambda: bool(registry.heartbeats))
         told = Announcement.from_dict(registry.heartbeats[0][0])
         assert told == made.announcement
-        assert (told.replica, told.model, told.pool, told.vendor, told.accelerator) == ("m@p#1", "m", "p", "amd", "mi350x")
+        assert (told.replica, told.model, told.pool, told.vendor, told.accelerator) == (
+            "m@p#1",
+            "m",
+            "p",
+            "amd",
+            "mi350x",
+        )
         assert (told.tensor_parallel, told.revision, told.block_size, told.kv_blocks) == (2, "r", 16, 9)
         assert (told.incarnation, told.url, told.caches) == (made.engine.incarnation, made.engine.url, True)
     assert registry.withdrawn == [told.incarnation]

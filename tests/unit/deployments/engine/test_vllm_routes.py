@@ -15,7 +15,7 @@ vllm:num_requests_running{engine="1",model_name="m"} 2.0
 vllm:num_requests_waiting{engine="0",model_name="m"} 1.0
 vllm:num_requests_waiting_by_reason{engine="0",reason="capacity"} 9.0
 vllm:kv_cache_usage_perc{engine="0",model_name="m"} 2.5e-01
-vllm:cache_config_info{block_size="32",cache_dtype="auto",enable_prefix_caching="True",note="a\\"b",num_gpu_blocks="1024"} 1.0
+vllm:cache_config_info{block_size="32",enable_prefix_caching="True",note="a\\"b",num_gpu_blocks="1024"} 1.0
 python_info{version="3.11"} 1.0
 """
 

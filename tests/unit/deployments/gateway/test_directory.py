@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from cluster.fleet import Fleet, Model, Task
 from deployments.gateway.directory import Directory, Served
@@ -8,7 +9,7 @@ from deployments.routing import Work
 from tests.support.processes import announcement, fake_fleet, fake_pool
 
 
-def directory(**gateway: object) -> tuple[Directory, Served]:
+def directory(**gateway: Any) -> tuple[Directory, Served]:
     made = Directory(fake_fleet(fake_pool("a"), fake_pool("b"), **gateway))
     return made, made.models[0]
 

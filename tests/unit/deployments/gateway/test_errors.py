@@ -25,7 +25,9 @@ def test_openais_error_object(status: int, kind: str, code: str | None) -> None:
     answer = ApiError(status, "what and why", param="model").response()
     assert answer.status == status
     assert answer.content_type == "application/json"
-    assert json.loads(answer.body) == {"error": {"message": "what and why", "type": kind, "param": "model", "code": code}}  # type: ignore[arg-type]
+    assert isinstance(answer.body, bytes)
+    error = {"message": "what and why", "type": kind, "param": "model", "code": code}
+    assert json.loads(answer.body) == {"error": error}
 
 
 @pytest.mark.parametrize(("seconds", "header"), [(None, None), (0.2, "1"), (7.4, "7"), (60, "60")])

@@ -11,7 +11,9 @@ from deployments.routing.work import MOST_OUTPUT_TOKENS, TOKENS_PER_IMAGE, audio
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8) | st.just("type"), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8) | st.just("type"), inner, max_size=4)
+    ),
     max_leaves=20,
 )
 KEYS = ("messages", "prompt", "input", "instructions", "tools", "max_tokens", "max_completion_tokens", "model")
@@ -51,8 +53,10 @@ def test_deep_nesting_is_only_work() -> None:
 @given(st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=5), JSON, max_size=6))
 def test_any_json_object_has_some_finite_work(body: dict[str, Any]) -> None:
     amount = text_work(body).amount
-    assert 1 <= amount <= MOST_OUTPUT_TOKENS + TOKENS_PER_IMAGE * (1 + json.dumps(body).count("image")) + len(
-        json.dumps(body)
+    assert (
+        1
+        <= amount
+        <= MOST_OUTPUT_TOKENS + TOKENS_PER_IMAGE * (1 + json.dumps(body).count("image")) + len(json.dumps(body))
     )
 
 

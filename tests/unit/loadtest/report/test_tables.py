@@ -36,8 +36,8 @@ def test_a_line_a_run_and_remarks_below() -> None:
     assert "98.77 % exact match" in lines[2]
     assert "performance (quick)" in lines[2]
     assert "interrupted" in lines[3]
-    assert "whisper: not submittable: a quick run" in lines
-    assert "whisper: accuracy: a toy figure" in lines
+    assert "whisper performance: not submittable: a quick run" in lines
+    assert "whisper performance: accuracy: a toy figure" in lines
 
 
 def test_the_page_is_labelled_and_escaped() -> None:

@@ -15,7 +15,7 @@ import requests
 from openai import OpenAI
 
 from deployments.engine.vllm_routes import ask_load
-from tests.e2e.conftest import RunningFleet
+from tests.e2e.embedded.conftest import RunningFleet
 from tests.support.data import clips, held_out_digits
 
 SUM = [{"role": "user", "content": "What is 27 + 58?"}]

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from deployments.engine.process import PROJECT_ROOT
-from tests.e2e.conftest import RunningFleet
+from tests.e2e.embedded.conftest import RunningFleet
 
 LEAST_ACCURACY = {"whisper": 97.0, "qwen3-vl": 0.94, "gpt-oss": 95.0}
 

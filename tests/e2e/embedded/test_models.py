@@ -15,7 +15,7 @@ from PIL import Image
 
 from cluster.checkpoints import resolve
 from loadtest.benchmarks.scoring.word_errors import word_error_rate
-from tests.e2e.conftest import RunningFleet
+from tests.e2e.embedded.conftest import RunningFleet
 from tests.support.data import WORDS, clips, held_out_digits, held_out_sums
 
 PROMPTS = 20

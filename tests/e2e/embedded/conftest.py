@@ -7,11 +7,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
+import psutil
 import pytest
 import requests
 import yaml
@@ -68,7 +69,7 @@ def _ready(url: str) -> bool:
         return False
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningFleet]:
     """The embedded preset, on a port of its own so that it disturbs no fleet that runs on this machine."""
     folder = tmp_path_factory.mktemp("fleet")
@@ -82,20 +83,25 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningFleet]:
     try:
         yield RunningFleet(url, command)
     finally:
+        family = psutil.Process(command.pid).children(recursive=True)
         command.send_signal(signal.SIGINT)
         try:
             command.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             command.kill()
             command.wait()
+        _, left = psutil.wait_procs(family, timeout=STOP_TIMEOUT_S)
+        for process in left:
+            process.kill()
+        assert not left, f"Ctrl-C left these running: {left}"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def client(fleet: RunningFleet) -> OpenAI:
     return OpenAI(base_url=f"{fleet.url}/v1", api_key="none", timeout=120, max_retries=0)
 
 
 @pytest.fixture
-async def http(fleet: RunningFleet) -> Iterator[aiohttp.ClientSession]:
+async def http(fleet: RunningFleet) -> AsyncIterator[aiohttp.ClientSession]:
     async with aiohttp.ClientSession(fleet.url, timeout=aiohttp.ClientTimeout(total=180)) as session:
         yield session

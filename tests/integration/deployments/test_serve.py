@@ -1,0 +1,100 @@
+"""The whole of it on real Ray Serve, with fake engines: placed, found, killed, replaced, and ended without a trace."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import ray
+import requests
+
+from deployments.run import serving
+from tests.support.process_table import alive, descendants, gone, parent, with_arguments
+from tests.support.processes import fake_fleet, fake_pool
+
+RECOVERY_S = 90
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    before = descendants()
+    fleet = fake_fleet(fake_pool("a", decode_step_s=0.001), fake_pool("b", decode_step_s=0.001))
+    with serving(fleet) as address:
+        yield address
+        engines = [pid for replica in replicas(address).values() for pid in processes_of(replica)]
+        assert len(engines) == 6
+    assert gone(engines, 1), "an engine outlives its fleet"
+    with pytest.raises(requests.ConnectionError):
+        requests.get(f"{address}/health", timeout=2)
+    ray.shutdown()
+    assert gone(descendants() - before, 20), "a process outlives Ray"
+
+
+def replicas(url: str) -> dict[str, dict[str, Any]]:
+    """Pool -> what its replica announces, of the pools that have one."""
+    (model,) = requests.get(f"{url}/fleet", timeout=5).json()["models"]
+    return {replica["pool"]: replica for replica in model["replicas"]}
+
+
+def ask(url: str) -> requests.Response:
+    body = {"model": "alias", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 4}
+    return requests.post(f"{url}/v1/chat/completions", json=body, timeout=20)
+
+
+def processes_of(replica: dict[str, Any]) -> tuple[int, int, int]:
+    """Process ids of a replica's engine, of the engine's guard and of the actor."""
+    port = replica["url"].rsplit(":", 1)[1]
+    both = with_arguments("deployments.engine.fake", "--port", port)
+    (engine,) = both - with_arguments("deployments.engine.guard")
+    return engine, parent(engine), parent(parent(engine))
+
+
+def until(reached: Callable[[], bool], timeout_s: float = RECOVERY_S) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not reached():
+        assert time.monotonic() < deadline, "not reached in time"
+        time.sleep(0.2)
+
+
+def test_two_pools_answer_behind_one_address(url: str) -> None:
+    assert requests.get(f"{url}/ready", timeout=5).status_code == 200
+    found = replicas(url)
+    assert set(found) == {"a", "b"}
+    assert all(replica["replica"].startswith(f"m@{pool}#") for pool, replica in found.items())
+    pools = Counter(ask(url).headers["x-pool"] for _ in range(30))
+    assert set(pools) == {"a", "b"}
+
+
+def test_a_killed_engine_comes_back_as_a_new_incarnation(url: str) -> None:
+    old = replicas(url)["a"]
+    engine, guard, actor = processes_of(old)
+    os.kill(engine, signal.SIGKILL)
+    assert [ask(url).status_code for _ in range(20)] == [200] * 20, "the other pool answers meanwhile"
+    until(lambda: replicas(url).get("a", old)["incarnation"] != old["incarnation"])
+    new = replicas(url)["a"]
+    assert new["replica"] == old["replica"], "the same actor has started it"
+    assert processes_of(new)[2] == actor
+    assert not alive(guard)
+    until(lambda: ask(url).headers["x-pool"] == "a", 20)
+
+
+def test_a_killed_actor_takes_its_engine_along_and_is_replaced(url: str) -> None:
+    old = replicas(url)["b"]
+    engine, guard, actor = processes_of(old)
+    os.kill(actor, signal.SIGKILL)
+    assert gone([engine, guard], 20), "an orphan holds its GPUs"
+    assert [ask(url).status_code for _ in range(20)] == [200] * 20
+    until(lambda: replicas(url).get("b", old)["incarnation"] != old["incarnation"])
+    assert replicas(url)["b"]["replica"] != old["replica"]
+    until(lambda: ask(url).headers["x-pool"] == "b", 20)
+
+
+def test_a_second_fleet_on_the_same_cluster_is_refused(url: str) -> None:
+    with pytest.raises(RuntimeError, match="already serves an application"), serving(fake_fleet()):
+        pass
+    assert ask(url).status_code == 200
