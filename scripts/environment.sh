@@ -25,5 +25,5 @@ else
   step "3/4 PyTorch comes with vLLM"
 fi
 step "4/4 vLLM, Ray and the rest (2 GB; some minutes)"
-install --editable ".[$extra,dev]"
+PYTHONWARNINGS=ignore install --editable ".[$extra,dev]"
 step "done"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from ray import serve
 from ray.serve.handle import DeploymentHandle
 
 from cluster.checkpoints import resolve
+from cluster.devices import require_devices
 from cluster.fleet import Fleet, Model, Pool
 from cluster.vendors import ENGINE_KINDS
 from deployments.engine.backend import EngineSpec
@@ -56,6 +58,7 @@ class EngineReplica:
     async def __init__(  # type: ignore[misc]  # Serve awaits an asynchronous constructor
         self, spec: EngineSpec, seat: Seat, checkpoint_cache: Path | None, registry: DeploymentHandle
     ) -> None:
+        require_devices(seat.vendor, spec.engine, spec.tensor_parallel, os.environ)
         context = serve.get_replica_context()
         name = f"{context.deployment}#{context.replica_id.unique_id}"
         log = logs_folder() / f"engine-{name}.log"
