@@ -22,6 +22,7 @@ def require_devices(vendor: str, engine: str, wanted: int, environment: Mapping[
     devices = [device for device in environment.get(variable, "").split(",") if device.strip()]
     if len(devices) != wanted:
         raise DeviceError(
-            f"this replica asked Ray for {wanted} {vendor} GPU(s), but {variable} is '{environment.get(variable, '')}'; "
+            f"this replica asked Ray for {wanted} {vendor} GPU(s), but {variable} is "
+            f"'{environment.get(variable, '')}'; "
             f"see on its node whether Ray recognises the GPUs (`ray status -v`) and whether the tag is right"
         )

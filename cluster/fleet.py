@@ -104,7 +104,9 @@ class Pool(Strict):
                 raise ValueError(f"flag '{flag}' is set by {OWNED_FLAGS[bare]}: remove it here")
             if bare in CACHE_FLAGS:
                 raise ValueError(f"flag '{flag}' follows from the fleet's `mlperf` mode alone: remove it here")
-        return {flag.lstrip("-").replace("_", "-"): value for flag, value in flags.items()}
+        spelled = [flag.lstrip("-").replace("_", "-") for flag in flags]
+        _distinct(spelled, "flag")
+        return dict(zip(spelled, flags.values(), strict=True))
 
     @model_validator(mode="after")
     def _engine_fits_vendor(self) -> Self:
@@ -157,6 +159,7 @@ class Gateway(Strict):
     attempts: int = Field(3, ge=1, description="replicas tried before a failure reaches the client")
     connect_timeout_s: float = Field(5, gt=0)
     read_timeout_s: float = Field(600, gt=0, description="longest silence of a replica within an answer")
+    body_timeout_s: float = Field(120, gt=0, description="within which a request's body must have come")
     keepalive_s: float = Field(75, ge=65)
     max_json_bytes: int = Field(32 * 2**20, ge=1024)
     media_domains: list[str] = Field([], description="hosts that engines may fetch images from; others: data: only")
@@ -198,4 +201,4 @@ def _one_of(value: str, known: dict[str, Any], what: str) -> str:
 def _distinct(names: list[str], what: str) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise ValueError(f"{what} used twice: {', '.join(twice)}; rename one of them")
+        raise ValueError(f"{what} used twice: {', '.join(twice)}; rename or remove one")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,10 @@ failures are the gateway's to notice: it passes over a replica that refuses a co
 
 SETTLING_S = 3.0
 """A registry younger than this may not have heard every replica yet: its list adds, and takes nothing away."""
+
+
+WITHDRAWN_KEPT = 256
+"""A heartbeat may still be under way when its replica withdraws: it must not list it again."""
 
 
 @dataclass
@@ -28,6 +33,7 @@ class Registry:
 
     def __init__(self) -> None:
         self._entries: dict[str, _Entry] = {}
+        self._withdrawn: deque[str] = deque(maxlen=WITHDRAWN_KEPT)
         self._version = secrets.randbits(48)  # a restarted registry never repeats a version that someone has seen
         self._changed = asyncio.Event()
         self._born = time.monotonic()
@@ -35,13 +41,19 @@ class Registry:
     def heartbeat(self, announcement: dict[str, Any], load: dict[str, Any]) -> None:
         """Announces a replica, or tells that it still lives and how busy it is."""
         incarnation = announcement["incarnation"]
+        if incarnation in self._withdrawn:
+            return
         known = self._entries.get(incarnation)
         self._entries[incarnation] = _Entry(announcement, load, time.monotonic())
         if known is None or known.load != load or known.announcement != announcement:
             self._change()
 
     def withdraw(self, incarnation: str) -> None:
-        """Takes a replica off the list: it ended, or it serves only what it has."""
+        """Takes a replica off the list for good: it ended, or it serves only what it has."""
+        self._withdrawn.append(incarnation)
+        self._remove(incarnation)
+
+    def _remove(self, incarnation: str) -> None:
         if self._entries.pop(incarnation, None):
             self._change()
 
@@ -62,7 +74,7 @@ class Registry:
         oldest = time.monotonic() - LIFETIME_S
         silent = [incarnation for incarnation, entry in self._entries.items() if entry.heard < oldest]
         for incarnation in silent:
-            self.withdraw(incarnation)
+            self._remove(incarnation)
 
     def _change(self) -> None:
         self._version += 1

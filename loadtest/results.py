@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cluster.durable import flush
 from loadtest.client import Outcome
 
 SUMMARY = "summary.json"
@@ -87,16 +88,8 @@ def atomically(file: Path, write: Callable[[Path], object]) -> None:
     temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
     try:
         write(temporary)
-        _flush(temporary)
+        flush(temporary)
         temporary.replace(file)
     finally:
         temporary.unlink(missing_ok=True)
-    _flush(file.parent)
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    flush(file.parent)

@@ -14,6 +14,7 @@ from cluster.checkpoints.errors import CheckpointError, SourceUnavailable
 from cluster.checkpoints.manifest import Manifest, flaw
 from cluster.checkpoints.progress import Progress
 from cluster.checkpoints.recipe import Recipe
+from cluster.durable import flush, flush_all
 
 
 def default_cache() -> Path:
@@ -65,7 +66,7 @@ def _build(recipe: Recipe, folder: Path, report: Progress) -> None:
             refusals.append(f"  {label}: {refusal}")
             continue
         Manifest.of(building, recipe.name, label).write(building)
-        _flush(building)
+        flush_all(building)
         _put_in_place(building, folder)
         shutil.rmtree(downloads, ignore_errors=True)
         report.step(f"{recipe.name}: ready in {folder}")
@@ -88,21 +89,7 @@ def _put_in_place(building: Path, folder: Path) -> None:
         shutil.rmtree(damaged, ignore_errors=True)
     else:
         building.rename(folder)
-    _flush_one(folder.parent)
-
-
-def _flush(folder: Path) -> None:
-    for path in folder.rglob("*"):
-        _flush_one(path)
-    _flush_one(folder)
-
-
-def _flush_one(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    flush(folder.parent)
 
 
 @contextmanager

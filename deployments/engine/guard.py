@@ -19,6 +19,7 @@ import sys
 import time
 
 PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
 POLL_S = 0.05
 
 
@@ -36,13 +37,26 @@ def _signal_group(group: int, number: int) -> bool:
     return True
 
 
+def _reap(command: subprocess.Popen[bytes]) -> None:
+    """Takes note of those of the group that have ended: unreaped, they would count as alive.
+
+    The guard is the reaper of orphans in its group. The next one above it is process 1, which in many containers never
+    reaps. The leader goes first, because its exit code is wanted.
+    """
+    if command.poll() is None:
+        return
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-command.pid, os.WNOHANG)[0]:
+            pass
+
+
 def end_group(command: subprocess.Popen[bytes], grace_s: float) -> None:
     """Ends every process of the command's group: politely, then for good once `grace_s` seconds are over."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         alive = _signal_group(command.pid, number)
         deadline = time.monotonic() + grace_s
         while alive and time.monotonic() < deadline:
-            command.poll()  # reaps the leader: unreaped, it would count as alive
+            _reap(command)
             alive = _signal_group(command.pid, 0)
             time.sleep(POLL_S)
         if not alive:
@@ -58,6 +72,7 @@ def main() -> int:
     for ignored in (signal.SIGINT, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)  # the owner decides, by the pipe
     owner = sys.stdin.fileno()
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
     command = subprocess.Popen(
         words, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=_end_with_guard, close_fds=True
     )

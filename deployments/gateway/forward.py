@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from dataclasses import dataclass
 
@@ -14,16 +15,29 @@ from deployments.gateway.directory import Served
 from deployments.gateway.errors import ApiError, engine_error, error_event
 from deployments.gateway.metrics import Metrics
 from deployments.gateway.requests import Parsed
-from deployments.routing import Booking
+from deployments.routing import Replica
 
 PASSED_ON = ("Accept", "traceparent", "tracestate", "User-Agent")
 FRAME_END = b"\n\n"
 RETRIED_STATUS = frozenset({500, 502, 503, 504})
 MOST_ERROR_BYTES = 2**20
+KEEPALIVE_S = 4
+"""Shorter than the 5 s after which vLLM's server closes an idle connection, lest a request meet the closing."""
 
 
 class ReplicaFailed(Exception):
-    """The replica gave no usable answer, and the client has seen no byte: another may be asked."""
+    """The replica gave no usable answer, and the client has seen no byte: another may be asked.
+
+    `reached`: whether it may have seen the request. `suspect`: whether others should be spared it for a while.
+    """
+
+    def __init__(self, message: str, *, reached: bool = True, suspect: bool = True) -> None:
+        super().__init__(message)
+        self.reached, self.suspect = reached, suspect
+
+
+class StreamCut(Exception):
+    """The replica's answer ended before its end, after the client had seen bytes of it."""
 
 
 @dataclass
@@ -44,11 +58,12 @@ class Forwarder:
     def __init__(self, settings: Gateway, metrics: Metrics) -> None:
         self.settings, self.metrics = settings, metrics
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30),
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_S),
             timeout=aiohttp.ClientTimeout(
                 total=None, sock_connect=settings.connect_timeout_s, sock_read=settings.read_timeout_s
             ),
             auto_decompress=False,
+            skip_auto_headers=["Accept-Encoding"],  # the answer's bytes are passed on as they are
             read_bufsize=2**18,
         )
 
@@ -60,40 +75,60 @@ class Forwarder:
     ) -> web.StreamResponse:
         """Answers `request` from some replica of the model. Raises ApiError where none could."""
         failed: set[str] = set()
-        for attempt in range(1, self.settings.attempts + 1):
+        attempts = 0
+        admission = served.admission
+        deadline = time.monotonic() + (math.inf if admission.queue_timeout_s is None else admission.queue_timeout_s)
+        while attempts < self.settings.attempts and (not failed or time.monotonic() < deadline):
+            # A replica that failed this request gets it again only where there is no other.
+            excluded = frozenset(failed) if admission.has_other(failed) else frozenset()
             waited = time.perf_counter()
-            booking = await served.admission.book(parsed.work, frozenset(failed))
+            booking = await admission.book(parsed.work, excluded)
             self.metrics.queue_wait.labels(served.model.name).observe(time.perf_counter() - waited)
-            incarnation = booking.replica.incarnation
             try:
-                announcement = served.announcements.get(incarnation)
-                if announcement is None:
-                    raise ReplicaFailed(f"replica {booking.replica.name} left")
-                answer = await self._ask(request, announcement.url, parsed, request_id)
-                try:
-                    if answer.upstream.status in RETRIED_STATUS and served.admission.has_other({*failed, incarnation}):
-                        raise ReplicaFailed(f"replica {booking.replica.name} answered {answer.upstream.status}")
-                    headers = {"x-request-id": request_id, "x-replica": announcement.replica}
-                    headers |= {"x-pool": announcement.pool, "x-vendor": announcement.vendor}
-                    return await self._deliver(request, answer, headers, served.model.name)
-                finally:
-                    answer.upstream.release() if answer.upstream.content.at_eof() else answer.upstream.close()
-            except ReplicaFailed as error:
-                failed.add(incarnation)
-                self._note_failure(served, booking, attempt, error)
+                return await self._attempt(request, served, parsed, request_id, booking.replica, failed)
+            except ReplicaFailed as failure:
+                failed.add(booking.replica.incarnation)
+                # One that was never reached costs no attempt: while it restarts, its requests wait.
+                attempts += failure.reached
+                self.metrics.retries.labels(served.model.name, booking.replica.pool).inc()
+                if failure.suspect:
+                    admission.suspect(booking.replica)
             finally:
-                served.admission.release(booking)
+                admission.release(booking)
         raise ApiError(
             503,
-            f"{self.settings.attempts} attempts to reach a replica of '{served.model.name}' failed; try again later",
+            f"no replica of '{served.model.name}' answered this request ({len(failed)} asked); try again later",
             code="replicas_failed",
             retry_after_s=5,
         )
 
-    def _note_failure(self, served: Served, booking: Booking, attempt: int, error: ReplicaFailed) -> None:
-        self.metrics.retries.labels(served.model.name, booking.replica.pool).inc()
-        if error.__cause__ is not None:  # no answer at all, rather than an error answer
-            served.admission.suspect(booking.replica)
+    async def _attempt(
+        self,
+        request: web.Request,
+        served: Served,
+        parsed: Parsed,
+        request_id: str,
+        replica: Replica,
+        failed: set[str],
+    ) -> web.StreamResponse:
+        """One replica's answer, given to the client. Raises ReplicaFailed while another may still be asked."""
+        announcement = served.announcements.get(replica.incarnation)
+        if announcement is None:
+            raise ReplicaFailed("it left meanwhile", reached=False, suspect=False)
+        answer = await self._ask(request, announcement.url, parsed, request_id)
+        try:
+            status = answer.upstream.status
+            if status in RETRIED_STATUS and served.admission.has_other({*failed, replica.incarnation}):
+                raise ReplicaFailed(f"it answered {status}", suspect=False)
+            headers = {
+                "x-request-id": request_id,
+                "x-replica": announcement.replica,
+                "x-pool": announcement.pool,
+                "x-vendor": announcement.vendor,
+            }
+            return await self._deliver(request, answer, headers, served.model.name)
+        finally:
+            answer.upstream.release() if answer.upstream.content.at_eof() else answer.upstream.close()
 
     async def _ask(self, request: web.Request, url: str, parsed: Parsed, request_id: str) -> Answer:
         """Sends the request and reads the first bytes of the answer. Raises ReplicaFailed where there are none."""
@@ -102,6 +137,8 @@ class Forwarder:
         headers["X-Request-Id"] = request_id
         try:
             upstream = await self._session.post(url + request.path, data=parsed.body(), headers=headers)
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            raise ReplicaFailed(str(error), reached=False) from error
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise ReplicaFailed(str(error)) from error
         answer = Answer(upstream, b"")
@@ -116,7 +153,7 @@ class Forwarder:
             raise
         if answer.streams and not answer.head:
             upstream.close()
-            raise ReplicaFailed("the stream ended before its first byte") from ConnectionError("empty stream")
+            raise ReplicaFailed("the stream ended before its first byte")
         return answer
 
     async def _deliver(
@@ -140,23 +177,26 @@ class Forwarder:
         """Passes frames on as they come. Only whole frames, so that a cut can be told in a frame of its own."""
         rest = b""
         piece = answer.head
-        content = answer.upstream.content
         try:
             while piece:
-                if rest:
-                    piece = rest + piece
+                piece = rest + piece if rest else piece
                 if piece.endswith(FRAME_END):
                     rest = b""
                 else:
-                    whole = piece.rfind(FRAME_END) + len(FRAME_END)
-                    piece, rest = (piece[:whole], piece[whole:]) if whole >= len(FRAME_END) else (b"", piece)
+                    end = piece.rfind(FRAME_END) + len(FRAME_END)
+                    piece, rest = (piece[:end], piece[end:]) if end >= len(FRAME_END) else (b"", piece)
                 if piece:
                     await response.write(piece)
-                piece = await content.readany()
+                piece = await self._next(answer)
             await response.write_eof(rest)
-        except (aiohttp.ClientConnectionResetError, ConnectionResetError):
-            raise  # the client is gone: nothing more to tell it
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        except StreamCut as cut:
             self.metrics.cut_streams.labels(model).inc()
-            reason = f"the replica failed in the middle of the answer ({type(error).__name__}); send the request again"
+            reason = f"the replica failed in the middle of the answer ({cut}); send the request again"
             await response.write_eof(error_event(reason, "replica_failed"))
+
+    async def _next(self, answer: Answer) -> bytes:
+        """The next piece of the answer; nothing at its end. Raises StreamCut where that comes too early."""
+        try:
+            return await answer.upstream.content.readany()
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise StreamCut(type(error).__name__) from error

@@ -81,7 +81,7 @@ class GatewayServer:
             model, status = "", 499  # as nginx counts a client that went away
             parsed: Parsed | None = None
             try:
-                parsed = await route.read(request, self.fleet.gateway)
+                parsed = await self._read(route, request)
                 served = self._served(route, parsed.model)
                 model = served.model.name
                 assert self._forwarder is not None
@@ -100,6 +100,14 @@ class GatewayServer:
                 self.metrics.duration.labels(route.path, model).observe(time.perf_counter() - started)
 
         return handle
+
+    async def _read(self, route: Route, request: web.Request) -> Parsed:
+        settings = self.fleet.gateway
+        try:
+            async with asyncio.timeout(settings.body_timeout_s):
+                return await route.read(request, settings)
+        except TimeoutError:
+            raise ApiError(408, f"the body did not come within {settings.body_timeout_s:g} s; send it faster") from None
 
     def _served(self, route: Route, name: str) -> Served:
         served = self.directory.find(name)

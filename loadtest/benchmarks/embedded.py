@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import os
 import shutil
 from collections.abc import Callable
 from importlib import resources
@@ -13,6 +12,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from cluster.checkpoints import default_cache
+from cluster.durable import flush_all
 
 
 def raw_data(kind: str) -> Path:
@@ -37,16 +37,6 @@ def embedded_folder(name: str, write: Callable[[Path], None], cache: Path | None
             shutil.rmtree(writing, ignore_errors=True)
             writing.mkdir()
             write(writing)
-            for file in writing.iterdir():
-                _flush(file)
-            _flush(writing)
+            flush_all(writing)
             writing.rename(folder)
     return folder
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -87,15 +87,18 @@ async def test_where_all_fail_the_last_one_is_believed(two: Front, engines: tupl
     assert (await two.ask())[0] == 200
 
 
-async def test_where_nobody_answers_the_client_is_told_soon(engines: tuple[Engine, Engine]) -> None:
+async def test_where_nobody_can_be_reached_the_client_is_told_within_the_queues_timeout(
+    engines: tuple[Engine, Engine],
+) -> None:
     pool = engines[0].pool
     replicas = [Engine(f"http://127.0.0.1:{port}", pool).announced() for port in (9, 11)]
-    async with front(fake_fleet(pool, attempts=2), replicas) as gateway:
+    async with front(fake_fleet(pool, attempts=2, queue_timeout_s=2), replicas) as gateway:
         started = time.monotonic()
         status, body, answer = await gateway.ask()
-        assert (status, body["error"]["code"]) == (503, "replicas_failed")
+        assert status == 503
+        assert body["error"]["code"] in {"replicas_failed", "no_replica"}, "whichever comes first"
         assert int(answer.headers["Retry-After"]) >= 1
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 10
 
 
 async def test_a_replica_that_drops_one_request_gets_it_again_where_it_is_the_only_one(
@@ -107,7 +110,7 @@ async def test_a_replica_that_drops_one_request_gets_it_again_where_it_is_the_on
         await a.fault(cut_after_tokens=0)
         started = time.monotonic()
         assert (await gateway.ask())[0] == 200
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 10
 
 
 async def test_a_clients_own_mistake_is_not_tried_elsewhere(two: Front, engines: tuple[Engine, Engine]) -> None:

@@ -109,3 +109,12 @@ async def test_a_young_registry_says_that_it_may_not_know_all(later: Callable[[f
 async def test_a_restarted_registry_repeats_no_version() -> None:
     versions = {(await Registry().watch(-1))["version"] for _ in range(20)}
     assert len(versions) == 20
+
+
+def test_a_late_heartbeat_does_not_bring_back_a_withdrawn_replica() -> None:
+    registry = Registry()
+    registry.heartbeat({"incarnation": "a"}, {})
+    registry.withdraw("a")
+    registry.heartbeat({"incarnation": "a"}, {})
+    registry.heartbeat({"incarnation": "b"}, {})
+    assert [incarnation for incarnation in registry._entries] == ["b"]

@@ -83,8 +83,10 @@ def test_a_command_that_ignores_sigterm_is_killed_after_the_grace() -> None:
 
 def test_the_guard_ends_with_its_command_and_takes_the_orphans_along() -> None:
     with running(guarded("leaves"), 1) as (guard, [child]):
+        started = time.monotonic()
         assert guard.wait(5) == 5
         assert gone([child], 2)
+        assert time.monotonic() - started < 1, "whether or not process 1 reaps what has ended"
 
 
 def test_a_killed_owner_takes_everything_with_it() -> None:

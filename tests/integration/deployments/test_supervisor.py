@@ -1,3 +1,5 @@
+"""A real supervisor over engines that die, hang and misbehave, each in a process of its own."""
+
 from __future__ import annotations
 
 import asyncio
@@ -12,8 +14,9 @@ from typing import Any
 import pytest
 
 from deployments.announcement import Announcement
+from deployments.engine import process
 from deployments.engine import supervisor as module
-from deployments.engine.backend import EngineSpec
+from deployments.engine.backend import BACKENDS, EngineSpec
 from deployments.engine.process import EngineError
 from deployments.engine.supervisor import Seat, Supervisor
 from tests.support.process_table import gone
@@ -25,6 +28,8 @@ SEAT = Seat("m@p#1", "m", "p", "amd", "mi350x", drain_timeout_s=3, readiness_tim
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(BACKENDS, "script", "tests.support.script_engine:ScriptBackend")
+    monkeypatch.setattr(process, "POLL_S", 0.03)
     monkeypatch.setattr(module, "HEARTBEAT_S", 0.02)
     monkeypatch.setattr(module, "LOAD_PERIOD_S", 0.05)
     monkeypatch.setattr(module, "SETTLE_S", 0.1)
@@ -111,12 +116,12 @@ async def test_an_engine_that_hangs_is_restarted(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(module, "HANG_S", 0.3)
     async with supervised(spec(), tmp_path) as (made, registry):
         await until(lambda: bool(registry.heartbeats))
-        (process,) = await processes_of(made.engine.url)
+        (pid,) = await processes_of(made.engine.url)
         assert made._session is not None
         made._session._timeout = made._session.timeout.__class__(total=0.2)
-        os.kill(process, signal.SIGSTOP)
+        os.kill(pid, signal.SIGSTOP)
         await until(lambda: len(registry.incarnations) == 2)
-        assert gone([process], 1)
+        assert gone([pid], 1)
 
 
 async def test_an_engine_that_keeps_dying_is_given_up(tmp_path: Path) -> None:
