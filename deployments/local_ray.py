@@ -16,6 +16,10 @@ OBJECT_STORE_BYTES = 150_000_000
 engine on this machine wants gigabytes."""
 
 
+SYSTEM_CONFIG = {"worker_niceness": 0}
+"""Ray runs its workers, and with them our engines and gateway, at niceness 15: behind whatever else the machine does."""
+
+
 def join_or_start(address: str = "auto", log_to_driver: bool = False) -> None:
     """Connects this process to Ray.
 
@@ -37,6 +41,7 @@ def join_or_start(address: str = "auto", log_to_driver: bool = False) -> None:
         address="local",
         object_store_memory=OBJECT_STORE_BYTES,
         include_dashboard=False,
+        _system_config=SYSTEM_CONFIG,
         namespace=NAMESPACE,
         log_to_driver=log_to_driver,
         logging_level=quiet,

@@ -1,4 +1,4 @@
-"""The contract that the fake engine keeps, kept by real vLLM: in MLPerf mode, so that its caches are shown to be off."""
+"""The contract that the fake engine keeps, kept by real vLLM: in MLPerf mode, so that its caches are shown off."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ def test_every_mistake_gets_a_line_of_its_own() -> None:
 def test_two_models_cannot_share_a_name(what: str) -> None:
     second = GOOD.split("models:\n")[1].replace("name: chat", "name: chat" if what == "name" else "name: other")
     text = GOOD + (second if what == "name" else second.replace("task:", "aliases: [chat]\n    task:"))
-    assert "model name or alias used twice: chat; rename one of them" in message(text)
+    assert "model name or alias used twice: chat; rename or remove one" in message(text)
 
 
 def test_two_pools_of_a_model_cannot_share_a_name() -> None:

@@ -117,4 +117,4 @@ def test_a_late_heartbeat_does_not_bring_back_a_withdrawn_replica() -> None:
     registry.withdraw("a")
     registry.heartbeat({"incarnation": "a"}, {})
     registry.heartbeat({"incarnation": "b"}, {})
-    assert [incarnation for incarnation in registry._entries] == ["b"]
+    assert list(registry._entries) == ["b"]
