@@ -17,7 +17,7 @@ engine on this machine wants gigabytes."""
 
 
 SYSTEM_CONFIG = {"worker_niceness": 0}
-"""Ray runs its workers, and with them our engines and gateway, at niceness 15: behind whatever else the machine does."""
+"""Ray runs its workers, and with them our engines and gateway, at niceness 15: behind all else on the machine."""
 
 
 def join_or_start(address: str = "auto", log_to_driver: bool = False) -> None:

@@ -13,6 +13,7 @@ import pytest
 import ray
 import requests
 
+from deployments.local_ray import NAMESPACE
 from deployments.run import serving
 from tests.support.process_table import alive, descendants, gone, parent, with_arguments
 from tests.support.processes import fake_fleet, fake_pool
@@ -23,6 +24,8 @@ RECOVERY_S = 90
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
     before = descendants()
+    # As a small laptop: registry, gateway, engines and Serve itself must all find room on two CPUs.
+    ray.init(address="local", num_cpus=2, namespace=NAMESPACE, include_dashboard=False, object_store_memory=100_000_000)
     fleet = fake_fleet(fake_pool("a", decode_step_s=0.001), fake_pool("b", decode_step_s=0.001))
     with serving(fleet) as address:
         yield address
