@@ -22,7 +22,7 @@ def serving(fleet: Fleet) -> Iterator[str]:
     Raises RuntimeError, with the engine's last log lines, where a replica does not get ready, and where this Ray
     cluster serves another fleet already: that one is left alone.
     """
-    logging.getLogger("ray.serve").setLevel(logging.WARNING)
+    logging.getLogger("ray.serve").setLevel(logging.ERROR)
     connect()
     if APPLICATION in serve.status().applications:
         raise RuntimeError(

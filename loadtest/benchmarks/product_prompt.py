@@ -28,6 +28,10 @@ class ProductPrompt(Protocol):
     def deviation(self) -> str | None:
         """How it differs from the official way; None where it is that."""
 
+    @property
+    def sampling(self) -> dict[str, float]:
+        """Sampling parameters to send; with none the engine takes the model's generation_config, as the reference."""
+
     def messages(self, product: Product, image_url: str) -> list[dict[str, Any]]:
         """Chat messages with the picture as a data URI."""
 
@@ -68,6 +72,10 @@ class JsonPrompt:
     user: str = PLAIN_USER
 
     @property
+    def sampling(self) -> dict[str, float]:
+        return {}
+
+    @property
     def deviation(self) -> str | None:
         found = tuple(hashlib.sha256(text.encode()).hexdigest() for text in (self.system, self.user))
         if found == (OFFICIAL_SYSTEM_SHA256, OFFICIAL_USER_SHA256):
@@ -97,8 +105,12 @@ class PlainQuestion:
     question: str
 
     @property
+    def sampling(self) -> dict[str, float]:
+        return {"temperature": 0.0}  # there is one right answer
+
+    @property
     def deviation(self) -> str:
-        return f'asks "{self.question}" instead of the official prompt'
+        return f'asks "{self.question}" instead of the official prompt, and greedily'
 
     def messages(self, product: Product, image_url: str) -> list[dict[str, Any]]:
         return [_user(self.question, image_url, text_first=False)]

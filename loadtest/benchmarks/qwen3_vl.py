@@ -62,10 +62,8 @@ class Catalogue:
         # The picture's own bytes: MLPerf forbids to resize or compress it again.
         url = f"data:image/{picture.format};base64,{base64.b64encode(content).decode()}"
         product = Product(row["product_title"], row["product_description"], row["potential_product_categories"])
-        # No sampling parameter: the reference lets the engine take the model's own generation_config.
-        return msgjson.encode(
-            {"model": served.name, "messages": self.prompt.messages(product, url), "max_tokens": MAX_TOKENS}
-        )
+        asked = {"model": served.name, "messages": self.prompt.messages(product, url), "max_tokens": MAX_TOKENS}
+        return msgjson.encode(asked | self.prompt.sampling)
 
     def deviations(self, served: Served, mode: Mode) -> list[str]:
         return [note] if (note := self.prompt.deviation) else []

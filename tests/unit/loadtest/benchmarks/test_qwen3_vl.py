@@ -92,6 +92,7 @@ def test_the_embedded_digits(tmp_path: Path) -> None:
     body = json.loads(catalogue.body(0, Served("m"), Mode.PERFORMANCE))
     url, text = body["messages"][0]["content"]
     assert text == {"type": "text", "text": "What digit is this?"}
+    assert body["temperature"] == 0
     assert url["image_url"]["url"].startswith("data:image/PNG;base64,")
     assert len(catalogue.deviations(Served("m"), Mode.PERFORMANCE)) == 1
     labels = catalogue.rows.column("ground_truth_category").to_pylist()
