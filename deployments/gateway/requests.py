@@ -1,4 +1,4 @@
-"""What the gateway reads of a request: the model, whether it streams, and how much work it is. The body stays bytes."""
+"""What the gateway reads of a request: the model, and how much work it is. The body stays bytes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,6 @@ class Parsed:
     """
 
     model: str
-    stream: bool
     work: Work
     body: Callable[[], bytes | AsyncIterator[bytes]]
     length: int
@@ -64,9 +63,9 @@ async def read_json(request: web.Request, most_bytes: int, media_domains: Sequen
     if not isinstance(body, dict):
         raise ApiError(400, f"the body is a JSON {_kind(body)}; send an object")
     check_media(body, media_domains)
+    _check_boolean(body, "stream")
     return Parsed(
         model=model_name(body.get("model")),
-        stream=_flag(body, "stream"),
         work=text_work(body),
         body=lambda: raw,
         length=size,
@@ -83,13 +82,11 @@ def model_name(value: Any) -> str:
     return value
 
 
-def _flag(body: dict[str, Any], name: str) -> bool:
+def _check_boolean(body: dict[str, Any], name: str) -> None:
+    """Engines take many words for true: a client that sends one may mean something else."""
     value = body.get(name)
-    if value is None:
-        return False
-    if not isinstance(value, bool):
+    if value is not None and not isinstance(value, bool):
         raise ApiError(400, f"`{name}` is a JSON {_kind(value)}; send true or false", param=name)
-    return value
 
 
 def _kind(value: Any) -> str:

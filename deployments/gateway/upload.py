@@ -136,7 +136,6 @@ async def read_upload(request: web.Request, most_file: int) -> Parsed:
     before, after = form.before_file(), form.after_file()
     return Parsed(
         model=model,
-        stream=form.values.get("stream", "").lower() in {"true", "1"},
         work=audio_work(seconds, form.file_size),
         body=lambda: _body(before, form.file, after),
         length=len(before) + form.file_size + len(after),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from deployments.routing.work import Work
 
@@ -24,7 +24,6 @@ class Replica:
     open_work: float = 0.0
     suspect_until: float = 0.0
     leaving: bool = False
-    served: int = field(default=0, repr=False)
 
     def has_room(self, now: float) -> bool:
         return not self.leaving and self.open_requests < self.limit and now >= self.suspect_until
@@ -50,6 +49,5 @@ class Booking:
         self.open = False
         replica = self.replica
         replica.open_requests -= 1
-        replica.served += 1
         # Sums of floats drift: an idle replica holds exactly nothing.
         replica.open_work = replica.open_work - self.work.amount if replica.open_requests else 0.0
