@@ -29,6 +29,7 @@ class EngineKind:
     backend: str
     vendors: frozenset[str]
     uses_gpu: bool = False
+    loads_checkpoint: bool = True
     environment: dict[str, str] = field(default_factory=dict)
     removed_environment: frozenset[str] = frozenset()
     flags: dict[str, bool | int | str] = field(default_factory=dict)
@@ -68,6 +69,6 @@ ENGINE_KINDS: dict[str, EngineKind] = {
             flags={"distributed-executor-backend": "mp"},
         ),
         EngineKind("cpu", backend="vllm", vendors=frozenset({"cpu", "nvidia", "amd"}), environment=QUIET),
-        EngineKind("fake", backend="fake", vendors=frozenset({"cpu", "nvidia", "amd"})),
+        EngineKind("fake", backend="fake", vendors=frozenset({"cpu", "nvidia", "amd"}), loads_checkpoint=False),
     )
 }

@@ -1,4 +1,4 @@
-"""What replicas tell the gateways: who they are (an announcement) and how busy they are (a heartbeat)."""
+"""What replicas tell the gateways of themselves; how busy they are goes beside it, in every heartbeat."""
 
 from __future__ import annotations
 
@@ -37,12 +37,3 @@ class Announcement:
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> Self:
         return cls(**{**fields, "aliases": tuple(fields["aliases"])})
-
-
-@dataclass(frozen=True)
-class Load:
-    """A replica's own view of its load; the gateway's bookings are exact for its own requests, this adds the rest."""
-
-    running: int = 0
-    waiting: int = 0
-    kv_use: float = 0.0

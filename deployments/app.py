@@ -8,7 +8,7 @@ from ray import serve
 from ray.serve import Application
 
 from cluster.fleet import Fleet, Model, Pool, deployment_name
-from cluster.loading import load_fleet
+from cluster.loading import DEFAULT_FLEET, load_fleet
 from cluster.placement import actor_options
 from deployments.engine.replica import EngineReplica, engine_spec
 from deployments.engine.supervisor import Seat
@@ -36,7 +36,7 @@ def app(args: dict[str, str]) -> Application:
         raise ValueError(
             f"unknown argument {', '.join(sorted(unknown))}: deployments:app takes only fleet=FILE_OR_PRESET"
         )
-    fleet = load_fleet(**({"name_or_path": args["fleet"]} if "fleet" in args else {}))
+    fleet = load_fleet(args.get("fleet", DEFAULT_FLEET))
     application = build(fleet)
     connect(log_to_driver=True)
     return application

@@ -47,11 +47,6 @@ def engine_spec(fleet: Fleet, model: Model, pool: Pool) -> EngineSpec:
     )
 
 
-def needs_checkpoint(spec: EngineSpec) -> bool:
-    """The fake engine's model is virtual: it reads no weights."""
-    return spec.backend != "fake"
-
-
 class EngineReplica:
     """One replica. Its constructor returns once the engine answers, so that Serve counts it ready only then."""
 
@@ -62,7 +57,7 @@ class EngineReplica:
         context = serve.get_replica_context()
         name = f"{context.deployment}#{context.replica_id.unique_id}"
         log = logs_folder() / f"engine-{name}.log"
-        if needs_checkpoint(spec):
+        if ENGINE_KINDS[spec.engine].loads_checkpoint:
             found = await asyncio.to_thread(resolve, spec.checkpoint, spec.revision, checkpoint_cache)
             environment = {**found.environment, **spec.environment}
             spec = replace(spec, checkpoint=str(found.path), environment=environment)

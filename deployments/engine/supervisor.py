@@ -6,14 +6,14 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
-from deployments.announcement import Announcement, Load
-from deployments.engine.backend import EngineSpec
+from deployments.announcement import Announcement
+from deployments.engine.backend import EngineLoad, EngineSpec
 from deployments.engine.process import EngineError, EngineProcess
 
 HEARTBEAT_S = 0.25
@@ -55,7 +55,7 @@ class Supervisor:
         self.announcement: Announcement | None = None
         self._heartbeat, self._withdraw = heartbeat, withdraw
         self._starts: list[float] = []
-        self._load = Load()
+        self._load = EngineLoad()
         self._session: aiohttp.ClientSession | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -81,7 +81,7 @@ class Supervisor:
                 f"the engine of {self.seat.replica} does not tell what it is ({type(error).__name__}: {error})"
                 f"{self.engine.log_tail()}"
             ) from error
-        self._load = Load()
+        self._load = EngineLoad()
         self.announcement = Announcement(
             replica=self.seat.replica,
             incarnation=self.engine.incarnation,
@@ -113,7 +113,7 @@ class Supervisor:
             if self.engine.exit_code is None:
                 try:
                     load = await self.engine.backend.load(self._session, self.engine.url)
-                    self._load = Load(load.running, load.waiting, round(load.kv_use, 3))
+                    self._load = replace(load, kv_use=round(load.kv_use, 3))
                     answered = time.monotonic()
                     continue
                 except (aiohttp.ClientError, TimeoutError, ValueError):

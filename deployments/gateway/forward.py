@@ -79,10 +79,8 @@ class Forwarder:
         admission = served.admission
         deadline = time.monotonic() + (math.inf if admission.queue_timeout_s is None else admission.queue_timeout_s)
         while attempts < self.settings.attempts and (not failed or time.monotonic() < deadline):
-            # A replica that failed this request gets it again only where there is no other.
-            excluded = frozenset(failed) if admission.has_other(failed) else frozenset()
             waited = time.perf_counter()
-            booking = await admission.book(parsed.work, excluded)
+            booking = await admission.book(parsed.work, frozenset(failed))
             self.metrics.queue_wait.labels(served.model.name).observe(time.perf_counter() - waited)
             try:
                 return await self._attempt(request, served, parsed, request_id, booking.replica, failed)
