@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
+
+MOST_MERGED = 1000
 
 
 class TraceError(ValueError):
@@ -189,9 +191,28 @@ class Trace:
 
 
 def merged(name: str, traces: Iterable[Trace]) -> Trace:
-    """All their requests on one clock, in the order of arrival."""
-    together = [request for trace in traces for request in trace.requests]
+    """All their requests on one clock, in the order of arrival. What two traces name alike stays different."""
+    together = [request for number, trace in enumerate(traces) for request in _apart(number, trace)]
     return Trace(name, tuple(sorted(together, key=lambda request: request.at_s)))
+
+
+def _apart(number: int, trace: Trace) -> Iterator[TraceRequest]:
+    """The requests of the merged trace of that number, with ids that no other one has."""
+    blocks: dict[int, int] = {}
+    images: dict[int, int] = {}
+
+    def renamed(names: dict[int, int], identity: int) -> int:
+        return names.setdefault(identity, len(names) * MOST_MERGED + number)
+
+    if number >= MOST_MERGED:
+        raise TraceError(f"at most {MOST_MERGED} traces can be merged")
+    for request in trace.requests:
+        yield replace(
+            request,
+            blocks=tuple(renamed(blocks, block) for block in request.blocks),
+            images=tuple(replace(image, identity=renamed(images, image.identity)) for image in request.images),
+            session=None if request.session is None else f"{number}/{request.session}",
+        )
 
 
 def _hits(requests: Iterable[TraceRequest]) -> Iterable[int]:
