@@ -97,14 +97,16 @@ def _tensor(content: mmap.mmap, name: str, shape: tuple[int, ...], kind: int, of
 
 def _from_q8_0(blocks: NDArray[Any]) -> Floats:
     """Each weight is scale x value. In: [blocks]. Out: [blocks, 32]."""
-    return blocks["scale"][:, None].astype(np.float32) * blocks["values"]
+    weights: Floats = blocks["scale"][:, None].astype(np.float32) * blocks["values"]
+    return weights
 
 
 def _from_q4_1(blocks: NDArray[Any]) -> Floats:
     """Each weight is scale x nibble + least; the low nibbles are a block's first half. In: [blocks]. Out: [blocks, 32]."""
     nibbles = np.concatenate([blocks["nibbles"] & 0xF, blocks["nibbles"] >> 4], axis=1)
     scale, least = (blocks[name][:, None].astype(np.float32) for name in ("scale", "least"))
-    return scale * nibbles + least
+    weights: Floats = scale * nibbles + least
+    return weights
 
 
 TYPES: dict[int, tuple[np.dtype[Any], int, Callable[[NDArray[Any]], Floats]]] = {
