@@ -6,7 +6,17 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from cluster.vendors import ENGINE_KINDS, VENDORS
 
@@ -40,9 +50,12 @@ CACHE_FLAGS = {
 
 
 class Strict(BaseModel):
-    """Rejects unknown keys, so that a misspelt one is an error and never a silent default."""
+    """Rejects unknown keys, so that a misspelt one is an error and never a silent default.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    Errors do not show what was written: it may be a client's key at a wrong place. `cluster.loading` shows what it may.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class Task(StrEnum):
@@ -152,7 +165,7 @@ class Gateway(Strict):
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65_535, description="0 lets the OS choose")
     processes: int = Field(1, ge=1, le=64, description="gateways that share the port on one node")
-    policy: str = Field("least-work", description="how a replica is chosen: least-work | round-robin")
+    policy: str = Field("seconds", description="how a replica is chosen: seconds, round-robin, ... (deployments.routing)")
     max_queue: int = Field(1000, ge=0, description="requests that may wait per model; more get 429")
     queue_timeout_s: float = Field(120, gt=0)
     overcommit: float = Field(2.0, ge=1, description="requests sent to a replica at once, per slot of it")
@@ -166,6 +179,53 @@ class Gateway(Strict):
     max_upload_bytes: int = Field(25 * 2**20, ge=1024, description="one audio file")
 
 
+def _sha256(value: str) -> str:
+    if len(value) != 64 or set(value.lower()) - set("0123456789abcdef"):
+        raise ValueError(
+            "not a SHA-256 digest, which has 64 hex digits; `python -m cluster key` makes a key and its digest. "
+            "Write the digest here and never the key, or name a `key_file`"
+        )
+    return value.lower()
+
+
+class Limits(Strict):
+    """What a tenant may use in a minute, over all gateways together; None is no limit."""
+
+    requests_per_minute: int | None = Field(None, gt=0)
+    tokens_per_minute: int | None = Field(None, gt=0, description="prompt and answer together")
+    audio_seconds_per_minute: float | None = Field(None, gt=0, allow_inf_nan=False)
+
+
+class Tenant(Strict):
+    """Someone with keys of their own.
+
+    A fleet travels: into Ray, to `show`, into results. So it holds the keys' digests, or names a file of keys on the
+    gateway's machine, and there is no place in it for a key.
+    """
+
+    name: Name
+    key_sha256: list[Annotated[str, AfterValidator(_sha256)]] = []
+    key_file: str | None = Field(None, description="a key per line; read where and when a gateway starts")
+    priority: int = Field(0, ge=-100, le=100, description="higher is more urgent")
+    limits: Limits = Limits()
+    models: list[ModelName] | None = Field(None, min_length=1, description="names or aliases; None is all models")
+
+    @field_validator("key_file")
+    @classmethod
+    def _absolute(cls, value: str | None) -> str | None:
+        if value is not None and not Path(value).is_absolute() and not value.startswith("~"):
+            raise ValueError(
+                "write an absolute path, or one that begins with ~: gateways start in folders of their own"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _has_keys(self) -> Self:
+        if not self.key_sha256 and self.key_file is None:
+            raise ValueError("a tenant without keys can ask nothing; give it `key_sha256` or a `key_file`")
+        return self
+
+
 class Fleet(Strict):
     """A whole deployment: what is served, where, and how it is reached."""
 
@@ -174,6 +234,7 @@ class Fleet(Strict):
     checkpoint_cache: str | None = Field(None, description="folder of prepared checkpoints; shared between nodes")
     gateway: Gateway = Gateway()
     models: list[Model] = Field(min_length=1)
+    tenants: list[Tenant] = Field([], description="who may ask; with none, anyone may and no key is asked for")
 
     @property
     def cache_folder(self) -> Path | None:
@@ -186,10 +247,39 @@ class Fleet(Strict):
         _distinct([deployment_name(m, p) for m in self.models for p in m.pools], "deployment name")
         return self
 
+    @model_validator(mode="after")
+    def _tenants_fit(self) -> Self:
+        served = {name for model in self.models for name in model.names}
+        names: set[str] = set()
+        keys: dict[str, str] = {}
+        mistakes: list[InitErrorDetails] = []
+        for number, tenant in enumerate(self.tenants):
+            at = ("tenants", number)
+            if tenant.name in names:
+                mistakes.append(_mistake((*at, "name"), f"tenant '{tenant.name}' is there twice; rename one"))
+            names.add(tenant.name)
+            for place, key in enumerate(tenant.key_sha256):
+                if key in keys:
+                    told = f"tenant '{keys[key]}' has this key already; a key belongs to one tenant, and is listed once"
+                    mistakes.append(_mistake((*at, "key_sha256", place), told))
+                keys.setdefault(key, tenant.name)
+            for place, model in enumerate(tenant.models or []):
+                if model not in served:
+                    told = f"no model of this fleet is named '{model}'; use one of {', '.join(sorted(served))}"
+                    mistakes.append(_mistake((*at, "models", place), told))
+        if mistakes:
+            raise ValidationError.from_exception_data("Fleet", mistakes)
+        return self
+
 
 def deployment_name(model: Model, pool: Pool) -> str:
     """The Serve deployment of one pool: the model's name without slashes or colons, then the pool's."""
     return f"{model.name.replace('/', '-').replace(':', '-')}@{pool.name}"
+
+
+def _mistake(at: tuple[str | int, ...], told: str) -> InitErrorDetails:
+    """An error at a place of its own within the model that is being validated."""
+    return InitErrorDetails(type=PydanticCustomError("value_error", "{told}", {"told": told}), loc=at, input=None)
 
 
 def _one_of(value: str, known: dict[str, Any], what: str) -> str:

@@ -1,15 +1,17 @@
-"""One model's door: books a replica for each request, in order of arrival, behind a queue of bounded length."""
+"""One model's door: books a replica for each request, in order of urgency and arrival, behind a bounded queue."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from bisect import insort
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import count
 
 from deployments.gateway.errors import ApiError
-from deployments.routing import Booking, Policy, Replica, Work
+from deployments.routing import Booking, Replica, Request, Router
 
 SUSPECT_S = 2.0
 """How long a replica that refused a connection is passed over. A dead one is gone from the registry by then."""
@@ -17,45 +19,42 @@ SUSPECT_S = 2.0
 RATE_MEMORY = 64
 
 
-@dataclass(eq=False)
+@dataclass(order=True)
 class _Waiter:
-    work: Work
-    excluded: frozenset[str]
-    granted: asyncio.Future[Booking]
+    priority: int
+    """Negative is more urgent: waiters are in the order in which they are served."""
+    number: int
+    request: Request = field(compare=False)
+    excluded: frozenset[str] = field(compare=False)
+    granted: asyncio.Future[Booking] = field(compare=False)
 
 
 class Admission:
     """Bookings for the replicas of one model. Belongs to one event loop."""
 
-    def __init__(self, policy: Policy, max_queue: float, queue_timeout_s: float | None) -> None:
-        self.policy, self.max_queue, self.queue_timeout_s = policy, max_queue, queue_timeout_s
-        self.replicas: list[Replica] = []
-        self._waiting: deque[_Waiter] = deque()
+    def __init__(self, router: Router, max_queue: float, queue_timeout_s: float | None) -> None:
+        self.router, self.max_queue, self.queue_timeout_s = router, max_queue, queue_timeout_s
+        self._waiting: list[_Waiter] = []
+        self._numbers = count()
         self._finished: deque[float] = deque(maxlen=RATE_MEMORY)
+        self._suspects: dict[str, float] = {}
         self._retry_suspects: asyncio.TimerHandle | None = None
 
     @property
     def waiting(self) -> int:
         return len(self._waiting)
 
-    def set_replicas(self, replicas: list[Replica]) -> None:
-        """Takes the replicas that are there now; those that went serve what they have and get nothing new."""
-        for gone in set(self.replicas) - set(replicas):
-            gone.leaving = True
-        self.replicas = replicas
-        self._grant()
-
     def has_other(self, excluded: Iterable[str]) -> bool:
         """Whether a replica is known beside the excluded incarnations."""
-        return bool({replica.incarnation for replica in self.replicas} - set(excluded))
+        return bool(self.router.replicas.keys() - set(excluded))
 
-    async def book(self, work: Work, excluded: frozenset[str] = frozenset()) -> Booking:
+    async def book(self, request: Request, excluded: frozenset[str] = frozenset()) -> Booking:
         """Waits for a replica with room that is not in `excluded`: incarnations that failed this request, and get it
         again only where there is no other.
 
         Raises ApiError 429 where the queue is full, 503 where none came within the queue's timeout.
         """
-        if not self._waiting and (booking := self._try(work, excluded)):
+        if not self._waiting and (booking := self._try(request, excluded)):
             return booking
         if len(self._waiting) >= self.max_queue:
             raise ApiError(
@@ -63,9 +62,10 @@ class Admission:
                 f"{len(self._waiting)} requests already wait for this model; try again later",
                 retry_after_s=self._drain_time(),
             )
-        waiter = _Waiter(work, excluded, asyncio.get_running_loop().create_future())
-        self._waiting.append(waiter)
-        self._grant()
+        granted: asyncio.Future[Booking] = asyncio.get_running_loop().create_future()
+        waiter = _Waiter(-request.priority, next(self._numbers), request, excluded, granted)
+        insort(self._waiting, waiter)
+        self.grant()
         try:
             async with asyncio.timeout(self.queue_timeout_s):
                 return await waiter.granted
@@ -81,60 +81,72 @@ class Admission:
             self._drop(waiter)
             raise
 
-    def release(self, booking: Booking) -> None:
-        """Ends a booking and lets the next request in."""
+    def first_token(self, booking: Booking) -> None:
+        self.router.first_token(booking, time.monotonic())
+
+    def finish(self, booking: Booking, output_tokens: int | None = None, cached_tokens: int | None = None) -> None:
+        """Ends a booking whose answer is whole, with the engine's own counts where it told them."""
         if booking.open:
-            booking.release()
-            self._finished.append(time.monotonic())
-            self._grant()
+            self.router.finish(booking, time.monotonic(), output_tokens, cached_tokens)
+            self._ended()
+
+    def release(self, booking: Booking) -> None:
+        """Ends a booking, however it went, and lets the next request in."""
+        if booking.open:
+            self.router.release(booking, time.monotonic())
+            self._ended()
 
     def suspect(self, replica: Replica) -> None:
         """Passes the replica over for a while: a connection to it has failed."""
-        replica.suspect_until = time.monotonic() + SUSPECT_S
+        until = time.monotonic() + SUSPECT_S
+        self._suspects[replica.incarnation] = until
+        self.router.suspect(replica, until)
 
-    def _try(self, work: Work, excluded: frozenset[str]) -> Booking | None:
-        now = time.monotonic()
-        if excluded and not self.has_other(excluded):
-            excluded = frozenset()
-        candidates = [r for r in self.replicas if r.incarnation not in excluded and r.has_room(now)]
-        return self.policy.choose(work, candidates).book(work) if candidates else None
-
-    def _grant(self) -> None:
-        """Books for as many waiting requests as there is room, first come first served."""
+    def grant(self) -> None:
+        """Books for as many waiting requests as there is room, the first in the queue first."""
         if not self._waiting:
             return
-        passed_over: deque[_Waiter] = deque()
-        while self._waiting:
-            waiter = self._waiting.popleft()
+        passed_over: list[_Waiter] = []
+        waiting, self._waiting = self._waiting, []
+        for place, waiter in enumerate(waiting):
             if waiter.granted.done():
                 continue
-            if booking := self._try(waiter.work, waiter.excluded):
+            if booking := self._try(waiter.request, waiter.excluded):
                 waiter.granted.set_result(booking)
                 continue
             passed_over.append(waiter)
             if not waiter.excluded:
-                break  # no room at all: nobody behind it can have any
-        self._waiting.extendleft(reversed(passed_over))
+                # No room at all: nobody behind it can have any.
+                passed_over += waiting[place + 1 :]
+                break
+        self._waiting = passed_over
         self._wake_for_suspects()
+
+    def _try(self, request: Request, excluded: frozenset[str]) -> Booking | None:
+        return self.router.place(request, time.monotonic(), excluded)
+
+    def _ended(self) -> None:
+        self._finished.append(time.monotonic())
+        self.grant()
 
     def _wake_for_suspects(self) -> None:
         """With requests waiting, looks again when a suspect's time is over: no other event may come."""
         now = time.monotonic()
-        ends = [replica.suspect_until for replica in self.replicas if replica.suspect_until > now]
-        if self._waiting and ends and self._retry_suspects is None:
+        self._suspects = {incarnation: until for incarnation, until in self._suspects.items() if until > now}
+        if self._waiting and self._suspects and self._retry_suspects is None:
             loop = asyncio.get_running_loop()
-            self._retry_suspects = loop.call_later(min(ends) - now + 0.01, self._look_again)
+            self._retry_suspects = loop.call_later(min(self._suspects.values()) - now + 0.01, self._look_again)
 
     def _look_again(self) -> None:
         self._retry_suspects = None
-        self._grant()
+        self.grant()
 
     def _drop(self, waiter: _Waiter) -> None:
         if waiter.granted.done() and not waiter.granted.cancelled():
             self.release(waiter.granted.result())
         elif waiter in self._waiting:
             self._waiting.remove(waiter)
-            self._grant()
+            self.grant()
 
     def _drain_time(self) -> float:
         """Seconds until the queue of now is served, at the rate of the last completions; at least 1."""

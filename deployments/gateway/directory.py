@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from cluster.fleet import Fleet, Model
 from deployments.announcement import Announcement
 from deployments.gateway.admission import Admission
-from deployments.routing import Replica, make_policy
+from deployments.routing import Router
+from deployments.routing.keys import KEY_TOKENS
+from deployments.routing.seeds import seed_of
 
 
 @dataclass(eq=False)
@@ -18,6 +20,7 @@ class Served:
 
     model: Model
     admission: Admission
+    router: Router
     announcements: dict[str, Announcement] = field(default_factory=dict)
     """Incarnation -> what that replica told of itself."""
 
@@ -27,19 +30,7 @@ class Directory:
 
     def __init__(self, fleet: Fleet) -> None:
         self.fleet = fleet
-        settings = fleet.gateway
-        self.models = [
-            Served(
-                model,
-                Admission(
-                    make_policy(settings.policy),
-                    # MLPerf's clients count a refusal as a failure: such a fleet queues, however long it takes.
-                    max_queue=math.inf if fleet.mlperf else settings.max_queue,
-                    queue_timeout_s=None if fleet.mlperf else settings.queue_timeout_s,
-                ),
-            )
-            for model in fleet.models
-        ]
+        self.models = [self._served(model) for model in fleet.models]
         self._by_name = {name: served for served in self.models for name in served.model.names}
 
     def find(self, name: str) -> Served | None:
@@ -53,13 +44,32 @@ class Directory:
             if announcement.model in current:
                 current[announcement.model][announcement.incarnation] = announcement
         for served in self.models:
-            served.announcements = current[served.model.name]
-            known = {replica.incarnation: replica for replica in served.admission.replicas}
-            served.admission.set_replicas([known.get(i) or self._new(a) for i, a in served.announcements.items()])
+            router, listed = served.router, current[served.model.name]
+            for gone in router.replicas.keys() - listed.keys():
+                router.remove(gone)
+            for incarnation in [i for i in listed if i not in router.replicas]:
+                self._add(router, listed[incarnation])
+            served.announcements = listed
+            served.admission.grant()
 
-    def _new(self, announcement: Announcement) -> Replica:
-        limit = math.ceil(announcement.slots * self.fleet.gateway.overcommit)
-        return Replica(announcement.replica, announcement.incarnation, announcement.pool, limit)
+    def _served(self, model: Model) -> Served:
+        settings, mlperf = self.fleet.gateway, self.fleet.mlperf
+        router = Router(model.name, settings.policy, prefixes=not mlperf)
+        # MLPerf's clients count a refusal as a failure: such a fleet queues, however long it takes.
+        max_queue = math.inf if mlperf else settings.max_queue
+        return Served(model, Admission(router, max_queue, None if mlperf else settings.queue_timeout_s), router)
+
+    def _add(self, router: Router, announcement: Announcement) -> None:
+        block_tokens = announcement.block_size or KEY_TOKENS
+        router.add(
+            announcement.replica,
+            announcement.incarnation,
+            announcement.pool,
+            math.ceil(announcement.slots * self.fleet.gateway.overcommit),
+            seed_of(announcement.accelerator, announcement.tensor_parallel),
+            block_tokens=block_tokens,
+            kv_tokens=announcement.kv_blocks * block_tokens if announcement.kv_blocks else None,
+        )
 
     def ready(self) -> bool:
         """Whether every model that should have a replica has one."""

@@ -80,7 +80,7 @@ class Forwarder:
         deadline = time.monotonic() + (math.inf if admission.queue_timeout_s is None else admission.queue_timeout_s)
         while attempts < self.settings.attempts and (not failed or time.monotonic() < deadline):
             waited = time.perf_counter()
-            booking = await admission.book(parsed.work, frozenset(failed))
+            booking = await admission.book(parsed.request, frozenset(failed))
             self.metrics.queue_wait.labels(served.model.name).observe(time.perf_counter() - waited)
             try:
                 return await self._attempt(request, served, parsed, request_id, booking.replica, failed)

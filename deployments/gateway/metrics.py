@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
+import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
@@ -42,6 +44,12 @@ class Metrics:
         self.cut_streams = Counter(
             "gateway_cut_streams", "Streams whose replica failed after the first byte", ["model"], registry=registry
         )
+        self.tenant_requests = Counter(
+            "gateway_tenant_requests", "Answers by tenant and status", ["tenant", "status"], registry=registry
+        )
+        self.limit_refusals = Counter(
+            "gateway_limit_refusals", "Requests refused by a tenant's limit", ["tenant", "limit"], registry=registry
+        )
         registry.register(_Replicas(directory))
 
     def render(self) -> bytes:
@@ -58,13 +66,15 @@ class _Replicas(Collector):
         waiting = GaugeMetricFamily("gateway_waiting_requests", "Requests that wait for a replica", labels=["model"])
         labels = ["model", "pool", "replica"]
         requests = GaugeMetricFamily("gateway_replica_open_requests", "Requests open on a replica", labels=labels)
-        work = GaugeMetricFamily(
-            "gateway_replica_open_work", "Work open on a replica: tokens, or seconds of audio", labels=labels
+        waiting_s = GaugeMetricFamily(
+            "gateway_replica_waiting_seconds", "Booked work whose first token has not come", labels=labels
         )
         for served in self._directory.models:
             waiting.add_metric([served.model.name], served.admission.waiting)
-            for replica in served.admission.replicas:
+            table, now = served.router.table, time.monotonic()
+            for replica in served.router.replicas.values():
                 values = [served.model.name, replica.pool, replica.name]
-                requests.add_metric(values, replica.open_requests)
-                work.add_metric(values, replica.open_work)
-        yield from (waiting, requests, work)
+                row = np.array([replica.row])
+                requests.add_metric(values, int(table.open_requests[replica.row]))
+                waiting_s.add_metric(values, float(table.waiting_seconds(row, now)[0]))
+        yield from (waiting, requests, waiting_s)

@@ -11,7 +11,8 @@ from aiohttp import web
 
 from deployments.gateway.errors import ApiError
 from deployments.gateway.media import check_media
-from deployments.routing import Work, text_work
+from deployments.routing import Request
+from deployments.routing.work import allowed_tokens, estimated_tokens
 
 CHUNK = 256 * 1024
 
@@ -21,12 +22,14 @@ class Parsed:
     """A request that is ready to be sent, any number of times.
 
     Attributes:
+        amount: what it may cost: tokens of prompt and answer, or seconds of audio.
         body: called anew for each attempt: the bytes themselves, or an iterator over a spooled file.
         length: the body's size in bytes.
     """
 
     model: str
-    work: Work
+    request: Request
+    amount: float
     body: Callable[[], bytes | AsyncIterator[bytes]]
     length: int
     content_type: str
@@ -64,9 +67,11 @@ async def read_json(request: web.Request, most_bytes: int, media_domains: Sequen
         raise ApiError(400, f"the body is a JSON {_kind(body)}; send an object")
     check_media(body, media_domains)
     _check_boolean(body, "stream")
+    tokens = estimated_tokens(body)
     return Parsed(
         model=model_name(body.get("model")),
-        work=text_work(body),
+        request=Request(tokens=tokens, streams=body.get("stream") is True),
+        amount=tokens + allowed_tokens(body),
         body=lambda: raw,
         length=size,
         content_type="application/json",

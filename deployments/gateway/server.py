@@ -14,12 +14,18 @@ from cluster.fleet import Fleet
 from deployments.gateway.directory import Directory, Served
 from deployments.gateway.errors import ApiError
 from deployments.gateway.forward import Forwarder
+from deployments.gateway.http_log import logger
+from deployments.gateway.limits import Charge, OverLimit, Unit
 from deployments.gateway.metrics import Metrics
 from deployments.gateway.requests import Parsed
 from deployments.gateway.routes import ROUTES, UNOFFERED, Route
+from deployments.gateway.tenants import Tenant, Tenants
+from deployments.gateway.usage import used
+from deployments.gateway.wishes import read_wishes
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+TENANT = web.RequestKey("tenant", Tenant)
 
 
 class GatewayServer:
@@ -29,6 +35,7 @@ class GatewayServer:
         self.fleet = fleet
         self.directory = Directory(fleet)
         self.metrics = Metrics(self.directory)
+        self.tenants = Tenants(fleet)
         self.port = 0
         self._started = int(time.time())
         self._forwarder: Forwarder | None = None
@@ -41,6 +48,7 @@ class GatewayServer:
         self._runner = web.AppRunner(
             self._application(),
             access_log=None,
+            logger=logger,
             handler_cancellation=True,  # a client that is gone ends its request's handler, and so the engine's work
             keepalive_timeout=settings.keepalive_s,
             shutdown_timeout=5,
@@ -62,6 +70,7 @@ class GatewayServer:
 
     def _application(self) -> web.Application:
         app = web.Application(middlewares=[_errors_as_objects])
+        app.on_response_prepare.append(_tell_limits)
         for route in ROUTES:
             app.router.add_post(route.path, self._handler(route))
         app.router.add_get("/v1/models", self._models)
@@ -80,26 +89,44 @@ class GatewayServer:
             request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
             model, status = "", 499  # as nginx counts a client that went away
             parsed: Parsed | None = None
+            charge = Charge(None, 0)
             try:
+                tenant = self._tenant(request)
+                wishes = read_wishes(request.headers, tenant.priority)
+                tenant.quota.charge(Unit.REQUESTS)
                 parsed = await self._read(route, request)
-                served = self._served(route, parsed.model)
+                served = self._served(route, parsed.model, tenant)
                 model = served.model.name
+                if route.unit:
+                    charge = tenant.quota.charge(route.unit, parsed.amount)
+                wishes.check(time.perf_counter() - started)
                 assert self._forwarder is not None
                 response = await self._forwarder.forward(request, served, parsed, request_id)
                 status = response.status
+                _settle(charge, route, response)
                 return response
             except ApiError as error:
+                charge.settle(0)
                 status = error.status
                 refusal = error.response()
                 refusal.headers["x-request-id"] = request_id
+                if isinstance(error, OverLimit):
+                    self.metrics.limit_refusals.labels(request[TENANT].name, error.unit).inc()
                 return refusal
             finally:
                 if parsed:
                     parsed.close()
                 self.metrics.requests.labels(route.path, model, status).inc()
                 self.metrics.duration.labels(route.path, model).observe(time.perf_counter() - started)
+                if TENANT in request:
+                    self.metrics.tenant_requests.labels(request[TENANT].name, status).inc()
 
         return handle
+
+    def _tenant(self, request: web.Request) -> Tenant:
+        """Who asks. Raises ApiError 401."""
+        request[TENANT] = tenant = self.tenants.authenticate(request.headers)
+        return tenant
 
     async def _read(self, route: Route, request: web.Request) -> Parsed:
         settings = self.fleet.gateway
@@ -109,16 +136,24 @@ class GatewayServer:
         except TimeoutError:
             raise ApiError(408, f"the body did not come within {settings.body_timeout_s:g} s; send it faster") from None
 
-    def _served(self, route: Route, name: str) -> Served:
+    def _find(self, name: str, tenant: Tenant) -> Served:
+        """The model of that name, which must be there for this tenant. Raises ApiError 404."""
         served = self.directory.find(name)
-        if served is None:
-            known = ", ".join(model.name for model in self.fleet.models)
+        if served is None or not tenant.may_use(served.model):
+            known = ", ".join(one.model.name for one in self._open_to(tenant))
             raise ApiError(
                 404,
-                f"the model '{name}' does not exist; this fleet serves {known}",
+                f"the model '{name}' does not exist, or you may not use it; you may use {known}",
                 param="model",
                 code="model_not_found",
             )
+        return served
+
+    def _open_to(self, tenant: Tenant) -> list[Served]:
+        return [served for served in self.directory.models if tenant.may_use(served.model)]
+
+    def _served(self, route: Route, name: str, tenant: Tenant) -> Served:
+        served = self._find(name, tenant)
         if served.model.task not in route.tasks:
             offered = ", ".join(r.path for r in ROUTES if served.model.task in r.tasks)
             raise ApiError(
@@ -138,15 +173,13 @@ class GatewayServer:
         }
 
     async def _models(self, request: web.Request) -> web.Response:
-        cards = [self._card(served, name) for served in self.directory.models for name in served.model.names]
+        open_here = self._open_to(self._tenant(request))
+        cards = [self._card(served, name) for served in open_here for name in served.model.names]
         return web.json_response({"object": "list", "data": cards})
 
     async def _model(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
-        served = self.directory.find(name)
-        if served is None:
-            raise ApiError(404, f"the model '{name}' does not exist", param="model", code="model_not_found")
-        return web.json_response(self._card(served, name))
+        return web.json_response(self._card(self._find(name, self._tenant(request)), name))
 
     async def _health(self, request: web.Request) -> web.Response:
         return web.Response()
@@ -165,11 +198,12 @@ class GatewayServer:
                 "revision": served.model.revision,
                 "replicas": [announcement.as_dict() for announcement in served.announcements.values()],
             }
-            for served in self.directory.models
+            for served in self._open_to(self._tenant(request))
         ]
         return web.json_response({"fleet": self.fleet.name, "mlperf": self.fleet.mlperf, "models": models})
 
     async def _metrics(self, request: web.Request) -> web.Response:
+        self._tenant(request)
         return web.Response(body=self.metrics.render(), headers={"Content-Type": "text/plain; version=0.0.4"})
 
     async def _unknown(self, request: web.Request) -> web.Response:
@@ -179,6 +213,23 @@ class GatewayServer:
         if request.path.startswith(UNOFFERED):
             raise ApiError(404, f"no model of this fleet offers {request.path}", code="route_not_offered")
         raise ApiError(404, f"no route {request.method} {request.path}; there are {', '.join(sorted(known))}")
+
+
+def _settle(charge: Charge, route: Route, response: web.StreamResponse) -> None:
+    """By what a whole answer reports; a stream stays charged as estimated, and a failure costs nothing."""
+    if not charge.open or route.unit is None:
+        return
+    if response.status >= 400:
+        charge.settle(0)
+    elif isinstance(response, web.Response) and isinstance(response.body, bytes):
+        amount = used(route.unit, response.body)
+        if amount is not None:
+            charge.settle(amount)
+
+
+async def _tell_limits(request: web.Request, response: web.StreamResponse) -> None:
+    if TENANT in request:
+        response.headers.update(request[TENANT].quota.headers())
 
 
 @web.middleware

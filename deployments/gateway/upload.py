@@ -16,7 +16,8 @@ from python_multipart.multipart import parse_options_header
 
 from deployments.gateway.errors import ApiError
 from deployments.gateway.requests import CHUNK, Parsed, check_length, model_name, too_large
-from deployments.routing import audio_work
+from deployments.routing import Request
+from deployments.routing.work import audio_seconds
 
 IN_MEMORY = 2**20
 FORM_OVERHEAD = 2**20
@@ -129,14 +130,16 @@ async def read_upload(request: web.Request, most_file: int) -> Parsed:
     try:
         await _spool(request, form, most_file)
         model = model_name(form.values.get("model"))
-        seconds = await asyncio.to_thread(audio_seconds, form.file)
+        seconds = await asyncio.to_thread(header_seconds, form.file)
     except BaseException:
         form.file.close()
         raise
+    audio_s = audio_seconds(seconds, form.file_size)
     before, after = form.before_file(), form.after_file()
     return Parsed(
         model=model,
-        work=audio_work(seconds, form.file_size),
+        request=Request(audio_s=audio_s, streams=form.values.get("stream") == "true"),
+        amount=audio_s,
         body=lambda: _body(before, form.file, after),
         length=len(before) + form.file_size + len(after),
         content_type=f"multipart/form-data; boundary={form.boundary.decode()}",
@@ -174,7 +177,7 @@ async def _body(before: bytes, file: IO[bytes], after: bytes) -> AsyncIterator[b
     yield after
 
 
-def audio_seconds(file: IO[bytes]) -> float | None:
+def header_seconds(file: IO[bytes]) -> float | None:
     """Length by the file's header; None where it is not one that libsndfile knows (the engine may still)."""
     file.seek(0)
     try:

@@ -1,7 +1,19 @@
 """Which replica serves a request. Pure Python: imports neither Ray nor HTTP nor vLLM."""
 
-from deployments.routing.policy import POLICIES, Policy, make_policy
-from deployments.routing.replica import Booking, Replica
-from deployments.routing.work import Work, audio_work, text_work
+from deployments.routing.booking import Booking, Decision, Replica
+from deployments.routing.policies import DEFAULT_POLICY, POLICIES, make_policy
+from deployments.routing.router import Router
+from deployments.routing.table import Outstanding
+from deployments.routing.work import Request
 
-__all__ = ["POLICIES", "Booking", "Policy", "Replica", "Work", "audio_work", "make_policy", "text_work"]
+__all__ = [
+    "DEFAULT_POLICY",
+    "POLICIES",
+    "Booking",
+    "Decision",
+    "Outstanding",
+    "Replica",
+    "Request",
+    "Router",
+    "make_policy",
+]

@@ -1,28 +1,69 @@
-"""The routing policy protocol and its registry. One file a policy."""
+"""The routing policy protocol. One file a policy; the registry is `policies`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol
 
-from deployments.routing.least_work import LeastWork
-from deployments.routing.replica import Replica
-from deployments.routing.round_robin import RoundRobin
-from deployments.routing.work import Work
+from deployments.routing.table import Ints, ReplicaTable
+from deployments.routing.work import Floats, Request, features
+
+
+@dataclass
+class Situation:
+    """What a choice is made from: a request, and the rows of the table that may take it.
+
+    Attributes:
+        rows: (n) candidates, never empty, each with room, in no order that means anything.
+        names: (n) of the replicas in those rows.
+        cached_tokens: (n) of the prompt that each is expected to have in its prefix cache; zeros where the policy does
+            not use prefixes or there is nothing to key on.
+        chance: what decides between equals.
+        output_tokens: what answers of this model have had on average: a request's own is not known.
+    """
+
+    now: float
+    request: Request
+    table: ReplicaTable
+    rows: Ints
+    names: tuple[str, ...]
+    cached_tokens: Floats
+    chance: random.Random
+    output_tokens: float
+
+    @cached_property
+    def work(self) -> Floats:
+        """(n, features) that the request would be on each candidate."""
+        return features(self.request, self.cached_tokens)
+
+    @cached_property
+    def own_s(self) -> Floats:
+        """(n) seconds of that work, each at the candidate's own speed."""
+        own: Floats = (self.work * self.table.theta[self.rows]).sum(axis=1)
+        return own
+
+    @cached_property
+    def waiting_s(self) -> Floats:
+        """(n) seconds of work booked before it."""
+        return self.table.waiting_seconds(self.rows, self.now)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """`place` among the candidates, and the terms (n each) that led there, by name, for those who ask why."""
+
+    place: int
+    terms: Mapping[str, Floats] = field(default_factory=dict)
 
 
 class Policy(Protocol):
     """Chooses among the replicas of one model, of all its pools. One instance a model."""
 
-    def choose(self, work: Work, candidates: Sequence[Replica]) -> Replica:
-        """One of `candidates`: never empty, and each with room."""
+    uses_prefixes: bool
+    """Whether `cached_tokens` need to be looked up for it."""
 
-
-POLICIES: dict[str, Callable[[], Policy]] = {"least-work": LeastWork, "round-robin": RoundRobin}
-
-
-def make_policy(name: str) -> Policy:
-    """A new policy of that name. Raises ValueError, naming those there are, for an unknown one."""
-    if name not in POLICIES:
-        raise ValueError(f"unknown routing policy '{name}': use one of {', '.join(sorted(POLICIES))}")
-    return POLICIES[name]()
+    def choose(self, situation: Situation) -> Choice:
+        """The candidate that gets the request. May remember what it chose: every choice is booked."""

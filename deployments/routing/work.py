@@ -1,10 +1,19 @@
-"""How much work a request is, as far as can be told without tokenising it: tokens, or seconds of audio."""
+"""How much work a request is, in features whose seconds each replica has a rate of its own for."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+FEATURES = ("requests", "kilo-tokens", "kilo-tokens squared", "kilo-tokens of images", "seconds of audio")
+"""Attention over what came before makes a long prompt dearer than its length: for `u` tokens to compute at the end of
+`n`, u * (n - u / 2) pairs. In thousands, so that no feature's numbers dwarf another's."""
 
 CHARACTERS_PER_TOKEN = 4
 TOKENS_PER_IMAGE = 1000
@@ -17,30 +26,63 @@ BYTES_PER_AUDIO_SECOND = 16_000
 """128 kbit/s: what a second of compressed speech takes at most. An overestimate for lower rates."""
 
 
-@dataclass(frozen=True)
-class Work:
-    """An amount of work. Units differ between tasks, and are never added across models: all requests of one model
-    are measured in tokens, or all in seconds of audio."""
+@dataclass(slots=True)
+class Request:
+    """A request as the router sees it. Its answer's length is not known, and is no part of it.
 
-    amount: float
+    Attributes:
+        tokens: of the prompt, exact or estimated, those of images included.
+        keys: of its prefixes (`keys.prompt_keys`); none where there is nothing to key on.
+        session: what the client calls its conversation.
+        priority: higher is more urgent; 0 is usual.
+        deadline: when the first token should be there, on the caller's clock.
+        streams: whether its first token will be seen before its end.
+    """
+
+    tokens: int = 0
+    keys: Sequence[int] = ()
+    image_tokens: int = 0
+    audio_s: float = 0.0
+    session: str | None = None
+    priority: int = 0
+    deadline: float | None = None
+    streams: bool = True
 
 
-def audio_work(seconds: float | None, size_bytes: int) -> Work:
-    """Work of an audio file in seconds: those of its header, else an estimate from its size."""
-    return Work(seconds if seconds is not None else size_bytes / BYTES_PER_AUDIO_SECOND)
+def features(request: Request, cached_tokens: Floats) -> Floats:
+    """The work of a request where `cached_tokens` (n) of its prompt are there already: (n, len(FEATURES))."""
+    uncached = np.maximum(request.tokens - cached_tokens, 0.0)
+    work = np.empty((len(cached_tokens), len(FEATURES)))
+    work[:, 0] = 1.0
+    work[:, 1] = uncached * 1e-3
+    work[:, 2] = uncached * (request.tokens - uncached / 2) * 1e-6
+    work[:, 3] = uncached * (request.image_tokens / max(1, request.tokens) * 1e-3)
+    work[:, 4] = request.audio_s
+    return work
 
 
-def text_work(body: Mapping[str, Any]) -> Work:
-    """Work of a chat, completion or responses body in tokens: prompt estimated, output as allowed.
+def audio_seconds(header_s: float | None, size_bytes: int) -> float:
+    """Seconds of an audio file: those of its header, else an estimate from its size."""
+    return header_s if header_s is not None else size_bytes / BYTES_PER_AUDIO_SECOND
+
+
+def estimated_tokens(body: Mapping[str, Any]) -> int:
+    """About how many tokens the prompt of a chat, completion or responses body has, without tokenising it.
 
     Never fails: the engine judges the body, and whatever is of an unexpected type counts as nothing.
     """
-    prompt = sum(_tokens(body.get(key)) for key in ("messages", "prompt", "input", "instructions", "tools"))
+    return max(
+        1, round(sum(_tokens(body.get(key)) for key in ("messages", "prompt", "input", "instructions", "tools")))
+    )
+
+
+def allowed_tokens(body: Mapping[str, Any]) -> int:
+    """About how many tokens its answer may have, by what the body allows."""
     allowed = next(
         (v for k in ("max_completion_tokens", "max_tokens", "max_output_tokens") if isinstance(v := body.get(k), int)),
         DEFAULT_OUTPUT_TOKENS,
     )
-    return Work(max(1.0, prompt + min(max(allowed, 1), MOST_OUTPUT_TOKENS)))
+    return min(max(allowed, 1), MOST_OUTPUT_TOKENS)
 
 
 def _tokens(part: Any) -> float:

@@ -1,0 +1,213 @@
+"""Which replicas of a model hold which prefixes, as their engines tell it.
+
+`claims` maps the key of a prefix to the replicas that hold it, as the bits of one number, so that a lookup walks a
+prompt's keys once, however many replicas there are. Booked prompts are claimed ahead of the engine's word, for a
+short life: a burst with one prefix then goes where the first of it went.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from sys import getsizeof
+
+from deployments.routing.keys import KEY_TOKENS, block_keys, root_key
+from deployments.routing.kv_events import Cleared, KvEvent, Removed, Stored
+
+MOST_BLOCKS_UNKNOWN = 1_000_000
+"""Blocks kept of a replica that does not tell how many it has."""
+MOST_EXPECTED = 500_000
+"""Keys claimed ahead of the engines' word, over all bookings."""
+STRIDE = 32
+"""Keys that a lookup skips while the set of holders stays the same: engines free a prefix's end before its start."""
+
+
+@dataclass(slots=True)
+class _Source:
+    """One replica's blocks: its own name of each -> how many keys come before it, then its keys."""
+
+    most_blocks: int
+    blocks: dict[Hashable, tuple[int, ...]] = field(default_factory=dict)
+    copies: dict[Hashable, int] = field(default_factory=dict)
+    """Of blocks that are there more than once: each copy is taken back by an event of its own."""
+
+
+class PrefixIndex:
+    """The claims of all replicas of one model. Replicas are small numbers: the bits of the claims."""
+
+    def __init__(self, model: str) -> None:
+        self.model = model
+        self._claims: dict[int, int] = {}
+        self._expected: dict[int, int] = {}
+        self._expiries: deque[tuple[float, int, Sequence[int]]] = deque()
+        self._expected_keys = 0
+        self._sources: dict[int, _Source] = {}
+        self._roots: dict[tuple[str, str], int] = {}
+
+    def add(self, replica: int, most_blocks: int | None = None) -> None:
+        """A replica without blocks; `most_blocks` is its whole cache in blocks of its own."""
+        assert replica not in self._sources
+        self._sources[replica] = _Source(most_blocks or MOST_BLOCKS_UNKNOWN)
+
+    def drop(self, replica: int) -> None:
+        """Forgets a replica; its number may then be used again."""
+        self.clear(replica)
+        del self._sources[replica]
+
+    def clear(self, replica: int) -> None:
+        """Takes back everything that is claimed of a replica."""
+        source = self._sources[replica]
+        for keys in source.blocks.values():
+            self._withdraw(replica, keys)
+        source.blocks.clear()
+        source.copies.clear()
+        bit = 1 << replica
+        for key in [key for key, holders in self._expected.items() if holders & bit]:
+            _take_bit(self._expected, key, bit)
+
+    def apply(self, replica: int, event: KvEvent) -> None:
+        """Follows one event of a replica's engine."""
+        match event:
+            case Stored():
+                self._store(replica, event)
+            case Removed():
+                source = self._sources[replica]
+                for name in event.hashes:
+                    self._remove(replica, source, name)
+            case Cleared():
+                self.clear(replica)
+
+    def expect(self, replica: int, keys: Sequence[int], until: float) -> None:
+        """Claims `keys` for a replica ahead of its engine's word, until that time."""
+        bit = 1 << replica
+        expected = self._expected
+        for key in keys:
+            expected[key] = expected.get(key, 0) | bit
+        self._expiries.append((until, replica, keys))
+        self._expected_keys += len(keys)
+        while self._expected_keys > MOST_EXPECTED:
+            self._forget_oldest()
+
+    def expire(self, now: float) -> None:
+        """Ends the expectations whose time has passed.
+
+        In the order of booking: one that should end before an older one ends with it.
+        """
+        while self._expiries and self._expiries[0][0] <= now:
+            self._forget_oldest()
+
+    def matches(self, keys: Sequence[int]) -> list[tuple[int, int]]:
+        """How many leading keys replicas hold: (their bits, count), each replica once, the longest last.
+
+        Replicas that hold nothing of it are not listed.
+        """
+        found: list[tuple[int, int]] = []
+        holders = self._holders(keys[0]) if keys else 0
+        known = 1
+        while holders and known < len(keys):
+            # Every one of `holders` holds keys[known - 1].
+            ahead = min(known + STRIDE, len(keys))
+            still = holders & self._holders(keys[ahead - 1])
+            if still == holders:
+                known = ahead
+                continue
+            # Some lose the trail in between: by halves to where the first of them does.
+            low, high = known, ahead
+            while high - low > 1:
+                middle = (low + high) // 2
+                if holders & self._holders(keys[middle - 1]) == holders:
+                    low = middle
+                else:
+                    high = middle
+            still = holders & self._holders(keys[high - 1])
+            found.append((holders & ~still, low))
+            holders, known = still, high
+        if holders:
+            found.append((holders, known))
+        return found
+
+    def root(self, salt: str, adapter: str = "") -> int:
+        """The key that prompts of this salt and adapter start from."""
+        key = (adapter, salt)
+        found = self._roots.get(key)
+        if found is None:
+            if len(self._roots) >= 10_000:
+                self._roots.clear()
+            found = self._roots[key] = root_key(self.model, adapter, salt)
+        return found
+
+    @property
+    def keys(self) -> int:
+        """Prefixes that some replica holds."""
+        return len(self._claims)
+
+    def blocks(self, replica: int) -> int:
+        """Blocks of that replica that are known."""
+        return len(self._sources[replica].blocks)
+
+    def size_bytes(self) -> int:
+        """Memory of the claims and of what is needed to take them back, from a sample of each replica's blocks."""
+        total = getsizeof(self._claims) + getsizeof(self._expected) + 36 * (len(self._claims) + len(self._expected))
+        for source in self._sources.values():
+            total += getsizeof(source.blocks)
+            sample = [getsizeof(name) + getsizeof(keys) for name, keys in islice(source.blocks.items(), 100)]
+            total += round(len(source.blocks) * sum(sample) / len(sample)) if sample else 0
+        return total
+
+    def _holders(self, key: int) -> int:
+        return self._claims.get(key, 0) | self._expected.get(key, 0)
+
+    def _store(self, replica: int, event: Stored) -> None:
+        if event.block_size % KEY_TOKENS:
+            return  # its blocks end within our runs: nothing can be said of them
+        source = self._sources[replica]
+        if event.parent is None:
+            before, depth = self.root(event.salt, event.adapter), 0
+        elif (parent := source.blocks.get(event.parent)) is not None:
+            before, depth = parent[-1], parent[0] + len(parent) - 1
+        else:
+            return  # it continues something that was lost
+        keys = block_keys(event.token_ids, event.media, before, depth)
+        per_block = event.block_size // KEY_TOKENS
+        bit = 1 << replica
+        claims = self._claims
+        for place, name in enumerate(event.hashes):
+            if name in source.blocks:
+                source.copies[name] = source.copies.get(name, 1) + 1
+                continue
+            first = place * per_block
+            own = keys[first : first + per_block]
+            source.blocks[name] = (depth + first, *own)
+            for key in own:
+                claims[key] = claims.get(key, 0) | bit
+        while len(source.blocks) > source.most_blocks:
+            self._remove(replica, source, next(iter(source.blocks)))
+
+    def _remove(self, replica: int, source: _Source, name: Hashable) -> None:
+        copies = source.copies.pop(name, 1)
+        if copies > 2:
+            source.copies[name] = copies - 1
+        if copies == 1 and (keys := source.blocks.pop(name, None)) is not None:
+            self._withdraw(replica, keys)
+
+    def _withdraw(self, replica: int, block: tuple[int, ...]) -> None:
+        bit = 1 << replica
+        for key in block[1:]:
+            _take_bit(self._claims, key, bit)
+
+    def _forget_oldest(self) -> None:
+        _, replica, keys = self._expiries.popleft()
+        self._expected_keys -= len(keys)
+        bit = 1 << replica
+        for key in keys:
+            _take_bit(self._expected, key, bit)
+
+
+def _take_bit(table: dict[int, int], key: int, bit: int) -> None:
+    left = table.get(key, 0) & ~bit
+    if left:
+        table[key] = left
+    else:
+        table.pop(key, None)

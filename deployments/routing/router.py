@@ -1,0 +1,240 @@
+"""The router of one model: its replicas, what they hold, how fast they are, and the choice among them.
+
+Knows no clock: `now` comes from the caller, in seconds, never backwards. Belongs to one thread.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Collection, Iterable, Mapping
+
+import numpy as np
+
+from deployments.routing.booking import Booking, Decision, Replica
+from deployments.routing.index import PrefixIndex
+from deployments.routing.keys import KEY_TOKENS
+from deployments.routing.kv_events import KvEvent
+from deployments.routing.lane import Lane, Waiting
+from deployments.routing.policies import DEFAULT_POLICY, make_policy
+from deployments.routing.policy import Policy, Situation
+from deployments.routing.rates import Rates
+from deployments.routing.seeds import Seed
+from deployments.routing.sharing import Others
+from deployments.routing.table import Outstanding, ReplicaTable
+from deployments.routing.trust import Trust
+from deployments.routing.work import Floats, Request
+
+EXPECTED_FOR_S = 2.0
+"""Blocks of a booked prompt are taken to be there until this long after its expected first token: by then the engine
+has told of them."""
+MOST_EXPECTED_FOR_S = 60.0
+OUTPUT_MEMORY = 0.98
+FIRST_OUTPUT_TOKENS = 256.0
+
+
+class Router:
+    """Books every request at the moment of its choice, so that a burst does not herd."""
+
+    def __init__(
+        self, model: str, policy: Policy | str = DEFAULT_POLICY, *, prefixes: bool = True, seed: int | None = None
+    ) -> None:
+        """`prefixes` False ignores them altogether, as MLPerf's rules ask. `seed` fixes what chance decides."""
+        self.policy = make_policy(policy) if isinstance(policy, str) else policy
+        self.index = PrefixIndex(model)
+        self.table = ReplicaTable()
+        self.replicas: dict[str, Replica] = {}
+        self.output_tokens = FIRST_OUTPUT_TOKENS
+        self._prefixes = prefixes and self.policy.uses_prefixes
+        self._rows: dict[int, Replica] = {}
+        self._lanes: dict[int, Lane] = {}
+        self._trust: dict[int, Trust] = {}
+        self._others = Others(self.table)
+        self._chance = random.Random(seed)
+
+    # Replicas
+
+    def add(
+        self,
+        name: str,
+        incarnation: str,
+        pool: str,
+        limit: int,
+        seed: Seed,
+        *,
+        block_tokens: int = KEY_TOKENS,
+        kv_tokens: int | None = None,
+    ) -> Replica:
+        """A replica that may be chosen from now on; `kv_tokens` is the size of its KV cache."""
+        row = self.table.new_row()
+        replica = Replica(name, incarnation, pool, row, block_tokens)
+        self.replicas[incarnation] = self._rows[row] = replica
+        self.table.limit[row] = limit
+        if kv_tokens is not None:
+            self.table.kv_tokens[row] = kv_tokens
+        self._lanes[row] = Lane(self.table, row, Rates(seed))
+        self._trust[row] = Trust()
+        self.index.add(row, kv_tokens // block_tokens if kv_tokens else None)
+        return replica
+
+    def remove(self, incarnation: str) -> None:
+        """Nothing new goes there; what is open there ends as it does."""
+        replica = self.replicas.pop(incarnation)
+        self.table.leaving[replica.row] = True
+        self.index.drop(replica.row)
+        self._free_if_idle(replica)
+
+    def suspect(self, replica: Replica, until: float) -> None:
+        """Passes it over until then: it has just failed."""
+        self.table.suspect_until[replica.row] = until
+
+    def report(self, replica: Replica, running: int, queued: int, kv_use: float) -> None:
+        """The engine's own word of its load."""
+        row, table = replica.row, self.table
+        table.running[row], table.queued[row], table.kv_use[row] = running, queued, kv_use
+
+    def rates(self, replica: Replica) -> Rates:
+        return self._lanes[replica.row].rates
+
+    # What caches hold
+
+    def apply(self, replica: Replica, events: Iterable[KvEvent]) -> None:
+        """Follows events of its engine, in order."""
+        if replica.incarnation in self.replicas:
+            for event in events:
+                self.index.apply(replica.row, event)
+
+    def clear(self, replica: Replica) -> None:
+        """Forgets what it held."""
+        if replica.incarnation in self.replicas:
+            self.index.clear(replica.row)
+
+    def feed_exact(self, replica: Replica, exact: bool) -> None:
+        """Whether all events of its engine have come; where not, its hits count for less."""
+        self._trust[replica.row].exact = exact
+        self._show_trust(replica)
+
+    # Requests
+
+    def place(self, request: Request, now: float, excluded: Collection[str] = ()) -> Booking | None:
+        """Chooses a replica and books the request there; None where none has room.
+
+        `excluded`: incarnations that failed this request, which get it again only where there is no other.
+        """
+        started = time.perf_counter()
+        self.index.expire(now)
+        rows = self._candidates(now, excluded)
+        if not rows.size:
+            return None
+        matched = self._matched(request)
+        cached = (matched * self.table.trust)[rows]
+        situation = Situation(
+            now=now,
+            request=request,
+            table=self.table,
+            rows=rows,
+            names=tuple(self._rows[row].name for row in rows.tolist()),
+            cached_tokens=cached,
+            chance=self._chance,
+            output_tokens=self.output_tokens,
+        )
+        choice = self.policy.choose(situation)
+        row = int(rows[choice.place])
+        first_token_s = float(situation.waiting_s[choice.place] + situation.own_s[choice.place])
+        waiting = Waiting(situation.work[choice.place].copy(), request.streams)
+        decision = Decision(
+            candidates=situation.names,
+            chosen=choice.place,
+            terms=choice.terms,
+            cached_tokens=cached,
+            first_token_s=first_token_s,
+            seconds=0.0,
+        )
+        booking = Booking(self._rows[row], request, decision, int(matched[row]), now, waiting)
+        self.table.open_requests[row] += 1
+        self.table.open_tokens[row] += request.tokens
+        self._lanes[row].enter(waiting, now)
+        fresh = request.keys[int(matched[row]) // KEY_TOKENS :] if self._prefixes else ()
+        if fresh:
+            self.index.expect(row, fresh, now + min(first_token_s + EXPECTED_FOR_S, MOST_EXPECTED_FOR_S))
+        object.__setattr__(decision, "seconds", time.perf_counter() - started)
+        return booking
+
+    def first_token(self, booking: Booking, now: float) -> None:
+        """The first token of the answer has come."""
+        if booking.open and booking.first_token_at is None:
+            booking.first_token_at = now
+            self._lanes[booking.replica.row].first_token(booking.waiting, now)
+
+    def finish(
+        self, booking: Booking, now: float, output_tokens: int | None = None, cached_tokens: int | None = None
+    ) -> None:
+        """The answer is whole. The counts are the engine's own, where it tells them."""
+        if not booking.open:
+            return
+        lane = self._lanes[booking.replica.row]
+        if output_tokens:
+            self.output_tokens += (1 - OUTPUT_MEMORY) * (output_tokens - self.output_tokens)
+        if booking.first_token_at is None and (output_tokens or booking.request.audio_s):
+            # Not seen, but it follows from the answer's length. Speech is work of its own, from start to end.
+            decoding_s = 0.0 if booking.request.audio_s else (output_tokens or 1) * lane.rates.token_s
+            lane.first_token(booking.waiting, now - decoding_s)
+        elif booking.first_token_at is not None and output_tokens and output_tokens > 1:
+            lane.observe_token((now - booking.first_token_at) / (output_tokens - 1))
+        if cached_tokens is not None and self._prefixes and booking.request.keys:
+            self._trust[booking.replica.row].compare(booking.cached_tokens, cached_tokens)
+            self._show_trust(booking.replica)
+        self.release(booking, now)
+
+    def release(self, booking: Booking, now: float) -> None:
+        """Ends a booking, however its request ended. A second time does nothing."""
+        if not booking.open:
+            return
+        booking.open = False
+        row = booking.replica.row
+        self._lanes[row].leave(booking.waiting, now)
+        self.table.open_requests[row] -= 1
+        self.table.open_tokens[row] -= booking.request.tokens
+        self._free_if_idle(booking.replica)
+
+    # Other gateways
+
+    def outstanding(self) -> dict[str, Outstanding]:
+        """What is open here, by incarnation, for other gateways to know."""
+        return self._others.outstanding(self.replicas)
+
+    def set_others(self, gateway: str, outstanding: Mapping[str, Outstanding]) -> None:
+        """What another gateway has open, all of it; nothing where it is gone."""
+        self._others.set(gateway, outstanding, self.replicas)
+
+    # Inside
+
+    def _candidates(self, now: float, excluded: Collection[str]) -> np.ndarray:
+        rows = self.table.with_room(now)
+        if excluded:
+            barred = [replica.row for i in excluded if (replica := self.replicas.get(i))]
+            if len(barred) < len(self.replicas):
+                rows = rows[~np.isin(rows, barred)]
+        return rows
+
+    def _matched(self, request: Request) -> Floats:
+        """(rows of the table) tokens of the prompt that each replica holds. The last is always computed anew."""
+        matched = np.zeros(self.table.rows)
+        if self._prefixes and request.keys:
+            for holders, count in self.index.matches(request.keys):
+                tokens = min(count * KEY_TOKENS, request.tokens - 1)
+                while holders:
+                    lowest = holders & -holders
+                    matched[lowest.bit_length() - 1] = tokens
+                    holders ^= lowest
+        return matched
+
+    def _show_trust(self, replica: Replica) -> None:
+        self.table.trust[replica.row] = self._trust[replica.row].share
+
+    def _free_if_idle(self, replica: Replica) -> None:
+        row = replica.row
+        if self.table.leaving[row] and not self.table.open_requests[row] and self._rows.get(row) is replica:
+            self._others.forget(row)
+            self.table.free_row(row)
+            del self._rows[row], self._lanes[row], self._trust[row]

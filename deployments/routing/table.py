@@ -1,0 +1,114 @@
+"""What is booked on each replica of a model, as columns: a choice reads all of them at once, however many there are.
+
+A row belongs to one incarnation of a replica, from its arrival until it has left and nothing is open on it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from deployments.routing.work import FEATURES, Floats
+
+FIRST_ROWS = 8
+
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Outstanding:
+    """What one gateway has open on one replica."""
+
+    open_requests: int
+    open_tokens: int
+    waiting_requests: int
+    waiting_work: tuple[float, ...]
+
+
+class ReplicaTable:
+    """Columns of `rows` rows each; a row that no replica has is neither `present` nor has anything open.
+
+    Attributes:
+        limit: requests that may be open at once.
+        open_requests, open_tokens: booked here and not ended; prompt tokens of those.
+        waiting_requests, waiting_work: of those, the ones whose first token has not come; their features.
+        waiting_since: since when the replica has been at work on them without news; 0 where none waits.
+        head_s: of that time, how much may count as progress: the oldest one's own seconds.
+        others_*: what other gateways have open here.
+        theta, token_s, step_s: the rates (`Rates`), by columns; `step_s` is what one more sequence adds to a step.
+        trust: what share of a predicted prefix the engine has been seen to have.
+        kv_tokens: tokens that its KV cache holds; infinite where it does not tell.
+        running, queued, kv_use: the engine's own word, at its last heartbeat.
+        suspect_until: until then others are preferred, on the caller's clock.
+    """
+
+    def __init__(self) -> None:
+        rows = FIRST_ROWS
+        self.present = np.zeros(rows, bool)
+        self.leaving = np.zeros(rows, bool)
+        self.limit = np.zeros(rows, np.int64)
+        self.open_requests = np.zeros(rows, np.int64)
+        self.open_tokens = np.zeros(rows, np.int64)
+        self.waiting_requests = np.zeros(rows, np.int64)
+        self.waiting_work = np.zeros((rows, len(FEATURES)))
+        self.waiting_since = np.zeros(rows)
+        self.head_s = np.zeros(rows)
+        self.others_open = np.zeros(rows, np.int64)
+        self.others_tokens = np.zeros(rows, np.int64)
+        self.others_waiting = np.zeros(rows, np.int64)
+        self.others_work = np.zeros((rows, len(FEATURES)))
+        self.theta = np.zeros((rows, len(FEATURES)))
+        self.token_s = np.zeros(rows)
+        self.step_s = np.zeros(rows)
+        self.trust = np.ones(rows)
+        self.kv_tokens = np.full(rows, np.inf)
+        self.running = np.zeros(rows, np.int64)
+        self.queued = np.zeros(rows, np.int64)
+        self.kv_use = np.zeros(rows)
+        self.suspect_until = np.zeros(rows)
+
+    @property
+    def rows(self) -> int:
+        return len(self.present)
+
+    def new_row(self) -> int:
+        """A row of zeros, marked as taken."""
+        free = np.flatnonzero(~self.present)
+        if not free.size:
+            self._double()
+            free = np.flatnonzero(~self.present)
+        row = int(free[0])
+        for column in vars(self).values():
+            column[row] = 0
+        self.trust[row] = 1.0
+        self.kv_tokens[row] = np.inf
+        self.present[row] = True
+        return row
+
+    def free_row(self, row: int) -> None:
+        self.present[row] = False
+
+    def with_room(self, now: float) -> Ints:
+        """Rows that can take one more request."""
+        room = self.present & ~self.leaving & (self.suspect_until <= now)
+        room &= self.open_requests + self.others_open < self.limit
+        return np.flatnonzero(room)
+
+    def waiting_seconds(self, rows: Ints, now: float) -> Floats:
+        """Seconds until each replica has done the first tokens that it owes: booked work less likely progress."""
+        booked = ((self.waiting_work[rows] + self.others_work[rows]) * self.theta[rows]).sum(axis=1)
+        progress = np.minimum(now - self.waiting_since[rows], self.head_s[rows])
+        progress = np.where(self.waiting_requests[rows] > 0, progress, 0.0)
+        left: Floats = np.maximum(booked - np.maximum(progress, 0.0), 0.0)
+        return left
+
+    def decoding(self, rows: Ints) -> Ints:
+        """Requests whose first token has come and that have not ended."""
+        here = self.open_requests[rows] - self.waiting_requests[rows]
+        return here + self.others_open[rows] - self.others_waiting[rows]
+
+    def _double(self) -> None:
+        for name, column in vars(self).items():
+            setattr(self, name, np.concatenate([column, np.zeros_like(column)]))
