@@ -102,7 +102,7 @@ def _from_q8_0(blocks: NDArray[Any]) -> Floats:
 
 
 def _from_q4_1(blocks: NDArray[Any]) -> Floats:
-    """Each weight is scale x nibble + least; the low nibbles are a block's first half. In: [blocks]. Out: [blocks, 32]."""
+    """Each weight is scale x nibble + least; low nibbles are a block's first half. In: [blocks]. Out: [blocks, 32]."""
     nibbles = np.concatenate([blocks["nibbles"] & 0xF, blocks["nibbles"] >> 4], axis=1)
     scale, least = (blocks[name][:, None].astype(np.float32) for name in ("scale", "least"))
     weights: Floats = scale * nibbles + least
