@@ -69,7 +69,7 @@ def continued_keys(words: Words, before: int, depth: int) -> list[int]:
     runs = words[: count * KEY_TOKENS].reshape(count, KEY_TOKENS)
     places = np.arange(depth, depth + count, dtype=np.uint64)
     terms = _mixed(_mixed(runs + _PLACE_IN_RUN).sum(axis=1, dtype=np.uint64) + places * _STRIDE)
-    terms[0] += np.uint64(before)
+    terms[:1] += np.uint64(before)  # of an array: it wraps without a warning
     keys: list[int] = np.cumsum(terms, dtype=np.uint64).tolist()
     return keys
 
