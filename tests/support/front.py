@@ -76,9 +76,13 @@ class Front:
 
     def booked(self) -> list[float]:
         """Requests waiting, and requests and work open on each replica."""
-        doors = [served.admission for served in self.server.directory.models]
-        replicas = [replica for door in doors for replica in door.replicas]
-        return [sum(d.waiting for d in doors), *(n for r in replicas for n in (r.open_requests, r.open_work))]
+        models = self.server.directory.models
+        tables = [served.router.table for served in models]
+        waiting = float(sum(served.admission.waiting for served in models))
+        return [
+            waiting,
+            *(float(n) for t in tables for c in (t.open_requests, t.open_tokens, t.waiting_work) for n in c.flat),
+        ]
 
 
 @asynccontextmanager

@@ -10,49 +10,67 @@ import pytest
 from deployments.gateway import admission as module
 from deployments.gateway.admission import Admission
 from deployments.gateway.errors import ApiError
-from deployments.routing import Booking, Replica, Work, make_policy
+from deployments.routing import Booking, Replica, Request, Router
+from deployments.routing.seeds import UNKNOWN
 
-WORK = Work(10)
-
-
-def replica(name: str, limit: int = 1) -> Replica:
-    return Replica(name, f"{name}1", "pool", limit)
+REQUEST = Request(tokens=10)
 
 
-def door(*replicas: Replica, max_queue: float = 10, timeout_s: float | None = 5) -> Admission:
-    made = Admission(make_policy("least-work"), max_queue, timeout_s)
-    made.set_replicas(list(replicas))
+def door(max_queue: float = 10, timeout_s: float | None = 5, **limits: int) -> Admission:
+    """A door to replicas of these names and limits."""
+    made = Admission(Router("m"), max_queue, timeout_s)
+    come(made, **(limits or {"a": 1}))
     return made
+
+
+def come(admission: Admission, **limits: int) -> None:
+    for name, limit in limits.items():
+        admission.router.add(name, f"{name}1", "pool", limit, UNKNOWN)
+    admission.grant()
+
+
+def go(admission: Admission, name: str) -> None:
+    admission.router.remove(f"{name}1")
+
+
+def replica(admission: Admission, name: str) -> Replica:
+    return admission.router.replicas[f"{name}1"]
+
+
+def nothing_open(admission: Admission) -> bool:
+    table = admission.router.table
+    return not (table.open_requests.any() or table.waiting_work.any() or table.open_tokens.any())
 
 
 async def waiting(admission: Admission, count: int) -> list[asyncio.Task[Booking]]:
     tasks = []
     for n in range(count):
-        tasks.append(asyncio.create_task(admission.book(Work(n))))
+        tasks.append(asyncio.create_task(admission.book(Request(tokens=n))))
         await asyncio.sleep(0)
     assert admission.waiting == count
     return tasks
 
 
 async def test_requests_are_served_in_the_order_of_their_arrival() -> None:
-    admission = door(one := replica("a"))
-    holding = await admission.book(WORK)
+    admission = door()
+    holding = await admission.book(REQUEST)
     tasks = await waiting(admission, 4)
     for n, task in enumerate(tasks):
         admission.release(holding)
         holding = await task
-        assert holding.work.amount == n
+        assert holding.request.tokens == n
         assert [t.done() for t in tasks] == [True] * (n + 1) + [False] * (3 - n)
     admission.release(holding)
-    assert (one.open_requests, one.open_work, admission.waiting) == (0, 0, 0)
+    assert nothing_open(admission)
+    assert admission.waiting == 0
 
 
 async def test_a_newcomer_does_not_pass_those_who_wait() -> None:
-    admission = door(replica("a"))
-    holding = await admission.book(WORK)
+    admission = door()
+    holding = await admission.book(REQUEST)
     (first,) = await waiting(admission, 1)
     admission.release(holding)
-    second = asyncio.create_task(admission.book(WORK))
+    second = asyncio.create_task(admission.book(REQUEST))
     await asyncio.sleep(0)
     assert (first.done(), second.done()) == (True, False)
     admission.release(await first)
@@ -60,11 +78,11 @@ async def test_a_newcomer_does_not_pass_those_who_wait() -> None:
 
 
 async def test_a_full_queue_refuses_and_says_when_to_come_back() -> None:
-    admission = door(replica("a"), max_queue=2)
-    holding = await admission.book(WORK)
+    admission = door(max_queue=2)
+    holding = await admission.book(REQUEST)
     tasks = await waiting(admission, 2)
     with pytest.raises(ApiError) as refused:
-        await admission.book(WORK)
+        await admission.book(REQUEST)
     assert (refused.value.status, refused.value.code) == (429, "rate_limit_exceeded")
     assert int(refused.value.response().headers["Retry-After"]) >= 1
     assert "2 requests already wait" in refused.value.message
@@ -76,14 +94,14 @@ async def test_a_full_queue_refuses_and_says_when_to_come_back() -> None:
 async def test_retry_after_is_the_time_that_the_queue_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    admission = door(replica("a"), max_queue=40)
+    admission = door(max_queue=40)
     for _ in range(11):  # two a second
         now += 0.5
-        admission.release(await admission.book(WORK))
-    holding = await admission.book(WORK)
+        admission.release(await admission.book(REQUEST))
+    holding = await admission.book(REQUEST)
     tasks = await waiting(admission, 40)
     with pytest.raises(ApiError) as refused:
-        await admission.book(WORK)
+        await admission.book(REQUEST)
     assert refused.value.retry_after_s == pytest.approx(20, rel=0.1)
     for task in tasks:
         task.cancel()
@@ -92,20 +110,20 @@ async def test_retry_after_is_the_time_that_the_queue_takes(monkeypatch: pytest.
 
 
 async def test_waiting_ends_with_the_queues_timeout() -> None:
-    admission = door(one := replica("a"), timeout_s=0.05)
-    holding = await admission.book(WORK)
+    admission = door(timeout_s=0.05)
+    holding = await admission.book(REQUEST)
     with pytest.raises(ApiError, match="had room within") as refused:
-        await admission.book(WORK)
+        await admission.book(REQUEST)
     assert (refused.value.status, refused.value.code) == (503, "no_replica")
     assert refused.value.retry_after_s is not None
     assert admission.waiting == 0
     admission.release(holding)
-    assert one.open_requests == 0
+    assert nothing_open(admission)
 
 
 async def test_an_mlperf_fleet_queues_without_limit_or_timeout() -> None:
-    admission = door(replica("a"), max_queue=math.inf, timeout_s=None)
-    holding = await admission.book(WORK)
+    admission = door(max_queue=math.inf, timeout_s=None)
+    holding = await admission.book(REQUEST)
     tasks = await waiting(admission, 3000)
     assert not any(task.done() for task in tasks)
     for task in tasks:
@@ -115,37 +133,37 @@ async def test_an_mlperf_fleet_queues_without_limit_or_timeout() -> None:
 
 
 async def test_one_who_leaves_the_queue_holds_nothing() -> None:
-    admission = door(one := replica("a"))
-    holding = await admission.book(WORK)
+    admission = door()
+    holding = await admission.book(REQUEST)
     gone, stays = await waiting(admission, 2)
     gone.cancel()
     await asyncio.sleep(0)
     assert admission.waiting == 1
     admission.release(holding)
     admission.release(await stays)
-    assert one.open_requests == 0
+    assert nothing_open(admission)
 
 
 async def test_one_who_leaves_at_the_moment_of_the_booking_gives_it_back() -> None:
-    admission = door(one := replica("a"))
-    holding = await admission.book(WORK)
+    admission = door()
+    holding = await admission.book(REQUEST)
     gone, next_one = await waiting(admission, 2)
     admission.release(holding)
     gone.cancel()  # its booking is made, but it has not woken up yet
     with pytest.raises(asyncio.CancelledError):
         await gone
     admission.release(await asyncio.wait_for(next_one, 1))
-    assert (one.open_requests, one.open_work) == (0, 0)
+    assert nothing_open(admission)
 
 
 async def test_a_replica_that_failed_a_request_is_not_asked_again_by_it() -> None:
-    a, b = replica("a", limit=2), replica("b")
-    admission = door(a, b)
-    taken = await admission.book(WORK, frozenset({"a1"}))
+    admission = door(a=2, b=1)
+    b = replica(admission, "b")
+    taken = await admission.book(REQUEST, frozenset({"a1"}))
     assert taken.replica is b
-    stuck = asyncio.create_task(admission.book(WORK, frozenset({"a1"})))
+    stuck = asyncio.create_task(admission.book(REQUEST, frozenset({"a1"})))
     await asyncio.sleep(0)
-    free = asyncio.create_task(admission.book(WORK))
+    free = asyncio.create_task(admission.book(REQUEST))
     await asyncio.sleep(0)
     assert (stuck.done(), free.done()) == (False, True), "one that waits for b does not hold up one that a can take"
     admission.release(taken)
@@ -153,54 +171,80 @@ async def test_a_replica_that_failed_a_request_is_not_asked_again_by_it() -> Non
 
 
 async def test_where_all_have_failed_a_request_they_are_asked_again() -> None:
-    a, b = replica("a"), replica("b")
-    admission = door(a, b)
-    assert (await admission.book(WORK, frozenset({"a1", "b1"}))).replica in (a, b)
-    b.open_requests = b.limit
-    waits_for_b = asyncio.create_task(admission.book(WORK, frozenset({"a1"})))
+    admission = door(a=1, b=1)
+    a, b = replica(admission, "a"), replica(admission, "b")
+    taken = await admission.book(REQUEST, frozenset({"a1", "b1"}))
+    assert taken.replica in (a, b)
+    admission.release(taken)
+    on_b = await admission.book(REQUEST, frozenset({"a1"}))
+    waits_for_b = asyncio.create_task(admission.book(REQUEST, frozenset({"a1"})))
     await asyncio.sleep(0)
-    a.open_requests = 0
-    admission.set_replicas([a])
+    assert not waits_for_b.done()
+    go(admission, "b")
+    admission.grant()
     assert (await asyncio.wait_for(waits_for_b, 1)).replica is a, "b is gone, and there is no other"
+    admission.release(on_b)
 
 
 async def test_others_are_those_that_are_not_excluded() -> None:
-    admission = door(replica("a"), replica("b"))
+    admission = door(a=1, b=1)
     assert admission.has_other({"a1"})
     assert not admission.has_other({"a1", "b1"})
-    assert not door().has_other(set())
+    assert not Admission(Router("m"), 1, 1).has_other(set())
 
 
 async def test_a_suspect_is_passed_over_and_comes_back_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SUSPECT_S", 0.1)
-    a, b = replica("a", limit=10), replica("b", limit=10)
-    admission = door(a, b)
+    admission = door(a=10, b=10)
+    a, b = replica(admission, "a"), replica(admission, "b")
     admission.suspect(a)
-    assert {(await admission.book(WORK)).replica for _ in range(5)} == {b}
+    assert {(await admission.book(REQUEST)).replica for _ in range(5)} == {b}
     admission.suspect(b)
     started = time.monotonic()
-    booking = await asyncio.wait_for(admission.book(WORK), 2)
+    booking = await asyncio.wait_for(admission.book(REQUEST), 2)
     assert booking.replica is a
     assert 0.05 < time.monotonic() - started < 1
 
 
 async def test_replicas_that_leave_get_nothing_new_and_finish_what_they_have() -> None:
-    a, b = replica("a"), replica("b", limit=5)
-    admission = door(a)
-    old = await admission.book(WORK)
+    admission = door(a=1)
+    old = await admission.book(REQUEST)
     (task,) = await waiting(admission, 1)
-    admission.set_replicas([b])
-    assert a.leaving
+    go(admission, "a")
+    come(admission, b=5)
+    b = replica(admission, "b")
     assert (await task).replica is b, "a replica that comes takes those who wait"
     admission.release(old)
-    assert a.open_requests == 0
-    assert (await admission.book(WORK)).replica is b
+    assert (await admission.book(REQUEST)).replica is b
+
+
+async def test_the_urgent_go_first_and_equals_in_order_of_arrival() -> None:
+    admission = door()
+    holding = await admission.book(REQUEST)
+    tasks = {}
+    for name, priority in (("usual", 0), ("later", 0), ("batch", -1), ("urgent", 5)):
+        tasks[name] = asyncio.create_task(admission.book(Request(tokens=1, session=name, priority=priority)))
+        await asyncio.sleep(0)
+    served = []
+    while len(served) < len(tasks):
+        admission.release(holding)
+        holding = await asyncio.wait_for((await _first(tasks, served)).pop(), 1)
+        served.append(str(holding.request.session))
+    assert served == ["urgent", "usual", "later", "batch"]
+    admission.release(holding)
+
+
+async def _first(tasks: dict[str, asyncio.Task[Booking]], served: list[str]) -> set[asyncio.Task[Booking]]:
+    open_ones = [task for name, task in tasks.items() if name not in served]
+    done, _ = await asyncio.wait(open_ones, return_when=asyncio.FIRST_COMPLETED, timeout=1)
+    assert len(done) == 1
+    return done
 
 
 async def test_no_booking_is_lost_or_made_twice_whatever_happens() -> None:
     chance = random.Random(4)
-    replicas = [replica(name, limit=3) for name in "abc"]
-    admission = door(*replicas, max_queue=30)
+    admission = door(max_queue=8, a=3, b=3, c=3)
+    table = admission.router.table
     highest = 0
 
     async def client() -> str:
@@ -208,33 +252,36 @@ async def test_no_booking_is_lost_or_made_twice_whatever_happens() -> None:
         try:
             async with asyncio.timeout(chance.choice([0.001, 0.02, 5])):
                 excluded = frozenset({f"{chance.choice('abc')}1"}) if chance.random() < 0.3 else frozenset[str]()
-                booking = await admission.book(Work(chance.random()), excluded)
+                request = Request(tokens=chance.randrange(1000), priority=chance.choice([0, 0, 1]))
+                booking = await admission.book(request, excluded)
         except TimeoutError:
             return "gone"
         except ApiError:
             return "refused"
-        assert booking.replica.incarnation not in excluded
-        highest = max(highest, *(one.open_requests for one in replicas))
+        highest = max(highest, int(table.open_requests.max()))
         await asyncio.sleep(chance.random() * 0.005)
         if chance.random() < 0.05:
-            booking.replica.suspect_until = time.monotonic() + 0.01
-        admission.release(booking)
+            admission.router.suspect(booking.replica, time.monotonic() + 0.01)
+        if chance.random() < 0.5:
+            admission.first_token(booking)
+        admission.finish(booking, 5) if chance.random() < 0.5 else admission.release(booking)
         return "served"
 
     tasks = []
+    absent: set[str] = set()
     for n in range(400):
         tasks.append(asyncio.create_task(client()))
         if n % 10 == 0:
             await asyncio.sleep(0.002)
-            admission.set_replicas(chance.sample(replicas, chance.choice([2, 3])))
-            for one in admission.replicas:
-                one.leaving = False
-    admission.set_replicas(replicas)
-    for one in replicas:
-        one.leaving = False
+            come(admission, **dict.fromkeys(absent, 3))
+            absent = set(chance.sample("abc", chance.choice([0, 1])))
+            for name in absent:
+                go(admission, name)
+    come(admission, **dict.fromkeys(absent, 3))
     outcomes = await asyncio.wait_for(asyncio.gather(*tasks), 20)
     assert set(outcomes) == {"served", "gone", "refused"}
-    assert [(one.open_requests, one.open_work) for one in replicas] == [(0, 0.0)] * 3
     assert len(outcomes) == 400
+    assert nothing_open(admission)
     assert admission.waiting == 0
     assert highest <= 3
+    assert int(table.present.sum()) == 3, "rows of those that left are free again"

@@ -5,7 +5,7 @@ from typing import Any
 
 from cluster.fleet import Fleet, Model, Task
 from deployments.gateway.directory import Directory, Served
-from deployments.routing import Work
+from deployments.routing import Request
 from tests.support.processes import announcement, fake_fleet, fake_pool
 
 
@@ -27,33 +27,39 @@ def test_a_model_is_found_by_name_and_alias() -> None:
 def test_replicas_come_with_room_for_more_than_their_slots() -> None:
     found, served = directory(overcommit=1.5)
     found.update([A, B])
-    assert {replica.pool: replica.limit for replica in served.admission.replicas} == {"a": 6, "b": 8}
+    limits = {replica.pool: served.router.table.limit[replica.row] for replica in served.router.replicas.values()}
+    assert limits == {"a": 6, "b": 8}
     assert list(served.announcements) == ["http://h:1", "http://h:2"]
 
 
 def test_a_replica_that_stays_keeps_its_bookings() -> None:
     found, served = directory()
     found.update([A])
-    (before,) = served.admission.replicas
-    booking = before.book(Work(7))
+    (before,) = served.router.replicas.values()
+    booking = served.router.place(Request(tokens=7), 1.0)
+    assert booking is not None
     found.update([B, A])
-    assert before in served.admission.replicas
-    assert (before.open_requests, before.leaving) == (1, False)
-    booking.release()
+    assert before in served.router.replicas.values()
+    assert served.router.table.open_requests[before.row] == 1
+    assert not served.router.table.leaving[before.row]
+    served.router.release(booking, 2.0)
 
 
 def test_a_new_incarnation_starts_with_nothing_and_the_old_one_leaves() -> None:
     found, served = directory()
+    router = served.router
     found.update([A])
-    (old,) = served.admission.replicas
-    booking = old.book(Work(7))
+    (old,) = router.replicas.values()
+    booking = router.place(Request(tokens=7), 1.0)
+    assert booking is not None
     restarted = announcement("http://h:3", fake_pool("a"), replica=A.replica, incarnation="new")
     found.update([restarted])
-    (new,) = served.admission.replicas
-    assert (new.name, new.incarnation, new.open_requests, new.open_work) == (old.name, "new", 0, 0)
-    assert old.leaving
-    booking.release()
-    assert new.open_requests == 0
+    (new,) = router.replicas.values()
+    assert (new.name, new.incarnation, router.table.open_requests[new.row]) == (old.name, "new", 0)
+    assert new.row != old.row
+    assert router.table.leaving[old.row]
+    router.release(booking, 2.0)
+    assert router.table.present.sum() == 1
 
 
 def test_ready_once_every_model_has_a_replica() -> None:
@@ -72,7 +78,7 @@ def test_ready_once_every_model_has_a_replica() -> None:
 def test_replicas_of_models_that_the_fleet_does_not_have_are_left_out() -> None:
     found, served = directory()
     found.update([announcement("http://h:1", fake_pool(), model="other")])
-    assert served.admission.replicas == []
+    assert served.router.replicas == {}
 
 
 def test_mlperf_mode_never_sheds() -> None:

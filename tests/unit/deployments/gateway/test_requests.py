@@ -32,7 +32,8 @@ async def error(*pieces: bytes, **headers: str) -> ApiError:
 async def test_the_body_stays_the_bytes_that_came() -> None:
     raw = b'{ "model": "m",  "stream": true, "prompt": "xxxx", "max_tokens": 3, "unknown": 1.50 }'
     parsed = await read(raw[:7], raw[7:20], raw[20:])
-    assert (parsed.model, parsed.work.amount, parsed.length) == ("m", 4, len(raw))
+    assert (parsed.model, parsed.request.tokens, parsed.amount, parsed.length) == ("m", 1, 4, len(raw))
+    assert parsed.request.streams
     assert parsed.body() == raw
     assert parsed.content_type == "application/json"
     parsed.close()

@@ -53,7 +53,7 @@ async def error(pieces: Iterable[bytes], **headers: str) -> ApiError:
 async def test_what_the_gateway_needs_to_know_of_an_upload() -> None:
     speech = part("file", recording(2.5), filename="a.wav")
     parsed = await read([form([speech, MODEL, part("stream", b"true")], BOUNDARY)])
-    assert (parsed.model, parsed.work.amount) == ("m", 2.5)
+    assert (parsed.model, parsed.request.audio_s, parsed.amount) == ("m", 2.5, 2.5)
     parsed.close()
 
 
@@ -188,5 +188,5 @@ async def test_the_head_of_a_part_has_a_limit() -> None:
 
 async def test_the_work_of_what_is_no_wav_is_guessed_from_its_size() -> None:
     parsed = await read([form([part("file", bytes(32_000), filename="a.mp3"), MODEL], BOUNDARY)])
-    assert parsed.work.amount == 2
+    assert parsed.request.audio_s == 2
     parsed.close()
