@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -66,26 +66,29 @@ class Target:
 
 
 @contextmanager
-def endpoint(fleet: str | None, url: str | None) -> Iterator[str]:
+def endpoint(fleet: str | None, url: str | None, mlperf: bool = True) -> Iterator[str]:
     """The address to measure: `url`, or that of the running fleet, or of `fleet` (default: the embedded one), which is
-    then started in MLPerf mode and stopped at the end. Raises TargetError, and cluster.loading.FleetError."""
+    then started (in MLPerf mode where `mlperf`, else as it is written) and stopped at the end.
+
+    Raises TargetError, and cluster.loading.FleetError.
+    """
     if url is not None:
         yield url.rstrip("/").removesuffix("/v1")
         return
     wanted = load_fleet(fleet or DEFAULT_FLEET)
     running = f"http://{wanted.gateway.host}:{wanted.gateway.port}"
-    if fleet is None and _get(f"{running}/fleet") is not None:
+    if fleet is None and get_json(f"{running}/fleet") is not None:
         yield running
         return
     from deployments.run import serving  # Serve and its deployments, where a fleet is started at all
 
-    with serving(wanted.model_copy(update={"mlperf": True})) as started:
+    with serving(wanted.model_copy(update={"mlperf": True}) if mlperf else wanted) as started:
         yield started
 
 
 def inspect(url: str, benchmark: Benchmark, model: str | None, foreign: ForeignLoad) -> Target:
     """The target at `url`. `model` picks one where several could do. Raises TargetError."""
-    fleet = _get(f"{url}/fleet")
+    fleet = get_json(f"{url}/fleet")
     return _own(url, fleet, benchmark, model) if fleet is not None else _foreign(url, benchmark, model, foreign)
 
 
@@ -115,7 +118,7 @@ def _own(url: str, fleet: dict[str, Any], benchmark: Benchmark, wanted: str | No
 
 
 def _foreign(url: str, benchmark: Benchmark, wanted: str | None, load: ForeignLoad) -> Target:
-    listing = _get(f"{url}/v1/models")
+    listing = get_json(f"{url}/v1/models")
     if listing is None:
         raise TargetError(f"nothing answers at {url}/v1/models; give the address of an OpenAI-compatible server")
     models = listing.get("data", [])
@@ -151,10 +154,12 @@ def _one(
     raise TargetError(f"{url} serves several models that {benchmark.name} could test; name one with --model: {names}")
 
 
-def _get(url: str) -> dict[str, Any] | None:
+def get_json(url: str, headers: Mapping[str, str] | None = None) -> dict[str, Any] | None:
     """A JSON object; None where nothing listens or the route is not there. Raises TargetError for anything else."""
     try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as response:
+        with urllib.request.urlopen(
+            urllib.request.Request(url, headers=dict(headers or {})), timeout=TIMEOUT_S
+        ) as response:
             content = json.load(response)
     except urllib.error.HTTPError as error:
         if error.code in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):

@@ -1,8 +1,9 @@
-"""A run's page: its row, its remarks, and every fact of its summary."""
+"""A run's page: its row, its remarks, and every fact of its summary; and the parts that pages are made of."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
@@ -19,15 +20,33 @@ th { background: #f3f3f3; text-align: left } td { vertical-align: top } pre { ma
 def page(summary: dict[str, Any]) -> str:
     """A self-contained HTML document."""
     title = f"{summary['benchmark']} {summary['scenario']} {summary['mode']}"
-    head = "".join(f"<th>{escape(name)}</th>" for name in HEADINGS)
-    cells = "".join(f"<td>{escape(cell)}</td>" for cell in row(summary))
-    notes = "".join(f"<li>{escape(remark)}</li>" for remark in remarks(summary))
-    facts = "".join(f"<tr><th>{escape(key)}</th><td>{_value(value)}</td></tr>" for key, value in summary.items())
+    return document(title, summary["label"], table(HEADINGS, [row(summary)]), notes(summary), facts(summary))
+
+
+def document(title: str, label: str, *parts: str) -> str:
+    """A self-contained HTML document of these parts, which are HTML already."""
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title><style>{_STYLE}</style>'
-        f'<h1>{escape(title)}</h1><p class="label">{escape(summary["label"])}</p>'
-        f"<table><tr>{head}</tr><tr>{cells}</tr></table><ul>{notes}</ul><h2>Facts</h2><table>{facts}</table></html>\n"
+        f'<h1>{escape(title)}</h1><p class="label">{escape(label)}</p>{"".join(parts)}</html>\n'
     )
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of plain text."""
+    head = "".join(f"<th>{escape(name)}</th>" for name in headings)
+    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>" for cells in rows)
+    return f"<table><tr>{head}</tr>{body}</table>"
+
+
+def notes(summary: dict[str, Any]) -> str:
+    """A list of a summary's remarks."""
+    return f"<ul>{''.join(f'<li>{escape(remark)}</li>' for remark in remarks(summary))}</ul>"
+
+
+def facts(summary: dict[str, Any]) -> str:
+    """Everything in a summary."""
+    rows = "".join(f"<tr><th>{escape(key)}</th><td>{_value(value)}</td></tr>" for key, value in summary.items())
+    return f"<h2>Facts</h2><table>{rows}</table>"
 
 
 def _value(value: Any) -> str:

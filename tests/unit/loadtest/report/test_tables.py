@@ -2,9 +2,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from loadtest.report.page import page
+from loadtest.report.page import document, page, table
 from loadtest.report.rows import HEADINGS
-from loadtest.report.text import text_table
+from loadtest.report.text import aligned, text_table
 
 SUMMARY: dict[str, Any] = {
     "label": "quick: not an MLPerf result, not to be submitted",
@@ -45,3 +45,14 @@ def test_the_page_is_labelled_and_escaped() -> None:
     assert "not to be submitted" in drawn
     assert "&lt;b&gt;w&lt;/b&gt;" in drawn
     assert "<b>w</b>" not in drawn
+
+
+def test_parts_of_a_page_are_escaped_and_whole() -> None:
+    drawn = document("<t>", "l&l", table(("a", "b"), [("1", "<2>"), ("3", "4")]))
+    assert "<h1>&lt;t&gt;</h1>" in drawn
+    assert "l&amp;l" in drawn
+    assert "<tr><th>a</th><th>b</th></tr><tr><td>1</td><td>&lt;2&gt;</td></tr><tr><td>3</td><td>4</td></tr>" in drawn
+
+
+def test_columns_are_as_wide_as_their_widest_cell() -> None:
+    assert aligned(("a", "long"), [("wide", "1"), ("w", "2")]) == ["a     long", "----  ----", "wide  1", "w     2"]
