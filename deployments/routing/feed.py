@@ -137,6 +137,8 @@ class Feed:
         if self._next is None:
             return []
         self._catching_up, self._same_engine, self._tries = True, self._next == 0, 0
+        self._held.clear()
+        self._highest = -1
         return self._ask(now)
 
     def tick(self, now: float) -> list[Step]:
