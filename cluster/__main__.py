@@ -1,4 +1,4 @@
-"""`python -m cluster validate FILE | show FILE | prepare [FLEET]`."""
+"""`python -m cluster validate FILE | show FILE | prepare [FLEET] | key`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import yaml
 
 from cluster.checkpoints import RECIPES, CheckpointError, prepare_all
 from cluster.fleet import Fleet, deployment_name
+from cluster.keys import digest, new_key
 from cluster.loading import DEFAULT_FLEET, FleetError, load_fleet
 from cluster.placement import actor_options
 
@@ -36,6 +37,13 @@ def prepare(fleet: Fleet) -> None:
         print(f"{name}: {folder}")
 
 
+def key() -> None:
+    """Prints a new key and its digest. The key is kept nowhere."""
+    made = new_key()
+    print(f"key:    {made}  (for the client; it is shown only now)")
+    print(f"sha256: {digest(made)}  (for a tenant's `key_sha256` in the fleet file)")
+
+
 COMMANDS = {"validate": validate, "show": show, "prepare": prepare}
 
 
@@ -50,7 +58,11 @@ def main(arguments: list[str] | None = None) -> int:
         command = commands.add_parser(name, help=does)
         needed = None if name != "prepare" else "?"
         command.add_argument("fleet", nargs=needed, default=DEFAULT_FLEET, help="a fleet file, or a preset's name")
+    commands.add_parser("key", help="make a new random key for a tenant, and its digest for the fleet file")
     chosen = parser.parse_args(arguments)
+    if chosen.command == "key":
+        key()
+        return 0
     try:
         COMMANDS[chosen.command](load_fleet(chosen.fleet))
     except (FleetError, CheckpointError) as error:

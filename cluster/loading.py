@@ -95,7 +95,7 @@ def _explain(file: str, root: yaml.Node, mistake: Any) -> str:
         message = f"unknown key; remove it or use one of {', '.join(_siblings(path[:-1]))}"
     elif mistake["type"] == "missing":
         message = "this key is missing: add it"
-    else:
+    elif path[:1] != ("tenants",):  # what is written there may be a client's key at a wrong place
         shown = repr(mistake["input"])
         message = f"{message} (got {shown if len(shown) < 80 else shown[:77] + '...'})"
     return f"{file}:{_line(root, path)}: {' '.join(f'{key}: {message}'.split())}"  # one line, whatever the key holds
