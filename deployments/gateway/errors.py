@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 from aiohttp import web
 
-TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+TYPES = {403: "permission_error", 429: "rate_limit_error"}
 CODES = {404: "not_found", 405: "method_not_allowed", 413: "request_too_large", 429: "rate_limit_exceeded"}
 
 
@@ -22,17 +24,21 @@ class ApiError(Exception):
         param: str | None = None,
         code: str | None = None,
         retry_after_s: float | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
         self.status, self.message, self.param = status, message, param
         self.code = code or CODES.get(status)
         self.retry_after_s = retry_after_s
+        self.headers = dict(headers or {})
 
     def body(self) -> bytes:
         return error_body(self.status, self.message, self.param, self.code)
 
     def response(self) -> web.Response:
-        headers = {} if self.retry_after_s is None else {"Retry-After": str(max(1, round(self.retry_after_s)))}
+        headers = self.headers
+        if self.retry_after_s is not None:
+            headers = {**headers, "Retry-After": str(max(1, math.ceil(self.retry_after_s)))}
         return web.Response(status=self.status, body=self.body(), content_type="application/json", headers=headers)
 
 

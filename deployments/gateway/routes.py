@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from cluster.fleet import Gateway, Task
+from deployments.gateway.limits import Unit
 from deployments.gateway.requests import Parsed, read_json
 from deployments.gateway.upload import read_upload
 
@@ -24,24 +25,28 @@ async def _upload(request: web.Request, settings: Gateway) -> Parsed:
 
 @dataclass(frozen=True)
 class Route:
-    """A route that is forwarded to a replica of the model that its body names."""
+    """A route that is forwarded to a replica of the model that its body names.
+
+    `unit` is that of the model's work for it, which counts against the tenant's limits; None where it does none.
+    """
 
     path: str
     tasks: frozenset[Task]
     read: Reader
+    unit: Unit | None
 
 
 TEXT = frozenset({Task.CHAT, Task.VISION_CHAT})
 SPEECH = frozenset({Task.TRANSCRIPTION})
 
 ROUTES = (
-    Route("/v1/chat/completions", TEXT, _json),
-    Route("/v1/completions", TEXT, _json),
-    Route("/v1/responses", TEXT, _json),
-    Route("/tokenize", TEXT, _json),
-    Route("/detokenize", TEXT, _json),
-    Route("/v1/audio/transcriptions", SPEECH, _upload),
-    Route("/v1/audio/translations", SPEECH, _upload),
+    Route("/v1/chat/completions", TEXT, _json, Unit.TOKENS),
+    Route("/v1/completions", TEXT, _json, Unit.TOKENS),
+    Route("/v1/responses", TEXT, _json, Unit.TOKENS),
+    Route("/tokenize", TEXT, _json, None),
+    Route("/detokenize", TEXT, _json, None),
+    Route("/v1/audio/transcriptions", SPEECH, _upload, Unit.AUDIO),
+    Route("/v1/audio/translations", SPEECH, _upload, Unit.AUDIO),
 )
 
 UNOFFERED = (

@@ -13,7 +13,7 @@ from deployments.gateway.errors import ApiError, engine_error, error_event
     ("status", "kind", "code"),
     [
         (400, "invalid_request_error", None),
-        (401, "authentication_error", None),
+        (401, "invalid_request_error", None),
         (404, "invalid_request_error", "not_found"),
         (413, "invalid_request_error", "request_too_large"),
         (429, "rate_limit_error", "rate_limit_exceeded"),
@@ -30,7 +30,7 @@ def test_openais_error_object(status: int, kind: str, code: str | None) -> None:
     assert json.loads(answer.body) == {"error": error}
 
 
-@pytest.mark.parametrize(("seconds", "header"), [(None, None), (0.2, "1"), (7.4, "7"), (60, "60")])
+@pytest.mark.parametrize(("seconds", "header"), [(None, None), (0.2, "1"), (7.4, "8"), (60, "60")])
 def test_retry_after_is_in_whole_seconds(seconds: float | None, header: str | None) -> None:
     assert ApiError(429, "later", retry_after_s=seconds).response().headers.get("Retry-After") == header
 

@@ -1,0 +1,92 @@
+"""Who asks: the bearer keys of the fleet's tenants, and what each tenant may do."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cluster import fleet as schema
+from cluster.keys import KeyFileError, digest, read_key_file
+from deployments.gateway.errors import ApiError
+from deployments.gateway.limits import Clock, Quota
+
+
+@dataclass(frozen=True, eq=False)
+class Tenant:
+    """A tenant as this gateway process knows it.
+
+    Attributes:
+        priority: higher is more urgent.
+        salt: keeps what is cached for this tenant apart from the others'; the same in every process of the fleet, and
+            told to no client. Made from names alone, never from a key. Empty where the fleet has no tenants.
+        models: names of the models it may use; None is all.
+    """
+
+    name: str
+    quota: Quota
+    priority: int = 0
+    salt: str = ""
+    models: frozenset[str] | None = None
+
+    def may_use(self, model: schema.Model) -> bool:
+        return self.models is None or model.name in self.models
+
+
+class Tenants:
+    """The tenants of a fleet and the digests of their keys; a fleet without tenants has one, who needs no key."""
+
+    def __init__(self, fleet: schema.Fleet, clock: Clock = time.monotonic) -> None:
+        """Reads the key files, once. Raises cluster.keys.KeyFileError."""
+        self.anyone = None if fleet.tenants else Tenant("anyone", Quota(None))
+        self._realm = fleet.name
+        self._keys: dict[bytes, Tenant] = {}
+        for listed in fleet.tenants:
+            tenant = _tenant(fleet, listed, clock)
+            from_file = read_key_file(listed.key_file) if listed.key_file is not None else []
+            for key in (bytes.fromhex(written) for written in [*listed.key_sha256, *from_file]):
+                owner = self._keys.setdefault(key, tenant)
+                if owner is not tenant:
+                    raise KeyFileError(f"tenants '{owner.name}' and '{tenant.name}' share a key; give each its own")
+
+    def authenticate(self, headers: Mapping[str, str]) -> Tenant:
+        """The tenant whose key is in `Authorization: Bearer KEY`. Raises ApiError 401 where there is none.
+
+        A given key is digested and compared with every known one, so that the time it takes tells nothing of them.
+        """
+        if self.anyone:
+            return self.anyone
+        given = headers.get("Authorization")
+        if given is None:
+            raise self._refusal("you sent no key; send one as `Authorization: Bearer KEY`", None)
+        scheme, _, key = given.strip().partition(" ")
+        if scheme.lower() != "bearer" or not key.strip():
+            raise self._refusal("the Authorization header is not of the form `Bearer KEY`; send it so", None)
+        digested = bytes.fromhex(digest(key.strip().encode("utf-8", "surrogateescape")))
+        found = None
+        for known, tenant in self._keys.items():
+            if hmac.compare_digest(known, digested):
+                found = tenant
+        if found is None:
+            raise self._refusal("no tenant of this fleet has the key that you sent; check it", "invalid_api_key")
+        return found
+
+    def _refusal(self, message: str, code: str | None) -> ApiError:
+        challenge = f'Bearer realm="{self._realm}"' + (', error="invalid_token"' if code else "")
+        return ApiError(401, message, code=code, headers={"WWW-Authenticate": challenge})
+
+
+def _tenant(fleet: schema.Fleet, listed: schema.Tenant, clock: Clock) -> Tenant:
+    allowed = None
+    if listed.models is not None:
+        allowed = frozenset(model.name for model in fleet.models if set(model.names) & set(listed.models))
+    return Tenant(
+        name=listed.name,
+        # MLPerf's clients count a refusal as a failure: such a fleet refuses no load.
+        quota=Quota(None if fleet.mlperf else listed.limits, fleet.gateway.processes, clock),
+        priority=listed.priority,
+        salt=hashlib.sha256(f"{fleet.name}\n{listed.name}".encode()).hexdigest()[:32],
+        models=allowed,
+    )
