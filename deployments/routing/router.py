@@ -111,8 +111,9 @@ class Router:
 
     def feed_exact(self, replica: Replica, exact: bool) -> None:
         """Whether all events of its engine have come; where not, its hits count for less."""
-        self._trust[replica.row].exact = exact
-        self._show_trust(replica)
+        if replica.incarnation in self.replicas:
+            self._trust[replica.row].exact = exact
+            self._show_trust(replica)
 
     # Requests
 
@@ -222,7 +223,7 @@ class Router:
         matched = np.zeros(self.table.rows)
         if self._prefixes and request.keys:
             for holders, count in self.index.matches(request.keys):
-                tokens = min(count * KEY_TOKENS, request.tokens - 1)
+                tokens = max(0, min(count * KEY_TOKENS, request.tokens - 1))
                 while holders:
                     lowest = holders & -holders
                     matched[lowest.bit_length() - 1] = tokens

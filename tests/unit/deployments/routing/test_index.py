@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from deployments.routing.index import PrefixIndex
+from deployments.routing.keys import prompt_keys
+from deployments.routing.kv_events import Cleared, Removed, Stored
+from deployments.routing.prompt import Prompt
+
+
+def tokens_of(*words: int) -> list[int]:
+    """16 tokens for each word."""
+    return [word for word in words for _ in range(16)]
+
+
+def stored(names: list[Any], words: list[int], parent: Any = None, block: int = 16, salt: str = "") -> Stored:
+    return Stored(names, parent, tokens_of(*words), block, salt)
+
+
+def found(index: PrefixIndex, *words: int, salt: str = "") -> dict[int, int]:
+    """Replica -> how many leading keys of the prompt of these words it holds."""
+    keys = prompt_keys(Prompt(tokens_of(*words)), index.root(salt))
+    return {r: count for bits, count in index.matches(keys) for r in range(64) if bits >> r & 1}
+
+
+def index_of(*replicas: int) -> PrefixIndex:
+    index = PrefixIndex("m")
+    for replica in replicas:
+        index.add(replica)
+    return index
+
+
+def test_what_is_stored_is_found_as_far_as_it_goes() -> None:
+    index = index_of(0, 1, 2)
+    index.apply(0, stored(["a", "b", "c"], [1, 2, 3]))
+    index.apply(1, stored(["a"], [1]))
+    assert found(index, 1, 2, 3, 4) == {0: 3, 1: 1}
+    assert found(index, 1, 9) == {0: 1, 1: 1}
+    assert found(index, 2, 3) == {}
+    assert found(index) == {}
+
+
+def test_blocks_continue_their_parents() -> None:
+    index = index_of(0)
+    index.apply(0, stored([1, 2], [1, 2]))
+    index.apply(0, stored([3], [3], parent=2))
+    index.apply(0, stored([4], [4], parent=1))
+    assert found(index, 1, 2, 3) == {0: 3}
+    assert found(index, 1, 4) == {0: 2}
+
+
+def test_a_block_without_its_parent_is_not_claimed() -> None:
+    index = index_of(0)
+    index.apply(0, stored([3], [3], parent="lost"))
+    assert (found(index, 3), index.keys, index.blocks(0)) == ({}, 0, 0)
+
+
+def test_block_sizes_may_differ() -> None:
+    index = index_of(0, 1, 2)
+    index.apply(0, stored([1], [1, 2], block=32))
+    index.apply(1, stored([7, 8], [1, 2], block=16))
+    index.apply(2, Stored([5], None, [1] * 24, 24))
+    assert found(index, 1, 2) == {0: 2, 1: 2}, "blocks that end within 16 tokens cannot be told"
+    index.apply(0, Removed([1]))
+    assert found(index, 1, 2) == {1: 2}
+
+
+def test_removals_take_back_one_copy_each() -> None:
+    index = index_of(0)
+    index.apply(0, stored([1], [1]))
+    index.apply(0, stored([1], [1]))
+    index.apply(0, stored([1], [1]))
+    for left in ({0: 1}, {0: 1}, {}):
+        index.apply(0, Removed([1]))
+        assert found(index, 1) == left
+    index.apply(0, Removed([1, "never heard of"]))
+    assert index.keys == 0
+
+
+def test_salts_are_worlds_of_their_own() -> None:
+    index = index_of(0)
+    index.apply(0, stored([1], [1], salt="s"))
+    assert found(index, 1) == {}
+    assert found(index, 1, salt="s") == {0: 1}
+
+
+def test_clearing_forgets_one_replica() -> None:
+    index = index_of(0, 1)
+    for replica in (0, 1):
+        index.apply(replica, stored([1, 2], [1, 2]))
+        index.expect(replica, prompt_keys(Prompt(tokens_of(5)), index.root("")), until=10)
+    index.apply(0, Cleared())
+    assert found(index, 1, 2) == {1: 2}
+    assert found(index, 5) == {1: 1}
+    index.drop(1)
+    index.add(1)
+    assert found(index, 1, 2) == {} == found(index, 5)
+
+
+def test_expectations_end() -> None:
+    index = index_of(0, 1)
+    index.apply(0, stored([1], [1]))
+    keys = prompt_keys(Prompt(tokens_of(1, 2, 3)), index.root(""))
+    index.expect(0, keys[1:], until=5.0)
+    assert found(index, 1, 2, 3) == {0: 3}
+    index.expire(4.9)
+    assert found(index, 1, 2, 3) == {0: 3}
+    index.expire(5.0)
+    assert found(index, 1, 2, 3) == {0: 1}
+
+
+def test_memory_is_bounded_by_the_replicas_own_cache() -> None:
+    index = PrefixIndex("m")
+    index.add(0, most_blocks=10)
+    for name in range(100):
+        index.apply(0, stored([name], [name]))
+    assert (index.blocks(0), index.keys) == (10, 10)
+    assert found(index, 99) == {0: 1}
+    assert index.size_bytes() > 0
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 70), st.integers(0, 80)), max_size=6), st.integers(1, 80))
+def test_lookups_are_right_however_far_holders_reach(holdings: list[tuple[int, int]], length: int) -> None:
+    words = list(range(1000, 1000 + length))
+    index = index_of(*range(71))
+    held: dict[int, int] = {}
+    for replica, count in holdings:
+        count = min(count, length)
+        if count and replica not in held:
+            index.apply(replica, stored(words[:count], words[:count]))
+            held[replica] = count
+    keys = prompt_keys(Prompt(tokens_of(*words)), index.root(""))
+    seen = [(r, count) for bits, count in index.matches(keys) for r in range(71) if bits >> r & 1]
+    assert dict(seen) == held
+    assert len(seen) == len(held)
+
+
+class AgainstSets(RuleBasedStateMachine):
+    """The index beside the plainest thing that could be right: a set of prefixes for each replica."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.index = index_of(0, 1)
+        self.held: dict[int, dict[tuple[int, ...], int]] = {0: {}, 1: {}}
+
+    @rule(replica=st.integers(0, 1), words=st.lists(st.integers(1, 3), min_size=1, max_size=4), known=st.integers(0, 3))
+    def store(self, replica: int, words: list[int], known: int) -> None:
+        prefixes = [tuple(words[: n + 1]) for n in range(len(words))]
+        known = min(known, len(words) - 1)
+        parent = prefixes[known - 1] if known else None
+        self.index.apply(replica, stored(list(prefixes[known:]), words[known:], parent))
+        held = self.held[replica]
+        if parent is None or parent in held:
+            for prefix in prefixes[known:]:
+                held[prefix] = held.get(prefix, 0) + 1
+
+    @rule(replica=st.integers(0, 1), words=st.lists(st.integers(1, 3), min_size=1, max_size=4))
+    def remove(self, replica: int, words: list[int]) -> None:
+        self.index.apply(replica, Removed([tuple(words)]))
+        held = self.held[replica]
+        if tuple(words) in held:
+            held[tuple(words)] -= 1
+            if not held[tuple(words)]:
+                del held[tuple(words)]
+
+    @rule(replica=st.integers(0, 1))
+    def clear(self, replica: int) -> None:
+        self.index.apply(replica, Cleared())
+        self.held[replica].clear()
+
+    @invariant()
+    def claims_are_what_is_held(self) -> None:
+        prefixes = set(self.held[0]) | set(self.held[1])
+        assert self.index.keys == len(prefixes)
+        for words in prefixes:
+            key = prompt_keys(Prompt(tokens_of(*words)), self.index.root(""))[-1]
+            holders = self.index.matches([key])
+            bits = sum(1 << replica for replica in (0, 1) if words in self.held[replica])
+            assert holders == [(bits, 1)]
+
+
+TestAgainstSets = AgainstSets.TestCase

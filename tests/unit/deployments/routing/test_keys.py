@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deployments.routing.keys import KEY_TOKENS, block_keys, prompt_keys, root_key
+from deployments.routing.kv_events import MediaMark
+from deployments.routing.prompt import Media, Prompt
+
+TOKENS = st.lists(st.integers(0, 250_000), max_size=100)
+ROOT = root_key("m")
+
+
+@given(TOKENS, TOKENS)
+def test_keys_are_equal_exactly_as_far_as_the_prefixes_are(one: list[int], other: list[int]) -> None:
+    for a, b in [(one, other), (one + other, one + other[::-1]), (one, one + other)]:
+        same = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
+        keys_a, keys_b = prompt_keys(Prompt(a), ROOT), prompt_keys(Prompt(b), ROOT)
+        assert len(keys_a) == len(a) // KEY_TOKENS
+        shared = same // KEY_TOKENS
+        assert keys_a[:shared] == keys_b[:shared]
+        assert not set(keys_a[shared:]) & set(keys_b[shared:])
+
+
+@given(TOKENS, st.integers(0, 6))
+def test_keys_continue_from_any_block(tokens: list[int], cut: int) -> None:
+    keys = prompt_keys(Prompt(tokens), ROOT)
+    cut = min(cut, len(keys))
+    rest = block_keys(tokens[cut * KEY_TOKENS :], (), keys[cut - 1] if cut else ROOT, cut)
+    assert keys[:cut] + rest == keys
+
+
+def test_order_counts() -> None:
+    one, two = list(range(16)), list(range(100, 116))
+    assert prompt_keys(Prompt(one + two), ROOT)[-1] != prompt_keys(Prompt(two + one), ROOT)[-1]
+
+
+def test_models_adapters_and_salts_share_nothing() -> None:
+    tokens = list(range(64))
+    roots = [
+        root_key(*parts) for parts in [("m",), ("n",), ("m", "a"), ("m", "", "a"), ("m", "a", "s"), ("ma", "", "s")]
+    ]
+    keys = [key for root in roots for key in prompt_keys(Prompt(tokens), root)]
+    assert len(set(keys)) == len(keys) == 6 * 4
+
+
+def test_pictures_under_the_same_text_differ() -> None:
+    tokens = [1] * 20 + [9] * 40 + [2] * 20
+    with_cat = prompt_keys(Prompt(tokens, (Media(20, 40, "cat"),)), ROOT)
+    with_dog = prompt_keys(Prompt(tokens, (Media(20, 40, "dog"),)), ROOT)
+    without = prompt_keys(Prompt(tokens), ROOT)
+    assert with_cat[0] == with_dog[0] == without[0], "the text before them is the same"
+    assert len({*with_cat[1:], *with_dog[1:], *without[1:]}) == 12
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 30), st.integers(1, 50), st.sampled_from(["cat", "dog", "owl"])), max_size=3),
+    st.sampled_from([16, 32, 128]),
+)
+def test_engines_marks_lead_to_the_gateways_keys(pictures: list[tuple[int, int, str]], block: int) -> None:
+    """The gateway knows where pictures lie; an engine marks, for each run of blocks, those that touch it."""
+    placeholder = 9
+    tokens: list[int] = []
+    media = []
+    for text, length, identity in pictures:
+        tokens += [1] * text + [5]
+        media.append(Media(len(tokens), length, identity))
+        tokens += [placeholder] * length
+    tokens += [7] * 40
+    wanted = prompt_keys(Prompt(tokens, tuple(media)), ROOT)
+    keys: list[int] = []
+    for start in range(0, len(tokens) - block + 1, block):
+        marks = [
+            MediaMark(m.start - start, m.identity)
+            for m in media
+            if m.start < start + block and m.start + m.tokens > start
+        ]
+        keys += block_keys(tokens[start : start + block], marks, keys[-1] if keys else ROOT, len(keys))
+    assert keys == wanted[: len(keys)]
+    whole = block_keys(
+        tokens[: len(keys) * KEY_TOKENS],
+        [MediaMark(m.start, m.identity) for m in media if m.start < len(keys) * KEY_TOKENS],
+        ROOT,
+        0,
+    )
+    assert whole == keys

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+
+from deployments.routing.rates import Rates
+from deployments.routing.seeds import ACCELERATORS, UNKNOWN, seed_of
+from deployments.routing.work import Floats, Request, features
+
+
+def prompt_work(tokens: int, cached: int = 0, **more: float) -> Floats:
+    request = Request(tokens=tokens, **more)  # type: ignore[arg-type]
+    return features(request, np.array([float(cached)]))[0]
+
+
+class Hardware:
+    """Takes seconds for work, at a true speed that may be nothing like the seed."""
+
+    def __init__(self, kilotoken_s: float, attention_s: float, request_s: float = 0.01, noise: float = 0.0) -> None:
+        self.theta = np.array([request_s, kilotoken_s, attention_s, kilotoken_s, 0.01])
+        self.noise, self.chance = noise, random.Random(1)
+
+    def seconds(self, work: Floats) -> float:
+        return float(self.theta @ work) * self.chance.lognormvariate(0, self.noise)
+
+
+def taught(rates: Rates, hardware: Hardware, observations: int, seed: int = 2) -> Rates:
+    chance = random.Random(seed)
+    for _ in range(observations):
+        work = prompt_work(chance.choice([300, 1000, 3000, 8000, 20_000]))
+        rates.observe(work, hardware.seconds(work))
+    return rates
+
+
+def error(rates: Rates, hardware: Hardware, tokens: int, cached: int = 0) -> float:
+    work = prompt_work(tokens, cached)
+    return float(rates.theta @ work) / float(hardware.theta @ work) - 1
+
+
+@pytest.mark.parametrize("factor", [0.05, 0.3, 1.0, 3.0, 20.0])
+def test_a_speed_is_learned_whatever_the_seed(factor: float) -> None:
+    hardware = Hardware(0.0222 * factor, 0.00052 * factor, 0.012 * factor)
+    rates = taught(Rates(ACCELERATORS["h200"]), hardware, 20)
+    assert all(abs(error(rates, hardware, tokens)) < 0.05 for tokens in (500, 4000, 16_000))
+
+
+def test_the_shape_is_learned_too() -> None:
+    hardware = Hardware(0.05, 0.004, noise=0.1)
+    rates = taught(Rates(ACCELERATORS["h200"]), hardware, 300)
+    assert all(abs(error(rates, hardware, tokens)) < 0.15 for tokens in (1000, 8000, 20_000))
+    assert abs(error(rates, hardware, 20_000, cached=18_000)) < 0.25, "the dear end of a long prompt"
+
+
+def test_one_observation_is_better_than_none() -> None:
+    hardware = Hardware(5, 0.1, 2)
+    rates = Rates(UNKNOWN)
+    before = abs(error(rates, hardware, 3000))
+    taught(rates, hardware, 1)
+    assert abs(error(rates, hardware, 3000)) < before / 3
+
+
+def test_outliers_do_not_move_it() -> None:
+    hardware = Hardware(0.05, 0.001, noise=0.05)
+    rates = taught(Rates(seed_of("h200")), hardware, 60)
+    before = rates.scale
+    chance = random.Random(3)
+    for turn in range(60):
+        work = prompt_work(chance.choice([1000, 4000]))
+        wrong = chance.choice([0.01, 100.0]) if turn % 4 == 0 else 1.0
+        rates.observe(work, hardware.seconds(work) * wrong)
+    assert rates.scale == pytest.approx(before, rel=0.15)
+
+
+@pytest.mark.parametrize("slower", [3.0, 1 / 3])
+def test_a_change_in_mid_run_is_followed_within_a_handful(slower: float) -> None:
+    hardware = Hardware(0.05, 0.001, noise=0.05)
+    rates = taught(Rates(seed_of("h200")), hardware, 60)
+    hardware.theta = hardware.theta * slower
+    taught(rates, hardware, 6, seed=9)
+    assert abs(error(rates, hardware, 4000)) < 0.2
+
+
+def test_audio_and_pictures_have_rates_of_their_own() -> None:
+    rates = Rates(seed_of("h200"))
+    text_before = float(rates.theta @ prompt_work(1000))
+    for _ in range(40):
+        rates.observe(prompt_work(0, audio_s=10.0), 0.5)
+    assert float(rates.theta @ prompt_work(0, audio_s=10.0)) == pytest.approx(0.5, rel=0.1)
+    pictures = Rates(seed_of("h200"))
+    chance = random.Random(1)
+    for _ in range(200):
+        plain, with_image = prompt_work(chance.choice([500, 2000])), prompt_work(2000, image_tokens=1000)
+        pictures.observe(plain, text_before * float(plain[1]))
+        pictures.observe(with_image, text_before * float(with_image[1]) + 0.3)
+    gap = float(pictures.theta @ (prompt_work(2000, image_tokens=1000) - prompt_work(2000)))
+    assert gap == pytest.approx(0.3, rel=0.35)
+
+
+def test_nothing_ever_costs_nothing_or_less() -> None:
+    rates = Rates(seed_of(None))
+    chance = random.Random(5)
+    for _ in range(500):
+        rates.observe(
+            prompt_work(chance.randrange(1, 30_000), audio_s=chance.choice([0, 5])), chance.expovariate(1) + 1e-9
+        )
+    assert (rates.theta > 0).all()
+    assert np.isfinite(rates.theta).all()
+
+
+def test_scaling_all_times_scales_the_rates() -> None:
+    """Nothing in the estimate has a unit of its own."""
+    hardware, slow = Hardware(0.05, 0.001, noise=0.2), Hardware(50, 1, 10, noise=0.2)
+    one = taught(Rates(seed_of("h200")), hardware, 80)
+    thousand = taught(Rates(seed_of("h200").times(1000, "")), slow, 80)
+    assert thousand.theta[:3] == pytest.approx(one.theta[:3] * 1000, rel=1e-6)
+
+
+def test_time_between_tokens_is_a_median() -> None:
+    rates = Rates(seed_of("h200"))
+    for seconds in [0.02] * 10 + [5.0] * 3:
+        rates.observe_token(seconds)
+    assert rates.token_s == 0.02
+
+
+def test_seeds() -> None:
+    assert seed_of("H200").kilotoken_s < seed_of("mi300x").kilotoken_s < seed_of(None).kilotoken_s
+    assert seed_of("h200", tensor_parallel=4).kilotoken_s == pytest.approx(seed_of("h200").kilotoken_s / 3.2)
+    assert all(seed.source for seed in ACCELERATORS.values())
