@@ -74,7 +74,7 @@ class Bucket:
 
     def take(self, amount: float) -> None:
         """Takes it, whether or not it is there; a negative amount goes back in, as far as there is room."""
-        self._level = min(self.capacity, self.level - amount)
+        self._level = self.level - amount  # and no more than a bucketful when it is next looked at
 
     @property
     def full_in_s(self) -> float:

@@ -168,7 +168,7 @@ async def test_hostile_keys(door: Front, kind: str, caplog: pytest.LogCaptureFix
     else:
         assert answer.startswith(b"HTTP/1.1 401 ")
         assert OURS.encode() not in answer
-    assert OURS not in caplog.text
+    assert OURS[9:19] not in caplog.text, "nor a part of it"
     assert (await ask(door))[0].status == 200
 
 
@@ -197,7 +197,7 @@ async def test_no_log_and_no_answer_holds_a_key(
     assert "Traceback" in caplog.text
     shown += caplog.text + "".join(capfd.readouterr())
     for secret in (OURS, digest(OURS), THEIRS, digest(THEIRS)):
-        assert secret not in shown
+        assert secret[9:19] not in shown
 
 
 async def test_a_replica_does_not_see_the_key() -> None:

@@ -13,6 +13,8 @@ from cluster.keys import digest, new_key
 from cluster.loading import FleetError, load_fleet, parse_fleet, presets
 
 KEY = new_key()
+PART = KEY[9:19]
+"""A key is not shown in part either, as those who shorten what they show would do."""
 A, B = digest("a" * 20), digest("b" * 20)
 FLEET = """\
 name: demo
@@ -85,6 +87,8 @@ def test_a_mistake_is_told_with_its_line_and_a_remedy(tenants: str, place: str, 
         f"  - {{name: a, key_sha256: {KEY}}}\n",
         f"  - {{name: a, key_sha256: [{KEY}]}}\n",
         f"  - {{name: a, key_sha256: [[{KEY}]]}}\n",
+        f"  - {{name: a, key_sha256: [{PART}]}}\n",
+        f"  - {{name: a, key_sha256: {PART}}}\n",
         f"  - {{name: a, key_file: {KEY}}}\n",
         f"  - {{name: a, key_file: /x, priority: {KEY}, limits: {KEY}, models: {KEY}}}\n",
         f"  - {KEY}\n",
@@ -95,20 +99,20 @@ def test_a_mistake_is_told_with_its_line_and_a_remedy(tenants: str, place: str, 
 def test_a_key_at_a_wrong_place_is_not_shown(tenants: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(FleetError) as raised:
         parse_fleet(FLEET + tenants, "f")
-    assert KEY not in repr(raised.value)
+    assert PART not in repr(raised.value)
     assert raised.value.__suppress_context__
     assert capsys.readouterr() == ("", "")
 
 
 def test_nor_by_the_schema_itself() -> None:
     with pytest.raises(ValidationError) as raised:
-        Tenant.model_validate({"name": "a", "key_sha256": [KEY]})
-    assert KEY not in str(raised.value)
+        Tenant.model_validate({"name": "a", "key_sha256": [PART]})
+    assert PART not in str(raised.value)
     fleet = parse_fleet(FLEET + GOOD, "f").model_dump()
-    fleet["tenants"][0]["key_sha256"] = KEY
+    fleet["tenants"][0]["key_sha256"] = PART
     with pytest.raises(ValidationError) as raised:
         Fleet.model_validate(fleet)
-    assert KEY not in str(raised.value)
+    assert PART not in str(raised.value)
 
 
 def test_a_fleet_travels_as_json() -> None:
