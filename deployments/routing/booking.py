@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from deployments.routing.lane import Waiting
+from deployments.routing.table import Ints
 from deployments.routing.work import Floats, Request
 
 
@@ -25,13 +26,16 @@ class Decision:
     """Why a request went where it went.
 
     Attributes:
-        terms: by name, one number for each of `candidates`; `price_s` is what was compared, where the policy prices.
+        rows: (n) of the candidates in the table; `row_names` are the names in all of its rows at that time.
+        chosen: place of the chosen one among them.
+        terms: by name, one number for each candidate; `price_s` is what was compared, where the policy prices.
         cached_tokens: of the prompt, that each candidate was expected to have in its cache.
         first_token_s: expected seconds to the first token on the chosen one.
         seconds: that the decision itself took.
     """
 
-    candidates: tuple[str, ...]
+    rows: Ints
+    row_names: tuple[str, ...]
     chosen: int
     terms: Mapping[str, Floats]
     cached_tokens: Floats
@@ -41,21 +45,24 @@ class Decision:
     def as_dict(self, most: int = 16) -> dict[str, object]:
         """For people: the chosen candidate first, then others by price."""
         price = self.terms.get("price_s")
-        order = list(price.argsort()) if price is not None else list(range(len(self.candidates)))
+        order = price.argsort().tolist() if price is not None else list(range(len(self.rows)))
         order = [self.chosen, *(place for place in order if place != self.chosen)][:most]
         return {
-            "chosen": self.candidates[self.chosen],
+            "chosen": self._name(self.chosen),
             "expected_first_token_s": round(self.first_token_s, 6),
             "decision_s": round(self.seconds, 6),
             "candidates": [
                 {
-                    "replica": self.candidates[place],
+                    "replica": self._name(place),
                     "cached_tokens": int(self.cached_tokens[place]),
                     **{name: round(float(values[place]), 6) for name, values in self.terms.items()},
                 }
                 for place in order
             ],
         }
+
+    def _name(self, place: int) -> str:
+        return self.row_names[int(self.rows[place])]
 
 
 @dataclass(eq=False, slots=True)
@@ -70,4 +77,3 @@ class Booking:
     waiting: Waiting
     open: bool = True
     first_token_at: float | None = None
-    emitted: int = field(default=0)

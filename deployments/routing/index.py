@@ -20,6 +20,8 @@ MOST_BLOCKS_UNKNOWN = 1_000_000
 """Blocks kept of a replica that does not tell how many it has."""
 MOST_EXPECTED = 500_000
 """Keys claimed ahead of the engines' word, over all bookings."""
+EXPECTED_EVERY = 8
+"""Of a booked prompt's keys only every eighth is claimed: a hint does not need to be exact."""
 STRIDE = 32
 """Keys that a lookup skips while the set of holders stays the same: engines free a prefix's end before its start."""
 
@@ -79,14 +81,16 @@ class PrefixIndex:
             case Cleared():
                 self.clear(replica)
 
-    def expect(self, replica: int, keys: Sequence[int], until: float) -> None:
-        """Claims `keys` for a replica ahead of its engine's word, until that time."""
+    def expect(self, replica: int, keys: Sequence[int], known: int, until: float) -> None:
+        """Claims a prompt's `keys` after the first `known` ahead of its engine's word, until that time."""
         bit = 1 << replica
         expected = self._expected
-        for key in keys:
+        first = known - known % EXPECTED_EVERY + EXPECTED_EVERY - 1
+        claimed = keys[first::EXPECTED_EVERY]
+        for key in claimed:
             expected[key] = expected.get(key, 0) | bit
-        self._expiries.append((until, replica, keys))
-        self._expected_keys += len(keys)
+        self._expiries.append((until, replica, claimed))
+        self._expected_keys += len(claimed)
         while self._expected_keys > MOST_EXPECTED:
             self._forget_oldest()
 
@@ -99,17 +103,23 @@ class PrefixIndex:
             self._forget_oldest()
 
     def matches(self, keys: Sequence[int]) -> list[tuple[int, int]]:
-        """How many leading keys replicas hold: (their bits, count), each replica once, the longest last.
+        """How many leading keys replicas hold: (their bits, count). Those that hold nothing are not listed; of one
+        that is listed twice the larger count is right: it is expected to hold more than it does."""
+        found = self._held(keys)
+        if self._expected:
+            found += self._expected_of(keys)
+        return found
 
-        Replicas that hold nothing of it are not listed.
-        """
+    def _held(self, keys: Sequence[int]) -> list[tuple[int, int]]:
+        """By what engines told: each replica once, the longest last."""
+        claims = self._claims
         found: list[tuple[int, int]] = []
-        holders = self._holders(keys[0]) if keys else 0
+        holders = claims.get(keys[0], 0) if keys else 0
         known = 1
         while holders and known < len(keys):
             # Every one of `holders` holds keys[known - 1].
             ahead = min(known + STRIDE, len(keys))
-            still = holders & self._holders(keys[ahead - 1])
+            still = holders & claims.get(keys[ahead - 1], 0)
             if still == holders:
                 known = ahead
                 continue
@@ -117,15 +127,33 @@ class PrefixIndex:
             low, high = known, ahead
             while high - low > 1:
                 middle = (low + high) // 2
-                if holders & self._holders(keys[middle - 1]) == holders:
+                if holders & claims.get(keys[middle - 1], 0) == holders:
                     low = middle
                 else:
                     high = middle
-            still = holders & self._holders(keys[high - 1])
+            still = holders & claims.get(keys[high - 1], 0)
             found.append((holders & ~still, low))
             holders, known = still, high
         if holders:
             found.append((holders, known))
+        return found
+
+    def _expected_of(self, keys: Sequence[int]) -> list[tuple[int, int]]:
+        """By engines and bookings together: replicas that bookings promise something of these keys."""
+        claims, expected = self._claims, self._expected
+        found: list[tuple[int, int]] = []
+        trail, promised, places = -1, 0, range(EXPECTED_EVERY - 1, len(keys), EXPECTED_EVERY)
+        for place in places:
+            key = keys[place]
+            new = expected.get(key, 0)
+            still = trail & (new | claims.get(key, 0))
+            if lost := promised & ~still:
+                found.append((lost, place + 1 - EXPECTED_EVERY))
+            trail, promised = still, (promised | new) & still
+            if not trail:
+                return found
+        if promised:
+            found.append((promised, len(places) * EXPECTED_EVERY))
         return found
 
     def root(self, salt: str, adapter: str = "") -> int:
@@ -155,9 +183,6 @@ class PrefixIndex:
             sample = [getsizeof(name) + getsizeof(keys) for name, keys in islice(source.blocks.items(), 100)]
             total += round(len(source.blocks) * sum(sample) / len(sample)) if sample else 0
         return total
-
-    def _holders(self, key: int) -> int:
-        return self._claims.get(key, 0) | self._expected.get(key, 0)
 
     def _store(self, replica: int, event: Stored) -> None:
         if event.block_size % KEY_TOKENS:

@@ -1,15 +1,16 @@
 """Keys of prefixes: one 64-bit number per 16 tokens, equal for equal prefixes, whatever blocks an engine keeps.
 
 The key of a prefix is its root (model, adapter, salt) plus one term for each 16 tokens of it, modulo 2**64. A term is
-a hash of its tokens and its place, so that the order counts; the hash is splitmix64's finaliser (Steele, Lea, Flood:
-Fast Splittable Pseudorandom Number Generators, 2014). A sum needs no step per term, so numpy makes all keys at once:
-a chain of digests takes four times as long, on the event loop. Two prefixes that differ share a key by chance once in
-2**64; a client that constructs such a pair misleads the choice of a replica for itself, and reads nothing: engines
-compare prefixes on their own.
+a hash of its tokens and its place, so that the order counts: the tokens times secret multipliers (Carter and Wegman,
+Universal Classes of Hash Functions, 1979), made even by splitmix64's finaliser (Steele, Lea, Flood: Fast Splittable
+Pseudorandom Number Generators, 2014). A sum needs no step per term, so numpy makes all keys at once: a chain of
+digests takes several times as long, on the event loop. The multipliers are drawn anew in each process, so that nobody
+can construct two prefixes that share a key; keys mean nothing outside the process that made them.
 """
 
 from __future__ import annotations
 
+import secrets
 from array import array
 from collections.abc import Sequence
 from hashlib import blake2b
@@ -68,7 +69,7 @@ def continued_keys(words: Words, before: int, depth: int) -> list[int]:
         return []
     runs = words[: count * KEY_TOKENS].reshape(count, KEY_TOKENS)
     places = np.arange(depth, depth + count, dtype=np.uint64)
-    terms = _mixed(_mixed(runs + _PLACE_IN_RUN).sum(axis=1, dtype=np.uint64) + places * _STRIDE)
+    terms = _mixed(runs @ _MULTIPLIERS + places * _STRIDE)
     terms[:1] += np.uint64(before)  # of an array: it wraps without a warning
     keys: list[int] = np.cumsum(terms, dtype=np.uint64).tolist()
     return keys
@@ -91,4 +92,4 @@ def _identity_word(identity: str) -> np.uint64:
     return np.uint64(int.from_bytes(digest.digest(), "big") | 1 << 63)
 
 
-_PLACE_IN_RUN = np.arange(KEY_TOKENS, dtype=np.uint64) * _STRIDE
+_MULTIPLIERS = np.frombuffer(secrets.token_bytes(8 * KEY_TOKENS), dtype=np.uint64) | np.uint64(1)

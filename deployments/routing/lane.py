@@ -8,8 +8,8 @@ from deployments.routing.rates import Rates
 from deployments.routing.table import ReplicaTable
 from deployments.routing.work import FEATURES, Floats
 
-OBSERVED_SHARE = 0.25
-"""First tokens that come together are one observation: none is made before this share of the expected time is over."""
+TOGETHER_SHARE = 0.25
+"""First tokens that follow each other within this share of the expected time were computed together."""
 
 
 class Waiting:
@@ -24,14 +24,15 @@ class Waiting:
 class Lane:
     """Keeps one row of the table in step with what waits there.
 
-    A replica at work is observed from one first token to the next: the work of those that came, in the time since the
-    last observation, or since it fell to work after being idle.
+    A replica at work is observed from one group of first tokens to the next: their work, in the time since the group
+    before, or since it fell to work after being idle.
     """
 
     def __init__(self, table: ReplicaTable, row: int, rates: Rates) -> None:
         self.table, self.row, self.rates = table, row, rates
         self._waiting: dict[Waiting, None] = {}
         self._done = np.zeros(len(FEATURES))
+        self._done_at = 0.0
         self._observed_at = 0.0
         self._show_rates()
 
@@ -40,28 +41,29 @@ class Lane:
             self._observed_at = now
             self.table.waiting_since[self.row] = now
         self._waiting[waiting] = None
+        self.table.waiting_work[self.row] += waiting.work
         self._show_waiting()
 
     def first_token(self, waiting: Waiting, at: float) -> None:
         """Its work is done. `at` may lie in the past where the moment was not seen, but follows from later ones."""
         if waiting not in self._waiting:
             return
-        del self._waiting[waiting]
+        if at - self._done_at > TOGETHER_SHARE * float(self.rates.theta @ waiting.work):
+            self._observe()
+        self._take_out(waiting)
         self._done += waiting.work
-        seconds = at - self._observed_at
-        if seconds > OBSERVED_SHARE * float(self.rates.theta @ self._done):
-            self.rates.observe(self._done, seconds)
-            self._done[:] = 0.0
-            self._observed_at = at
-            self._show_rates()
-        self.table.waiting_since[self.row] = at
+        self._done_at = max(at, self._done_at, self._observed_at)
+        if not self._waiting:
+            self._observe()
+        self.table.waiting_since[self.row] = self._done_at
         self._show_waiting()
 
     def leave(self, waiting: Waiting, now: float) -> None:
         """It ended without a first token, or nobody can say when that was: no observation."""
         if waiting in self._waiting:
-            del self._waiting[waiting]
+            self._take_out(waiting)
             # Work that was done for it would make the next ones look slow.
+            self._observe()
             self._observed_at = max(self._observed_at, now)
             self._show_waiting()
 
@@ -69,19 +71,30 @@ class Lane:
         self.rates.observe_token(seconds)
         self._show_rates()
 
+    def _observe(self) -> None:
+        seconds = self._done_at - self._observed_at
+        if seconds > 0 and self._done[0]:
+            self.rates.observe(self._done, seconds)
+            self._observed_at = self._done_at
+            self._done[:] = 0.0
+            self._show_rates()
+
+    def _take_out(self, waiting: Waiting) -> None:
+        del self._waiting[waiting]
+        left = self.table.waiting_work[self.row]
+        np.maximum(left - waiting.work, 0.0, out=left)
+
     def _show_waiting(self) -> None:
         table, row = self.table, self.row
         count = len(self._waiting)
         table.waiting_requests[row] = count
         if not count:
-            # Sums of floats drift: an idle replica holds exactly nothing. And what came together with nothing
-            # after it is no observation any more.
+            # Sums of floats drift: an idle replica holds exactly nothing.
             table.waiting_work[row] = 0.0
             table.head_s[row] = 0.0
             table.waiting_since[row] = 0.0
             self._done[:] = 0.0
             return
-        table.waiting_work[row] = sum(waiting.work for waiting in self._waiting)
         head = next(iter(self._waiting))
         # The first tokens of those that stream are seen: until then no more than the oldest one's work is done.
         table.head_s[row] = float(self.rates.theta @ head.work) if head.seen else np.inf

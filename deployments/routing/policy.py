@@ -18,7 +18,7 @@ class Situation:
 
     Attributes:
         rows: (n) candidates, never empty, each with room, in no order that means anything.
-        names: (n) of the replicas in those rows.
+        row_names: names of the replicas in all rows of the table.
         cached_tokens: (n) of the prompt that each is expected to have in its prefix cache; zeros where the policy does
             not use prefixes or there is nothing to key on.
         chance: what decides between equals.
@@ -29,10 +29,15 @@ class Situation:
     request: Request
     table: ReplicaTable
     rows: Ints
-    names: tuple[str, ...]
+    row_names: tuple[str, ...]
     cached_tokens: Floats
     chance: random.Random
     output_tokens: float
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """(n) of the candidates."""
+        return tuple(self.row_names[row] for row in self.rows.tolist())
 
     @cached_property
     def work(self) -> Floats:

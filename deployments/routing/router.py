@@ -47,6 +47,7 @@ class Router:
         self.output_tokens = FIRST_OUTPUT_TOKENS
         self._prefixes = prefixes and self.policy.uses_prefixes
         self._rows: dict[int, Replica] = {}
+        self._names: tuple[str, ...] = ()
         self._lanes: dict[int, Lane] = {}
         self._trust: dict[int, Trust] = {}
         self._others = Others(self.table)
@@ -69,6 +70,7 @@ class Router:
         row = self.table.new_row()
         replica = Replica(name, incarnation, pool, row, block_tokens)
         self.replicas[incarnation] = self._rows[row] = replica
+        self._show_names()
         self.table.limit[row] = limit
         if kv_tokens is not None:
             self.table.kv_tokens[row] = kv_tokens
@@ -134,7 +136,7 @@ class Router:
             request=request,
             table=self.table,
             rows=rows,
-            names=tuple(self._rows[row].name for row in rows.tolist()),
+            row_names=self._names,
             cached_tokens=cached,
             chance=self._chance,
             output_tokens=self.output_tokens,
@@ -144,7 +146,8 @@ class Router:
         first_token_s = float(situation.waiting_s[choice.place] + situation.own_s[choice.place])
         waiting = Waiting(situation.work[choice.place].copy(), request.streams)
         decision = Decision(
-            candidates=situation.names,
+            rows=rows,
+            row_names=self._names,
             chosen=choice.place,
             terms=choice.terms,
             cached_tokens=cached,
@@ -155,9 +158,9 @@ class Router:
         self.table.open_requests[row] += 1
         self.table.open_tokens[row] += request.tokens
         self._lanes[row].enter(waiting, now)
-        fresh = request.keys[int(matched[row]) // KEY_TOKENS :] if self._prefixes else ()
-        if fresh:
-            self.index.expect(row, fresh, now + min(first_token_s + EXPECTED_FOR_S, MOST_EXPECTED_FOR_S))
+        if self._prefixes and request.keys:
+            until = now + min(first_token_s + EXPECTED_FOR_S, MOST_EXPECTED_FOR_S)
+            self.index.expect(row, request.keys, int(matched[row]) // KEY_TOKENS, until)
         object.__setattr__(decision, "seconds", time.perf_counter() - started)
         return booking
 
@@ -226,9 +229,15 @@ class Router:
                 tokens = max(0, min(count * KEY_TOKENS, request.tokens - 1))
                 while holders:
                     lowest = holders & -holders
-                    matched[lowest.bit_length() - 1] = tokens
+                    row = lowest.bit_length() - 1
+                    matched[row] = max(matched[row], tokens)
                     holders ^= lowest
         return matched
+
+    def _show_names(self) -> None:
+        """A new tuple each time: decisions keep the one that they were made by."""
+        names = {row: replica.name for row, replica in self._rows.items()}
+        self._names = tuple(names.get(row, "") for row in range(self.table.rows))
 
     def _show_trust(self, replica: Replica) -> None:
         self.table.trust[replica.row] = self._trust[replica.row].share

@@ -12,6 +12,9 @@ from deployments.routing.kv_events import Cleared, Removed, Stored
 from deployments.routing.prompt import Prompt
 
 
+EIGHT = tuple(range(50, 58))
+
+
 def tokens_of(*words: int) -> list[int]:
     """16 tokens for each word."""
     return [word for word in words for _ in range(16)]
@@ -24,7 +27,10 @@ def stored(names: list[Any], words: list[int], parent: Any = None, block: int = 
 def found(index: PrefixIndex, *words: int, salt: str = "") -> dict[int, int]:
     """Replica -> how many leading keys of the prompt of these words it holds."""
     keys = prompt_keys(Prompt(tokens_of(*words)), index.root(salt))
-    return {r: count for bits, count in index.matches(keys) for r in range(64) if bits >> r & 1}
+    counts: dict[int, int] = {}
+    for bits, count in index.matches(keys):
+        counts |= {r: max(count, counts.get(r, 0)) for r in range(64) if bits >> r & 1}
+    return counts
 
 
 def index_of(*replicas: int) -> PrefixIndex:
@@ -92,25 +98,30 @@ def test_clearing_forgets_one_replica() -> None:
     index = index_of(0, 1)
     for replica in (0, 1):
         index.apply(replica, stored([1, 2], [1, 2]))
-        index.expect(replica, prompt_keys(Prompt(tokens_of(5)), index.root("")), until=10)
+        index.expect(replica, prompt_keys(Prompt(tokens_of(*EIGHT)), index.root("")), 0, until=10)
     index.apply(0, Cleared())
     assert found(index, 1, 2) == {1: 2}
-    assert found(index, 5) == {1: 1}
+    assert found(index, *EIGHT) == {1: 8}
     index.drop(1)
     index.add(1)
-    assert found(index, 1, 2) == {} == found(index, 5)
+    assert found(index, 1, 2) == {} == found(index, *EIGHT)
 
 
-def test_expectations_end() -> None:
-    index = index_of(0, 1)
+def test_expectations_reach_to_the_last_eighth_key_and_end() -> None:
+    index = index_of(0, 1, 2)
     index.apply(0, stored([1], [1]))
-    keys = prompt_keys(Prompt(tokens_of(1, 2, 3)), index.root(""))
-    index.expect(0, keys[1:], until=5.0)
-    assert found(index, 1, 2, 3) == {0: 3}
+    index.apply(2, stored(list(range(19)), [1, *range(2, 20)]))
+    words = [1, *range(2, 22)]
+    keys = prompt_keys(Prompt(tokens_of(*words)), index.root(""))
+    index.expect(0, keys, 1, until=5.0)
+    assert found(index, *words) == {0: 16, 2: 19}
+    index.expect(2, keys, 19, until=5.5)
+    assert found(index, *words) == {0: 16, 2: 19}, "nothing is hoped for beyond the last eighth"
+    assert found(index, *words[:12], 99) == {0: 8, 2: 12}
     index.expire(4.9)
-    assert found(index, 1, 2, 3) == {0: 3}
+    assert found(index, *words) == {0: 16, 2: 19}
     index.expire(5.0)
-    assert found(index, 1, 2, 3) == {0: 1}
+    assert found(index, *words) == {0: 1, 2: 19}
 
 
 def test_memory_is_bounded_by_the_replicas_own_cache() -> None:
