@@ -10,10 +10,9 @@ from pathlib import Path
 
 from loadtest.benchmarks import BENCHMARKS
 from loadtest.benchmarks.base import Mode
-from loadtest.run import Options, Refused, run
+from loadtest.command import INTERRUPTED, Refused, at_least_one, positive
+from loadtest.run import Options, run
 from loadtest.target import ForeignLoad
-
-INTERRUPTED = 130
 
 
 def parse(arguments: list[str]) -> Options:
@@ -32,13 +31,13 @@ def parse(arguments: list[str]) -> Options:
     parser.add_argument("--out", type=Path, metavar="DIR", default=Path("results"), help="default: results")
     parser.add_argument("--quick", action="store_true", help="one pass over few samples; never an MLPerf result")
     parser.add_argument(
-        "--target-qps", type=_positive, metavar="RATE", help="samples/s you expect; sets how long an official run lasts"
+        "--target-qps", type=positive, metavar="RATE", help="samples/s you expect; sets how long an official run lasts"
     )
-    parser.add_argument("--timeout", type=_positive, metavar="S", default=3600.0, help="for one request (3600)")
-    parser.add_argument("--attempts", type=_count, default=5, help="for one sample (5)")
+    parser.add_argument("--timeout", type=positive, metavar="S", default=3600.0, help="for one request (3600)")
+    parser.add_argument("--attempts", type=at_least_one, default=5, help="for one sample (5)")
     default = ForeignLoad()
-    parser.add_argument("--pullers", type=_count, default=default.pullers, help="for an --endpoint of others (2)")
-    parser.add_argument("--window", type=_count, default=default.window, help="requests in flight of each (32)")
+    parser.add_argument("--pullers", type=at_least_one, default=default.pullers, help="for an --endpoint of others (2)")
+    parser.add_argument("--window", type=at_least_one, default=default.window, help="requests in flight of each (32)")
     given = parser.parse_args(arguments)
     return Options(
         benchmark=given.benchmark,
@@ -66,20 +65,6 @@ def main() -> int:
     except KeyboardInterrupt:
         print("interrupted: what was measured is kept and marked so", file=sys.stderr)
         return INTERRUPTED
-
-
-def _positive(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError("must be a positive number")
-    return value
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return value
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from deployments.local_ray import join_or_start
 from loadtest.benchmarks import benchmark
 from loadtest.benchmarks.base import Benchmark, DataError, Dataset, Mode, Score
 from loadtest.client import Call
+from loadtest.command import Refused
 from loadtest.loadgen.log import read_log, read_responses
 from loadtest.loadgen.settings import LoadGenError, TestPlan
 from loadtest.measure import Measurement, MeasurementError, Subject, measure
@@ -23,10 +24,6 @@ from loadtest.results import REPORT, new_run_folder, write_samples, write_summar
 from loadtest.summary import conclude, label, summarise
 from loadtest.target import ForeignLoad, Target, TargetError, endpoint, inspect
 from loadtest.verdict import judge
-
-
-class Refused(RuntimeError):
-    """The test could not be run, and why."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""OpenAI's routes, and how a request of a trace is asked on each."""
