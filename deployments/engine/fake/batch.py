@@ -9,6 +9,7 @@ from __future__ import annotations
 from asyncio import Event
 from collections import deque
 from collections.abc import Mapping
+from collections.abc import Sequence as SequenceOf
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -40,6 +41,9 @@ class Sequence:
     ignores_stop: bool = False
     streams: bool = False
     changed: Event = field(default_factory=Event)
+    salt: str = ""
+    images: SequenceOf[tuple[int, str]] = ()
+    """First position and identity of each, in order. They and the salt are what `extra_keys` was made of."""
     finish_reason: FinishReason | None = None
     cached_tokens: int | None = None
     """Of the first admission; None before."""
@@ -196,7 +200,7 @@ class Batch:
             filled = sequence.token_ids[known * size : full * size]
             sequence.keys += chain_keys(filled, size, sequence.extra_keys, after=sequence.keys)
         if full > published:
-            self.blocks.publish(sequence.allocation, sequence.keys[published:full])
+            self.blocks.publish(sequence.allocation, sequence.keys[published:full], sequence)
 
     def _finish(self, sequence: Sequence, reason: FinishReason) -> None:
         self.counters.finished += 1

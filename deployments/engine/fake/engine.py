@@ -13,6 +13,7 @@ from deployments.engine.fake.config import FakeConfig
 from deployments.engine.fake.errors import EngineError, unknown_model
 from deployments.engine.fake.faults import Faults
 from deployments.engine.fake.kv_blocks import KvBlocks
+from deployments.engine.fake.kv_publisher import KvPublisher
 from deployments.engine.fake.prompts import Prompt
 from deployments.engine.fake.scheduler import Scheduler
 
@@ -23,9 +24,15 @@ class Engine:
     def __init__(self, config: FakeConfig) -> None:
         self.config = config
         self.faults = Faults()
-        self.blocks = KvBlocks(config.speed.kv_blocks, config.speed.block_size, caches=config.reuses_prefixes)
+        self.publisher = KvPublisher(config.speed.block_size, self.faults)
+        self.blocks = KvBlocks(
+            config.speed.kv_blocks,
+            config.speed.block_size,
+            caches=config.reuses_prefixes,
+            on_event=self.publisher.on_event,
+        )
         self.batch = Batch(config.speed, config.slots, self.blocks)
-        self.scheduler = Scheduler(self.batch, self.faults)
+        self.scheduler = Scheduler(self.batch, self.faults, self.publisher.end_step)
 
     def check_model(self, name: str | None) -> None:
         """Raises EngineError where `name` is not served here; no name means the only model there is."""
@@ -61,7 +68,17 @@ class Engine:
             ignores_stop,
             streams,
             changed,
+            salt or "",
+            prompt.images,
         )
+
+    def forget_prefixes(self) -> bool:
+        """Forgets every reusable block; False, and nothing changed, while sequences hold some."""
+        if self.blocks.in_use:
+            return False
+        self.blocks.clear()
+        self.publisher.end_step()
+        return True
 
     @contextmanager
     def running(self, sequences: list[Sequence]) -> Iterator[None]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from typing import Literal
 
 import msgspec
 from aiohttp import web
+
+EventLoss = Literal["dropped", "forgotten"]
 
 FLUSH_S = 0.02
 """Time for written frames to leave the process before it dies."""
@@ -24,6 +27,8 @@ class FaultRequest(msgspec.Struct, forbid_unknown_fields=True):
         slow: factor on the time of every step.
         hang: nothing is answered and no step ends until it is false again.
         unhealthy: /health says 503.
+        drop_events: how many of the next batches of KV events are not published; they can be replayed.
+        forget_events: likewise, but they cannot be replayed either.
     """
 
     fail_next: int | None = None
@@ -34,9 +39,14 @@ class FaultRequest(msgspec.Struct, forbid_unknown_fields=True):
     slow: float | None = None
     hang: bool | None = None
     unhealthy: bool | None = None
+    drop_events: int | None = None
+    forget_events: int | None = None
 
     def __post_init__(self) -> None:
-        counts = (self.fail_next, self.die_after_tokens, self.cut_after_tokens, self.stall_s)
+        counts = (
+            *(self.fail_next, self.die_after_tokens, self.cut_after_tokens, self.stall_s),
+            *(self.drop_events, self.forget_events),
+        )
         if any(count is not None and count < 0 for count in counts):
             raise ValueError("counts and seconds of a fault are 0 or more")
         if self.slow is not None and self.slow <= 0:
@@ -74,6 +84,8 @@ class Faults:
         self.stall_s = 0.0
         self.slow = 1.0
         self.unhealthy = False
+        self.drops_left = 0
+        self.forgets_left = 0
         self._breakage: Breakage | None = None
         self._awake.set()
 
@@ -90,6 +102,10 @@ class Faults:
             self.slow = wanted.slow
         if wanted.unhealthy is not None:
             self.unhealthy = wanted.unhealthy
+        if wanted.drop_events is not None:
+            self.drops_left = wanted.drop_events
+        if wanted.forget_events is not None:
+            self.forgets_left = wanted.forget_events
         if wanted.hang is not None:
             (self._awake.clear if wanted.hang else self._awake.set)()
 
@@ -104,6 +120,16 @@ class Faults:
         """How this answer breaks; no later one does."""
         taken, self._breakage = self._breakage, None
         return taken
+
+    def take_event_loss(self) -> EventLoss | None:
+        """What happens to this batch of KV events; None where it is published as it should be."""
+        if self.forgets_left:
+            self.forgets_left -= 1
+            return "forgotten"
+        if self.drops_left:
+            self.drops_left -= 1
+            return "dropped"
+        return None
 
     async def not_hanging(self) -> None:
         await self._awake.wait()

@@ -16,10 +16,14 @@ from hashlib import blake2b
 
 @dataclass(frozen=True)
 class Stored:
-    """Blocks became reusable. `parent` is the key of the block before the first of `keys`; None at a prompt's start."""
+    """Blocks became reusable. `parent` is the key of the block before the first of `keys`; None at a prompt's start.
+
+    `source` is what `publish` was told that they belong to.
+    """
 
     keys: tuple[int, ...]
     parent: int | None
+    source: object = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -144,7 +148,7 @@ class KvBlocks:
         allocation.blocks.extend(self._take(fresh))
         return True
 
-    def publish(self, allocation: Allocation, keys: Sequence[int]) -> None:
+    def publish(self, allocation: Allocation, keys: Sequence[int], source: object = None) -> None:
         """Tells that the next blocks of `allocation` are computed and full, and that these are their keys."""
         if not self.caches:
             return
@@ -157,7 +161,7 @@ class KvBlocks:
             self._block_of[key] = block
             self._key_of[block] = key
         if new and self.on_event:
-            self.on_event(Stored(tuple(keys), parent))
+            self.on_event(Stored(tuple(keys), parent, source))
 
     def free(self, allocation: Allocation) -> None:
         """Gives the blocks back; a sequence's last block is the first to be taken for other content."""

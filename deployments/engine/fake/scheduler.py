@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from deployments.engine.fake.batch import Batch, Sequence
 from deployments.engine.fake.faults import Faults
@@ -15,12 +16,16 @@ MOST_LAG_S = 0.25
 
 
 class Scheduler:
-    """Steps `batch` whenever it has sequences. `run` is the task; the other methods are called in its event loop."""
+    """Steps `batch` whenever it has sequences. `run` is the task; the other methods are called in its event loop.
 
-    def __init__(self, batch: Batch, faults: Faults) -> None:
+    `end_step` is called after each step.
+    """
+
+    def __init__(self, batch: Batch, faults: Faults, end_step: Callable[[], None] = lambda: None) -> None:
         self.batch = batch
         self.failed = False
         self._faults = faults
+        self._end_step = end_step
         self._work = asyncio.Event()
 
     def submit(self, sequence: Sequence) -> None:
@@ -49,4 +54,5 @@ class Scheduler:
                 await asyncio.sleep(max(0.0, deadline - loop.time()))
                 await self._faults.not_hanging()
                 self.batch.finish_step()
+                self._end_step()
             self._work.clear()

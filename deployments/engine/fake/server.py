@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 
 from aiohttp import web
 
@@ -21,6 +21,8 @@ TEST_ROUTES = ("/fault", "/stats")
 """Answered whatever fault is set."""
 
 log = logging.getLogger(__name__)
+
+HOST = web.AppKey("host", str)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -41,20 +43,26 @@ TOLD: dict[str, Handler] = {
     "/load": about.load,
     "/metrics": about.metrics,
     "/v1/models": about.models,
+    "/kv_event_sources": about.kv_event_sources,
     "/stats": about.stats,
 }
 POSTED: dict[str, Handler] = {
     "/tokenize": tokens.tokenize,
     "/detokenize": tokens.detokenize,
     "/ping": about.health,
+    "/reset_prefix_cache": about.reset_prefix_cache,
     "/fault": about.set_fault,
 }
 
 
-def make_app(config: FakeConfig) -> web.Application:
-    """The application of one engine; it starts after `startup_s` seconds and runs its scheduler until its cleanup."""
+def make_app(config: FakeConfig, host: str = "127.0.0.1") -> web.Application:
+    """The application of one engine; it starts after `startup_s` seconds and runs its scheduler until its cleanup.
+
+    Where prefixes are reused, KV events are published on ports of `host`.
+    """
     app = web.Application(middlewares=[_guarded], client_max_size=MOST_BODY_BYTES)
     app[ENGINE] = Engine(config)
+    app[HOST] = host
     app.add_routes([web.get(path, handler) for path, handler in TOLD.items()])
     app.add_routes([web.post(path, handler) for path, handler in (POSTED | ROUTES_OF_TASK[config.task]).items()])
     app.add_routes([web.delete("/fault", about.reset_faults)])
@@ -65,11 +73,12 @@ def make_app(config: FakeConfig) -> web.Application:
 async def _engine_runs(app: web.Application) -> AsyncIterator[None]:
     engine = app[ENGINE]
     await asyncio.sleep(engine.config.speed.startup_s)
-    running = asyncio.create_task(engine.scheduler.run())
-    yield
-    running.cancel()
-    with suppress(asyncio.CancelledError):
-        await running
+    async with engine.publisher.opened(app[HOST]) if engine.config.reuses_prefixes else nullcontext():
+        running = asyncio.create_task(engine.scheduler.run())
+        yield
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
 
 
 @web.middleware

@@ -57,6 +57,15 @@ async def metrics(request: web.Request) -> web.Response:
     return web.Response(text=_exposition(request.app[ENGINE]), content_type="text/plain")
 
 
+async def kv_event_sources(request: web.Request) -> web.Response:
+    return json_response(request.app[ENGINE].publisher.sources())
+
+
+async def reset_prefix_cache(request: web.Request) -> web.Response:
+    """As vLLM's route of that name, which is open there in its development mode only."""
+    return json_response({"success": request.app[ENGINE].forget_prefixes()})
+
+
 async def stats(request: web.Request) -> web.Response:
     engine = request.app[ENGINE]
     return json_response(
