@@ -30,6 +30,10 @@ class Announcement:
     max_model_len: int | None
     caches: bool
     """True where any cache that spans requests is on: such a replica may not take part in an MLPerf run."""
+    kv_events: str | None
+    """Where its KV events are published (`tcp://HOST:PORT`); None where it has no prefix cache."""
+    kv_replay: str | None
+    """Where those that were missed are asked for."""
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -52,6 +52,10 @@ class EngineFacts:
     max_model_len: int | None
     caches: bool
     """Whether any cache that spans requests is on, as the engine itself reports it."""
+    kv_events: str | None = None
+    """Where KV events are published; None where there are none."""
+    kv_replay: str | None = None
+    """Where KV events that were missed are asked for."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,9 @@ class EngineBackend(Protocol):
 
     def command(self, spec: EngineSpec, host: str, port: int) -> list[str]:
         """The command line of a server that listens on `host:port`."""
+
+    def environment(self, host: str) -> dict[str, str]:
+        """Variables for a server on `host`. Those of the fleet file win over them."""
 
     def python_path(self) -> list[Path]:
         """Folders that lead the import path of the engine's Python processes."""

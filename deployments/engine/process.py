@@ -74,6 +74,7 @@ class EngineProcess:
             **inherited,
             "PYTHONUNBUFFERED": "1",
             "PYTHONPATH": os.pathsep.join(path),
+            **self.backend.environment(self.host),
             **self.spec.environment,
         }
 

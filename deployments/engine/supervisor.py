@@ -102,6 +102,8 @@ class Supervisor:
             kv_blocks=facts.kv_blocks,
             max_model_len=facts.max_model_len,
             caches=facts.caches,
+            kv_events=facts.kv_events,
+            kv_replay=facts.kv_replay,
         )
 
     async def _watch(self) -> None:

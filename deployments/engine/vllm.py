@@ -11,6 +11,7 @@ from typing import Any
 
 import aiohttp
 
+from cluster.fleet import Task
 from deployments.engine.backend import EngineFacts, EngineLoad, EngineSpec
 from deployments.engine.vllm_routes import ask_facts, ask_load
 
@@ -19,6 +20,16 @@ SERVER = "vllm.entrypoints.openai.api_server"
 
 CUSTOMIZE = Path(__file__).parent / "customize"
 CACHES_OFF = {"enable-prefix-caching": False, "mm-processor-cache-gb": 0}
+PREFIXES_TOLD = {
+    "enable-prefix-caching": True,
+    "kv-events-config": {
+        "enable_kv_cache_events": True,
+        "publisher": "zmq",
+        "endpoint": "tcp://*:0",
+        "replay_endpoint": "tcp://*:0",
+    },
+}
+"""On ports that the OS chooses, which `GET /kv_event_sources` tells."""
 
 
 def arguments(flags: Mapping[str, Any]) -> list[str]:
@@ -49,6 +60,8 @@ def engine_arguments(spec: EngineSpec) -> list[str]:
         flags["reasoning-parser"] = spec.reasoning_parser
     if not spec.caches:
         flags |= CACHES_OFF
+    elif spec.task != Task.TRANSCRIPTION:  # an encoder-decoder has no prefix to reuse
+        flags |= PREFIXES_TOLD
     return ["--served-model-name", *spec.names, *arguments(flags | dict(spec.flags))]
 
 
@@ -58,6 +71,10 @@ class VllmBackend:
     def command(self, spec: EngineSpec, host: str, port: int) -> list[str]:
         address = ["--host", host, "--port", str(port)]
         return [sys.executable, "-m", SERVER, *engine_arguments(spec), *address]
+
+    def environment(self, host: str) -> dict[str, str]:
+        # The address on which vLLM binds `tcp://*`: left alone, it takes that of the route to the internet.
+        return {"VLLM_HOST_IP": host}
 
     def python_path(self) -> list[Path]:
         return [CUSTOMIZE]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import urlsplit
 
 import aiohttp
 
 from deployments.engine.backend import EngineFacts, EngineLoad
+
+EVERY_HOST = frozenset({"*", "0.0.0.0", "[::]", "::"})
 
 
 async def ask_facts(session: aiohttp.ClientSession, url: str) -> EngineFacts:
@@ -15,13 +18,19 @@ async def ask_facts(session: aiohttp.ClientSession, url: str) -> EngineFacts:
         version = str((await answer.json())["version"])
     async with session.get(f"{url}/v1/models", raise_for_status=True) as answer:
         max_model_len = (await answer.json())["data"][0].get("max_model_len")
+    async with session.get(f"{url}/kv_event_sources", raise_for_status=True) as answer:
+        sources = await answer.json()
     cache = labels(await _metrics(session, url), "vllm:cache_config_info")
+    # Several sources are several engines behind one address, which share no prefix: nobody could tell whose is met.
+    source = next(iter(sources.values())) if len(sources) == 1 else {}
     return EngineFacts(
         version=version,
         block_size=_number(cache.get("block_size")),
         kv_blocks=_number(cache.get("num_gpu_blocks")),
         max_model_len=max_model_len,
         caches=cache.get("enable_prefix_caching") == "True",
+        kv_events=_reachable(source.get("endpoint"), url),
+        kv_replay=_reachable(source.get("replay_endpoint"), url),
     )
 
 
@@ -51,6 +60,17 @@ def labels(text: str, metric: str) -> dict[str, str]:
     """The labels of a metric's first sample; none where the text does not have it."""
     found = re.search(rf"^{re.escape(metric)}\{{(.*)\}} ", text, re.M)
     return dict(re.findall(r'(\w+)="((?:[^"\\]|\\.)*)"', found[1])) if found else {}
+
+
+def _reachable(endpoint: str | None, url: str) -> str | None:
+    """A ZeroMQ address as others reach it: the engine's own host, known by `url`, where it listens on every one."""
+    if not endpoint:
+        return None
+    scheme, _, address = endpoint.partition("://")
+    host, _, port = address.rpartition(":")
+    own = urlsplit(url).hostname or ""
+    own = f"[{own}]" if ":" in own else own
+    return f"{scheme}://{own if host in EVERY_HOST else host}:{port}"
 
 
 def _number(text: str | None) -> int | None:

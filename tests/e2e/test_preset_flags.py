@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 
+from cluster.fleet import Task
 from cluster.loading import load_fleet, presets
 from cluster.vendors import ENGINE_KINDS
 from deployments.engine.process import PROJECT_ROOT
@@ -26,7 +27,8 @@ parsed = {}
 for name, words in json.load(sys.stdin).items():
     try:
         told = parser.parse_args(words)
-        parsed[name] = [told.model, told.served_model_name, told.max_num_seqs, told.enable_prefix_caching]
+        events = told.kv_events_config and told.kv_events_config.endpoint
+        parsed[name] = [told.model, told.served_model_name, told.max_num_seqs, told.enable_prefix_caching, events]
     except ValueError as error:
         refused[name] = str(error)
 print(json.dumps([parsed, refused]))
@@ -60,7 +62,9 @@ def test_vllms_own_parser_takes_every_flag_of_every_preset() -> None:
                     if ENGINE_KINDS[pool.engine].backend == "vllm":
                         case = f"{name}, {model.name} on {pool.name}, mlperf={mlperf}"
                         lines[case] = engine_arguments(engine_spec(fleet, model, pool))
-                        expected[case] = [model.checkpoint, model.names, pool.slots, False if mlperf else None]
+                        told = None if model.task is Task.TRANSCRIPTION else True
+                        caches = [False, None] if mlperf else [told, told and "tcp://*:0"]
+                        expected[case] = [model.checkpoint, model.names, pool.slots, *caches]
     invented = {"invented": ["--model", "m", "--a-flag-that-is-none", "1"]}
     parsed, refused = parse(lines | invented)
     assert set(refused) == {"invented"}, refused

@@ -80,6 +80,7 @@ class EngineContract:
         assert facts.max_model_len is not None
         assert min(facts.block_size, facts.kv_blocks, facts.max_model_len) >= 1
         assert facts.caches is engine.spec.caches
+        assert bool(facts.kv_events) is bool(facts.kv_replay) is engine.spec.caches
 
     async def test_models_are_its_names_and_aliases(
         self, engine: EngineProcess, session: aiohttp.ClientSession

@@ -75,6 +75,8 @@ def announcement(url: str, pool: Pool, model: str = "m", task: Task = Task.CHAT,
         "kv_blocks": 8192,
         "max_model_len": 131_072,
         "caches": False,
+        "kv_events": None,
+        "kv_replay": None,
     }
     return Announcement(**{**fields, **changes})
 

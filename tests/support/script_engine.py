@@ -27,6 +27,9 @@ class ScriptBackend:
     def command(self, spec: EngineSpec, host: str, port: int) -> list[str]:
         return [sys.executable, "-m", "tests.support.script_engine", spec.checkpoint, host, str(port)]
 
+    def environment(self, host: str) -> dict[str, str]:
+        return {}
+
     def python_path(self) -> list[Path]:
         return []
 
@@ -67,7 +70,10 @@ def main(behaviour: list[str], host: str, port: int) -> None:
         "/processes": processes,
         "/health": "",
         "/load": {"running": 0, "waiting": 0, "kv_use": 0.0},
-        "/facts": {"version": "1", "block_size": 16, "kv_blocks": 9, "max_model_len": 99, "caches": True},
+        "/facts": {
+            **{"version": "1", "block_size": 16, "kv_blocks": 9, "max_model_len": 99, "caches": True},
+            **{"kv_events": "tcp://host:1", "kv_replay": "tcp://host:2"},
+        },
     }
     for fault, route in (("deaf", "/health"), ("mute", "/facts")):
         if fault in behaviour:

@@ -21,6 +21,9 @@ class FakeBackend:
         module = "deployments.engine.fake"
         return [sys.executable, "-m", module, "--host", host, "--port", str(port), "--config", config]
 
+    def environment(self, host: str) -> dict[str, str]:
+        return {}
+
     def python_path(self) -> list[Path]:
         return []
 

@@ -89,6 +89,7 @@ async def test_a_replica_announces_its_seat_its_engine_and_what_the_engine_tells
             "mi350x",
         )
         assert (told.tensor_parallel, told.revision, told.block_size, told.kv_blocks) == (2, "r", 16, 9)
+        assert (told.kv_events, told.kv_replay) == ("tcp://host:1", "tcp://host:2")
         assert (told.incarnation, told.url, told.caches) == (made.engine.incarnation, made.engine.url, True)
     assert registry.withdrawn == [told.incarnation]
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import replace
 
@@ -41,9 +42,28 @@ def test_parsers_and_revision() -> None:
     assert after(words, "--reasoning-parser") == "openai_gptoss"
 
 
+@pytest.mark.parametrize("task", ["chat", "vision-chat"])
+def test_prefixes_are_cached_and_told_on_ports_that_the_os_chooses(task: str) -> None:
+    words = engine_arguments(replace(SPEC, task=task))
+    assert "--enable-prefix-caching" in words
+    config = json.loads(after(words, "--kv-events-config"))
+    assert config.pop("enable_kv_cache_events") is True
+    assert config == {"publisher": "zmq", "endpoint": "tcp://*:0", "replay_endpoint": "tcp://*:0"}
+
+
+def test_speech_has_no_prefix_to_tell_of() -> None:
+    words = engine_arguments(replace(SPEC, task="transcription"))
+    assert not any("prefix" in word or "kv-events" in word for word in words)
+
+
+def test_an_engine_is_told_its_own_address() -> None:
+    assert VllmBackend().environment("10.1.2.3") == {"VLLM_HOST_IP": "10.1.2.3"}
+
+
 def test_mlperf_mode_switches_every_cache_off() -> None:
     words = engine_arguments(replace(SPEC, caches=False))
     assert "--no-enable-prefix-caching" in words
+    assert "--kv-events-config" not in words
     assert after(words, "--mm-processor-cache-gb") == "0"
 
 

@@ -20,9 +20,14 @@ python_info{version="3.11"} 1.0
 """
 
 
-async def engine(metrics: str, models: object) -> TestServer:
+async def engine(metrics: str, models: object, sources: object = None) -> TestServer:
     async def told(request: web.Request) -> web.Response:
-        answers = {"/metrics": None, "/version": {"version": "0.32.0"}, "/v1/models": models}
+        answers = {
+            "/metrics": None,
+            "/version": {"version": "0.32.0"},
+            "/v1/models": models,
+            "/kv_event_sources": sources or {},
+        }
         found = answers[request.path]
         return web.Response(text=metrics) if found is None else web.json_response(found)
 
@@ -61,6 +66,31 @@ async def test_facts_that_an_engine_does_not_tell() -> None:
     server = await engine(METRICS.replace("True", "False").replace('"32"', '"None"'), {"data": [{"id": "m"}]})
     async with server, ClientSession() as session:
         assert await ask_facts(session, url_of(server)) == EngineFacts("0.32.0", None, 1024, None, caches=False)
+
+
+@pytest.mark.parametrize(
+    ("bound", "told"),
+    [
+        ("10.1.2.3", "10.1.2.3"),
+        ("*", "127.0.0.1"),
+        ("0.0.0.0", "127.0.0.1"),
+        ("[::]", "127.0.0.1"),
+        ("[fd00::1]", "[fd00::1]"),
+    ],
+)
+async def test_where_kv_events_are_published_as_others_reach_it(bound: str, told: str) -> None:
+    source = {"endpoint": f"tcp://{bound}:4001", "replay_endpoint": f"tcp://{bound}:4002", "hwm": 1}
+    server = await engine(METRICS, {"data": [{"id": "m"}]}, {"0": source})
+    async with server, ClientSession() as session:
+        facts = await ask_facts(session, url_of(server))
+    assert (facts.kv_events, facts.kv_replay) == (f"tcp://{told}:4001", f"tcp://{told}:4002")
+
+
+async def test_several_sources_behind_one_address_are_not_followed() -> None:
+    source = {"endpoint": "tcp://10.1.2.3:4001", "replay_endpoint": "tcp://10.1.2.3:4002"}
+    server = await engine(METRICS, {"data": [{"id": "m"}]}, {"0": source, "1": source})
+    async with server, ClientSession() as session:
+        assert (await ask_facts(session, url_of(server))).kv_events is None
 
 
 async def test_an_engine_that_is_gone() -> None:

@@ -75,7 +75,10 @@ async def test_a_process_tells_its_facts_and_load_and_stops_at_sigterm(tmp_path:
     wanted = spec(kv_blocks=50, block_size=8, decode_step_s=0.5)
     async with started(wanted, tmp_path) as (url, process), aiohttp.ClientSession() as session:
         facts = await FakeBackend().facts(session, url, wanted)
-        assert facts == EngineFacts(facts.version, block_size=8, kv_blocks=50, max_model_len=400, caches=True)
+        addresses = (facts.kv_events, facts.kv_replay)
+        assert facts == EngineFacts(facts.version, 8, 50, 400, True, *addresses)
+        assert all(address and address.startswith("tcp://127.0.0.1:") for address in addresses)
+        assert len(set(addresses)) == 2
         assert await FakeBackend().load(session, url) == EngineLoad()
         body = {"prompt": ["a", "b", "c"], "stream": True}
         async with session.post(f"{url}/v1/completions", json=body):
