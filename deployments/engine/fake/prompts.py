@@ -16,6 +16,7 @@ from deployments.engine.fake.tokenizer import VOCABULARY_SIZE, Control, encode
 IMAGE_TOKENS = 256
 """Placeholder tokens of one picture, whatever its size: pictures are not decoded."""
 
+_TEXTS = ("text", "input_text", "output_text")
 _TURNS = {
     "system": Control.SYSTEM,
     "developer": Control.SYSTEM,
@@ -56,6 +57,20 @@ def chat_prompt(messages: Iterable[Message], takes_images: bool) -> Prompt:
         raise EngineError("messages is empty: send at least one message", param="messages")
     prompt.token_ids.append(Control.ASSISTANT)
     return prompt
+
+
+def given_ids(transfer: dict[str, Any] | None, messages: Iterable[Message]) -> Prompt | None:
+    """The ids that a client, or a gateway, sends so that the messages need not be tokenised again.
+
+    None where there are none or where a message holds a picture. Raises EngineError for ids that are none.
+    """
+    ids = (transfer or {}).get("prompt_token_ids")
+    parts = [part for m in messages if isinstance(m.content, list) for part in m.content]
+    if ids is None or any(part.get("type") not in _TEXTS for part in parts):
+        return None
+    if not ids:
+        raise EngineError("`kv_transfer_params['prompt_token_ids']` must be a non-empty list", param="prompt")
+    return Prompt(_checked_ids(ids))
 
 
 def completion_prompts(prompt: str | list[int | str | list[int]] | None) -> list[Prompt]:

@@ -47,6 +47,7 @@ class Message(msgspec.Struct):
 class ChatRequest(Generation, kw_only=True):
     messages: list[Message]
     max_completion_tokens: int | None = None
+    kv_transfer_params: dict[str, Any] | None = None
 
 
 class CompletionRequest(Generation, kw_only=True):

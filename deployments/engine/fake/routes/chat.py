@@ -21,7 +21,7 @@ from deployments.engine.fake.answering import (
 )
 from deployments.engine.fake.batch import Sequence
 from deployments.engine.fake.engine import ENGINE
-from deployments.engine.fake.prompts import chat_prompt
+from deployments.engine.fake.prompts import chat_prompt, given_ids
 from deployments.engine.fake.requests import ChatRequest, checked_choices, checked_limit, read_json
 from deployments.engine.fake.tokenizer import decode, piece
 
@@ -35,7 +35,8 @@ async def create_chat_completion(request: web.Request) -> web.StreamResponse:
     limit = checked_limit(body.max_completion_tokens, "max_completion_tokens") or limit
     changed = asyncio.Event()
     sequence = engine.sequence(
-        chat_prompt(body.messages, engine.config.task is Task.VISION_CHAT),
+        given_ids(body.kv_transfer_params, body.messages)
+        or chat_prompt(body.messages, engine.config.task is Task.VISION_CHAT),
         limit,
         changed,
         salt=body.cache_salt,

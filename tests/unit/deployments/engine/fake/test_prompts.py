@@ -1,9 +1,19 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from msgspec import convert
 
 from deployments.engine.fake.errors import EngineError
-from deployments.engine.fake.prompts import IMAGE_TOKENS, Prompt, audio_prompt, chat_prompt, completion_prompts
+from deployments.engine.fake.prompts import (
+    IMAGE_TOKENS,
+    Prompt,
+    audio_prompt,
+    chat_prompt,
+    completion_prompts,
+    given_ids,
+)
 from deployments.engine.fake.requests import Message
 from deployments.engine.fake.tokenizer import Control, encode
 
@@ -49,3 +59,20 @@ def test_completion_prompts_of_each_form() -> None:
 
 def test_recordings_of_other_content_are_other_prompts() -> None:
     assert audio_prompt(b"\1\2", "hint") == [*encode("hint"), Control.AUDIO, 1, 2, Control.ASSISTANT]
+
+
+def test_given_ids_take_the_place_of_messages() -> None:
+    messages = convert([{"role": "user", "content": [{"type": "text", "text": "a"}]}], list[Message])
+    given = given_ids({"prompt_token_ids": [1, 2]}, messages)
+    assert given is not None
+    assert given.token_ids == [1, 2]
+    assert given_ids(None, messages) is None
+    assert given_ids({"x": 1}, messages) is None
+    pictured = convert([{"role": "user", "content": [{"type": "image_url", "image_url": "data:"}]}], list[Message])
+    assert given_ids({"prompt_token_ids": [1, 2]}, pictured) is None
+
+
+@pytest.mark.parametrize("ids", [[], "x", [-1], [2**31], ["a"], [True]])
+def test_given_ids_that_are_none(ids: Any) -> None:
+    with pytest.raises(EngineError):
+        given_ids({"prompt_token_ids": ids}, [])
