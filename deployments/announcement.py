@@ -35,6 +35,9 @@ class Announcement:
     kv_replay: str | None
     """Where those that were missed are asked for."""
 
+    renderer: str = ""
+    """How the gateway makes this engine's prompts (`deployments.gateway.prompts`); '' where it does not."""
+
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 

@@ -56,6 +56,8 @@ class EngineFacts:
     """Where KV events are published; None where there are none."""
     kv_replay: str | None = None
     """Where KV events that were missed are asked for."""
+    renderer: str = ""
+    """Name of the gateway's renderer that makes the same prompts; '' where there is none."""
 
 
 @dataclass(frozen=True)

@@ -104,6 +104,7 @@ class Supervisor:
             caches=facts.caches,
             kv_events=facts.kv_events,
             kv_replay=facts.kv_replay,
+            renderer=facts.renderer,
         )
 
     async def _watch(self) -> None:

@@ -13,6 +13,7 @@ import aiohttp
 
 from cluster.fleet import Task
 from deployments.engine.backend import EngineFacts, EngineLoad, EngineSpec
+from deployments.engine.rendering import renderer_of
 from deployments.engine.vllm_routes import ask_facts, ask_load
 
 SERVER = "vllm.entrypoints.openai.api_server"
@@ -82,7 +83,7 @@ class VllmBackend:
     async def facts(self, session: aiohttp.ClientSession, url: str, spec: EngineSpec) -> EngineFacts:
         told = await ask_facts(session, url)
         # No route tells of the media cache: it is off only where this backend itself switched it off.
-        return replace(told, caches=told.caches or spec.caches)
+        return replace(told, caches=told.caches or spec.caches, renderer=renderer_of(spec))
 
     async def load(self, session: aiohttp.ClientSession, url: str) -> EngineLoad:
         return await ask_load(session, url)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
 
+from cluster.fleet import Task
 from deployments.engine.backend import EngineFacts, EngineLoad, EngineSpec
 from deployments.engine.fake.config import FakeConfig
 from deployments.engine.vllm_routes import ask_facts, ask_load
+
+RENDERERS = {Task.CHAT.value: "fake", Task.VISION_CHAT.value: "fake"}
 
 
 class FakeBackend:
@@ -28,7 +32,7 @@ class FakeBackend:
         return []
 
     async def facts(self, session: aiohttp.ClientSession, url: str, spec: EngineSpec) -> EngineFacts:
-        return await ask_facts(session, url)
+        return replace(await ask_facts(session, url), renderer=RENDERERS.get(spec.task, ""))
 
     async def load(self, session: aiohttp.ClientSession, url: str) -> EngineLoad:
         return await ask_load(session, url)

@@ -76,7 +76,7 @@ async def test_a_process_tells_its_facts_and_load_and_stops_at_sigterm(tmp_path:
     async with started(wanted, tmp_path) as (url, process), aiohttp.ClientSession() as session:
         facts = await FakeBackend().facts(session, url, wanted)
         addresses = (facts.kv_events, facts.kv_replay)
-        assert facts == EngineFacts(facts.version, 8, 50, 400, True, *addresses)
+        assert facts == EngineFacts(facts.version, 8, 50, 400, True, *addresses, renderer="fake")
         assert all(address and address.startswith("tcp://127.0.0.1:") for address in addresses)
         assert len(set(addresses)) == 2
         assert await FakeBackend().load(session, url) == EngineLoad()
