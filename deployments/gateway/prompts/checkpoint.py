@@ -1,0 +1,86 @@
+"""What rendering needs of a checkpoint, read once by a process of its own.
+
+Transformers decides how a tokenizer is built, but brings PyTorch with it: 660 MB, and seconds of import. So a process
+that ends again asks transformers, and the gateway keeps the tokenizer's own library (150 MB with GPT-OSS's vocabulary).
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+READ_TIMEOUT_S = 180
+PROJECT_ROOT = Path(__file__).parents[3]
+
+
+class CheckpointUnreadable(Exception):
+    """A checkpoint whose tokenizer cannot be had here. The message says why."""
+
+
+class Checkpoint(msgspec.Struct):
+    """Attributes:
+    tokenizer: the tokenizer as the `tokenizers` library's JSON.
+    template: Jinja source of the chat template; None where there is none, or more than one.
+    special_tokens: what transformers hands a template beside the messages.
+    config: config.json.
+    processor: the image processor's settings; empty where the model takes no pictures.
+    """
+
+    tokenizer: str
+    template: str | None = None
+    special_tokens: dict[str, Any] = {}
+    config: dict[str, Any] = {}
+    processor: dict[str, Any] = {}
+
+
+def read(checkpoint: str, revision: str | None = None) -> Checkpoint:
+    """Reads a checkpoint's folder, or a hub repository. Blocks for seconds. Raises CheckpointUnreadable."""
+    with tempfile.TemporaryDirectory() as folder:
+        answer = Path(folder) / "checkpoint.json"
+        command = [sys.executable, "-m", __name__, str(answer), checkpoint, *([revision] if revision else [])]
+        try:
+            subprocess.run(command, check=True, cwd=PROJECT_ROOT, timeout=READ_TIMEOUT_S, capture_output=True)
+            return msgspec.json.decode(answer.read_bytes(), type=Checkpoint)
+        except subprocess.CalledProcessError as error:
+            last = error.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no reason given"]
+            raise CheckpointUnreadable(last[0][:500]) from error
+        except (OSError, subprocess.TimeoutExpired, msgspec.DecodeError) as error:
+            raise CheckpointUnreadable(str(error)[:500]) from error
+
+
+def _main(answer: str, checkpoint: str, revision: str | None = None) -> None:
+    from transformers import AutoTokenizer
+    from transformers.utils import cached_file
+
+    def settings(name: str) -> dict[str, Any]:
+        found = cached_file(checkpoint, name, revision=revision, _raise_exceptions_for_missing_entries=False)
+        content = json.loads(Path(found).read_text(encoding="utf-8")) if found else {}
+        return content if isinstance(content, dict) else {}
+
+    tokenizer = AutoTokenizer.from_pretrained(checkpoint, revision=revision)
+    backend = tokenizer.backend_tokenizer
+    backend.no_truncation()
+    backend.no_padding()
+    template = tokenizer.chat_template
+    of_processor = settings("chat_template.json").get("chat_template")
+    if of_processor is not None and of_processor != template:
+        template = None
+    processor = settings("processor_config.json").get("image_processor") or settings("preprocessor_config.json")
+    read = Checkpoint(
+        tokenizer=backend.to_str(),
+        template=template if isinstance(template, str) else None,
+        special_tokens=dict(tokenizer.special_tokens_map),
+        config=settings("config.json"),
+        processor=processor,
+    )
+    Path(answer).write_bytes(msgspec.json.encode(read, enc_hook=str))
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])

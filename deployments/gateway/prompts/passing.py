@@ -1,0 +1,41 @@
+"""Token ids in place of text, where the engine is known to make the same of both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from deployments.gateway.prompts.renderers.base import CHAT, COMPLETIONS
+
+TEXT_WANTED = ("echo", "return_prompt_text", "prompt_logprobs")
+"""Fields whose answer is made of the prompt's text."""
+
+
+def drop_given_ids(body: dict[str, Any]) -> bool:
+    """Removes, in place, token ids that a client gave for its messages: what they say need not be what they are.
+
+    An engine would compute the ids, and the index would be told of the messages. Returns whether there were any.
+    """
+    given = body.get("kv_transfer_params")
+    if not isinstance(given, dict) or "prompt_token_ids" not in given:
+        return False
+    left = {name: value for name, value in given.items() if name != "prompt_token_ids"}
+    if left:
+        body["kv_transfer_params"] = left
+    else:
+        del body["kv_transfer_params"]
+    return True
+
+
+def with_ids(route: str, body: dict[str, Any], token_ids: Sequence[int]) -> dict[str, Any]:
+    """A body that carries `token_ids` so that the engine need not tokenise; `body` itself where that may differ."""
+    if any(body.get(name) for name in TEXT_WANTED) or body.get("prompt_logprobs") is not None:
+        return body
+    if route == COMPLETIONS and isinstance(body.get("prompt"), str):
+        return {**body, "prompt": token_ids}
+    if route == CHAT:
+        given = body.get("kv_transfer_params")
+        if given is not None and not isinstance(given, dict):
+            return body
+        return {**body, "kv_transfer_params": {**(given or {}), "prompt_token_ids": token_ids}}
+    return body
