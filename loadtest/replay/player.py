@@ -101,7 +101,7 @@ async def play(
                 if began is None:
                     began = time.perf_counter()
                     ticking = asyncio.create_task(_tick(len(jobs), began, into, progress))
-                await asyncio.sleep(max(0.0, began + job.request.at_s - time.perf_counter()))
+                await _until(began + job.request.at_s)
                 into.waited += room.locked()
                 await room.acquire()
                 into.issued += 1
@@ -126,6 +126,12 @@ async def _ask(session: aiohttp.ClientSession, job: Job, ready: Sending, began: 
     reply.first_s -= began
     reply.end_s -= began
     into.outcomes.append(Outcome(job, sent_s, reply))
+
+
+async def _until(due: float) -> None:
+    """Never ends early, though a timer of milliseconds may."""
+    while (early := due - time.perf_counter()) > 0:  # noqa: ASYNC110  # it is time that is waited for
+        await asyncio.sleep(early)
 
 
 async def _tick(total: int, began: float, into: Played, progress: Progress) -> None:
