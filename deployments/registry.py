@@ -33,6 +33,7 @@ class Registry:
 
     def __init__(self) -> None:
         self._entries: dict[str, _Entry] = {}
+        self._gateways: dict[str, float] = {}
         self._withdrawn: deque[str] = deque(maxlen=WITHDRAWN_KEPT)
         self._version = secrets.randbits(48)  # a restarted registry never repeats a version that someone has seen
         self._changed = asyncio.Event()
@@ -47,6 +48,12 @@ class Registry:
         self._entries[incarnation] = _Entry(announcement, load, time.monotonic())
         if known is None or known.load != load or known.announcement != announcement:
             self._change()
+
+    def gateway(self, endpoint: str) -> None:
+        """A gateway lives, and publishes its bookings there."""
+        if endpoint not in self._gateways:
+            self._change()
+        self._gateways[endpoint] = time.monotonic()
 
     def withdraw(self, incarnation: str) -> None:
         """Takes a replica off the list for good: it ended, or it serves only what it has."""
@@ -68,13 +75,18 @@ class Registry:
                 self._expire()
         replicas = [{"announcement": e.announcement, "load": e.load} for e in self._entries.values()]
         settled = time.monotonic() - self._born > SETTLING_S
-        return {"version": self._version, "settled": settled, "replicas": replicas}
+        gateways = list(self._gateways)
+        return {"version": self._version, "settled": settled, "replicas": replicas, "gateways": gateways}
 
     def _expire(self) -> None:
         oldest = time.monotonic() - LIFETIME_S
         silent = [incarnation for incarnation, entry in self._entries.items() if entry.heard < oldest]
         for incarnation in silent:
             self._remove(incarnation)
+        gone = [endpoint for endpoint, heard in self._gateways.items() if heard < oldest]
+        for endpoint in gone:
+            del self._gateways[endpoint]
+            self._change()
 
     def _change(self) -> None:
         self._version += 1
@@ -94,5 +106,8 @@ class RegistryReplica:
     async def withdraw(self, incarnation: str) -> None:
         self._registry.withdraw(incarnation)
 
-    async def watch(self, seen: int) -> dict[str, Any]:
+    async def watch(self, seen: int, gateway: str = "") -> dict[str, Any]:
+        """`gateway`: where who watches publishes its bookings; watching is its heartbeat."""
+        if gateway:
+            self._registry.gateway(gateway)
         return await self._registry.watch(seen)

@@ -8,11 +8,14 @@ import threading
 from concurrent.futures import Future
 from typing import Any
 
+import ray
 import uvloop
 from ray.serve.handle import DeploymentHandle
 
 from cluster.fleet import Fleet
 from deployments.announcement import Announcement
+from deployments.engine.backend import EngineLoad
+from deployments.gateway.exchange import Exchange
 from deployments.gateway.server import GatewayServer
 
 WATCH_PAUSE_S = 0.05
@@ -41,6 +44,10 @@ class GatewayReplica:
                 f"the gateway cannot listen on {settings.host}:{settings.port}: {error.strerror or error}; "
                 "end what listens there, or set `gateway.port` in the fleet file"
             ) from error
+        self._exchange: Exchange | None = None
+        if settings.processes > 1:
+            self._exchange = Exchange(self._server.directory, ray.util.get_node_ip_address())
+            await self._on_gateway(self._exchange.start())
         self._watching = asyncio.create_task(self._watch())
 
     async def _on_gateway(self, work: Any) -> Any:
@@ -54,14 +61,19 @@ class GatewayReplica:
         while True:
             try:
                 async with asyncio.timeout(30):
-                    news = await self._registry.watch.remote(version)
+                    own = self._exchange.endpoint if self._exchange else ""
+                    news = await self._registry.watch.remote(version, own)
                 listed = [Announcement.from_dict(replica["announcement"]) for replica in news["replicas"]]
                 current = {announcement.incarnation: announcement for announcement in listed}
                 if not news["settled"]:
                     current = {**replicas, **current}
                 if current != replicas:
                     replicas = current
-                    self._loop.call_soon_threadsafe(self._server.directory.update, list(current.values()))
+                    self._loop.call_soon_threadsafe(self._server.update, list(current.values()))
+                loads = {r["announcement"]["incarnation"]: EngineLoad(**r["load"]) for r in news["replicas"]}
+                self._loop.call_soon_threadsafe(self._server.directory.report, loads)
+                if self._exchange:
+                    self._loop.call_soon_threadsafe(self._exchange.connect, news["gateways"])
                 version = news["version"]
                 await asyncio.sleep(WATCH_PAUSE_S)
             except Exception as error:
@@ -80,6 +92,8 @@ class GatewayReplica:
         if not hasattr(self, "_watching"):
             return
         self._watching.cancel()
+        if self._exchange:
+            await self._on_gateway(self._exchange.stop())
         await self._on_gateway(self._server.stop())
         self._loop.call_soon_threadsafe(self._loop.stop)
         await asyncio.to_thread(self._thread.join, 5)

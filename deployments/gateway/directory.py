@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from cluster.fleet import Fleet, Model
 from deployments.announcement import Announcement
+from deployments.engine.backend import EngineLoad
 from deployments.gateway.admission import Admission
-from deployments.routing import Router
+from deployments.routing import Decision, Router
 from deployments.routing.keys import KEY_TOKENS
 from deployments.routing.seeds import seed_of
+
+KEPT_DECISIONS = 256
 
 
 @dataclass(eq=False)
@@ -23,6 +27,15 @@ class Served:
     router: Router
     announcements: dict[str, Announcement] = field(default_factory=dict)
     """Incarnation -> what that replica told of itself."""
+    decisions: deque[Decision] = field(default_factory=lambda: deque(maxlen=KEPT_DECISIONS))
+    """The last ones, for those who ask why."""
+
+    def prompts_by(self) -> tuple[str, str, str | None]:
+        """Renderer, checkpoint and revision that prompts are made by; '' where no replica tells."""
+        for told in self.announcements.values():
+            if told.renderer:
+                return told.renderer, told.checkpoint, told.revision
+        return "", "", None
 
 
 class Directory:
@@ -52,6 +65,13 @@ class Directory:
             served.announcements = listed
             served.admission.grant()
 
+    def report(self, loads: Mapping[str, EngineLoad]) -> None:
+        """Takes the engines' own word of their load, by incarnation."""
+        for served in self.models:
+            for incarnation, replica in served.router.replicas.items():
+                if load := loads.get(incarnation):
+                    served.router.report(replica, load.running, load.waiting, load.kv_use)
+
     def _served(self, model: Model) -> Served:
         settings, mlperf = self.fleet.gateway, self.fleet.mlperf
         router = Router(model.name, settings.policy, prefixes=not mlperf)
@@ -71,6 +91,6 @@ class Directory:
             kv_tokens=announcement.kv_blocks * block_tokens if announcement.kv_blocks else None,
         )
 
-    def ready(self) -> bool:
-        """Whether every model that should have a replica has one."""
-        return all(served.announcements for served in self.models)
+    def missing(self) -> list[str]:
+        """Models that have no replica yet."""
+        return [served.model.name for served in self.models if not served.announcements]

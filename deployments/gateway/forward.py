@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 import time
 from dataclasses import dataclass
@@ -14,11 +15,14 @@ from cluster.fleet import Gateway
 from deployments.gateway.directory import Served
 from deployments.gateway.errors import ApiError, engine_error, error_event
 from deployments.gateway.metrics import Metrics
+from deployments.gateway.planning import Plan
 from deployments.gateway.requests import Parsed
-from deployments.routing import Replica
+from deployments.gateway.usage import FRAME_END, AnswerUsage
+from deployments.routing import Booking
 
 PASSED_ON = ("Accept", "traceparent", "tracestate", "User-Agent")
-FRAME_END = b"\n\n"
+EXPLAIN = "x-explain-routing"
+"""A request with this header, whatever it says, is told in `x-routing` why it went where it went."""
 RETRIED_STATUS = frozenset({500, 502, 503, 504})
 MOST_ERROR_BYTES = 2**20
 KEEPALIVE_S = 4
@@ -70,61 +74,81 @@ class Forwarder:
     async def close(self) -> None:
         await self._session.close()
 
-    async def forward(
-        self, request: web.Request, served: Served, parsed: Parsed, request_id: str
-    ) -> web.StreamResponse:
+    async def forward(self, request: web.Request, served: Served, plan: Plan, request_id: str) -> web.StreamResponse:
         """Answers `request` from some replica of the model. Raises ApiError where none could."""
         failed: set[str] = set()
         attempts = 0
-        admission = served.admission
+        admission, model = served.admission, served.model.name
         deadline = time.monotonic() + (math.inf if admission.queue_timeout_s is None else admission.queue_timeout_s)
         while attempts < self.settings.attempts and (not failed or time.monotonic() < deadline):
             waited = time.perf_counter()
-            booking = await admission.book(parsed.request, frozenset(failed))
-            self.metrics.queue_wait.labels(served.model.name).observe(time.perf_counter() - waited)
+            booking = await admission.book(plan.parsed.request, frozenset(failed))
+            self.metrics.queue_wait.labels(model).observe(time.perf_counter() - waited)
+            self.metrics.decision.labels(model).observe(booking.decision.seconds)
+            served.decisions.append(booking.decision)
             try:
-                return await self._attempt(request, served, parsed, request_id, booking.replica, failed)
+                response = await self._attempt(request, served, plan, request_id, booking, failed)
+                if response.status < 400:
+                    self._finish(served, booking, plan)
+                return response
             except ReplicaFailed as failure:
                 failed.add(booking.replica.incarnation)
                 # One that was never reached costs no attempt: while it restarts, its requests wait.
                 attempts += failure.reached
-                self.metrics.retries.labels(served.model.name, booking.replica.pool).inc()
+                self.metrics.retries.labels(model, booking.replica.pool).inc()
                 if failure.suspect:
                     admission.suspect(booking.replica)
             finally:
                 admission.release(booking)
         raise ApiError(
             503,
-            f"no replica of '{served.model.name}' answered this request ({len(failed)} asked); try again later",
+            f"no replica of '{model}' answered this request ({len(failed)} asked); try again later",
             code="replicas_failed",
             retry_after_s=5,
         )
+
+    def _finish(self, served: Served, booking: Booking, plan: Plan) -> None:
+        """Holds what was predicted against what the engine found."""
+        usage = plan.usage
+        cached = usage.cached_tokens
+        if cached is None and usage.reported() and booking.request.keys:
+            cached = 0  # engines leave the count out where it is nothing
+        served.admission.finish(booking, usage.output_tokens, cached)
+        if cached is not None and booking.request.keys:
+            labels = (served.model.name, booking.replica.pool)
+            self.metrics.predicted_cached.labels(*labels).inc(booking.cached_tokens)
+            self.metrics.actual_cached.labels(*labels).inc(cached)
+            self.metrics.cached_error.labels(*labels).inc(abs(booking.cached_tokens - cached))
 
     async def _attempt(
         self,
         request: web.Request,
         served: Served,
-        parsed: Parsed,
+        plan: Plan,
         request_id: str,
-        replica: Replica,
+        booking: Booking,
         failed: set[str],
     ) -> web.StreamResponse:
         """One replica's answer, given to the client. Raises ReplicaFailed while another may still be asked."""
-        announcement = served.announcements.get(replica.incarnation)
+        announcement = served.announcements.get(booking.replica.incarnation)
         if announcement is None:
             raise ReplicaFailed("it left meanwhile", reached=False, suspect=False)
-        answer = await self._ask(request, announcement.url, parsed, request_id)
+        answer = await self._ask(request, announcement.url, plan.parsed, request_id)
         try:
             status = answer.upstream.status
-            if status in RETRIED_STATUS and served.admission.has_other({*failed, replica.incarnation}):
+            if status in RETRIED_STATUS and served.admission.has_other({*failed, booking.replica.incarnation}):
                 raise ReplicaFailed(f"it answered {status}", suspect=False)
+            if answer.streams and status < 400:
+                served.admission.first_token(booking)
             headers = {
                 "x-request-id": request_id,
                 "x-replica": announcement.replica,
                 "x-pool": announcement.pool,
                 "x-vendor": announcement.vendor,
             }
-            return await self._deliver(request, answer, headers, served.model.name)
+            if EXPLAIN in request.headers:
+                headers["x-routing"] = json.dumps(booking.decision.as_dict())
+            return await self._deliver(request, answer, headers, served.model.name, plan.usage)
         finally:
             answer.upstream.release() if answer.upstream.content.at_eof() else answer.upstream.close()
 
@@ -155,7 +179,7 @@ class Forwarder:
         return answer
 
     async def _deliver(
-        self, request: web.Request, answer: Answer, headers: dict[str, str], model: str
+        self, request: web.Request, answer: Answer, headers: dict[str, str], model: str, usage: AnswerUsage
     ) -> web.StreamResponse:
         upstream = answer.upstream
         if upstream.status >= 400:
@@ -164,14 +188,15 @@ class Forwarder:
             return error
         headers["Content-Type"] = upstream.headers.get("Content-Type", "application/json")
         if not answer.streams:
+            usage.take_whole(answer.head)
             return web.Response(body=answer.head, headers=headers)
         headers |= {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
         response = web.StreamResponse(headers=headers)
         await response.prepare(request)
-        await self._pump(answer, response, model)
+        await self._pump(answer, response, model, usage)
         return response
 
-    async def _pump(self, answer: Answer, response: web.StreamResponse, model: str) -> None:
+    async def _pump(self, answer: Answer, response: web.StreamResponse, model: str, usage: AnswerUsage) -> None:
         """Passes frames on as they come. Only whole frames, so that a cut can be told in a frame of its own."""
         rest = b""
         piece = answer.head
@@ -183,8 +208,8 @@ class Forwarder:
                 else:
                     end = piece.rfind(FRAME_END) + len(FRAME_END)
                     piece, rest = (piece[:end], piece[end:]) if end >= len(FRAME_END) else (b"", piece)
-                if piece:
-                    await response.write(piece)
+                if piece and (shown := usage.take_frames(piece)):
+                    await response.write(shown)
                 piece = await self._next(answer)
             await response.write_eof(rest)
         except StreamCut as cut:

@@ -33,6 +33,9 @@ class Parsed:
     body: Callable[[], bytes | AsyncIterator[bytes]]
     length: int
     content_type: str
+    raw: bytes = b""
+    fields: dict[str, Any] | None = None
+    """Of a JSON body, as it came: its bytes and what they say."""
     close: Callable[[], None] = field(default=lambda: None)
 
 
@@ -75,6 +78,8 @@ async def read_json(request: web.Request, most_bytes: int, media_domains: Sequen
         body=lambda: raw,
         length=size,
         content_type="application/json",
+        raw=raw,
+        fields=body,
     )
 
 

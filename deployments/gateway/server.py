@@ -6,21 +6,25 @@ import asyncio
 import re
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import web
 
 from cluster.fleet import Fleet
+from deployments.announcement import Announcement
 from deployments.gateway.directory import Directory, Served
 from deployments.gateway.errors import ApiError
+from deployments.gateway.feeds import Feeds
 from deployments.gateway.forward import Forwarder
 from deployments.gateway.http_log import logger
 from deployments.gateway.limits import Charge, OverLimit, Unit
 from deployments.gateway.metrics import Metrics
+from deployments.gateway.planning import Plan, plan
+from deployments.gateway.prompts import Prompts
 from deployments.gateway.requests import Parsed
 from deployments.gateway.routes import ROUTES, UNOFFERED, Route
+from deployments.gateway.routing_state import describe
 from deployments.gateway.tenants import Tenant, Tenants
-from deployments.gateway.usage import used
 from deployments.gateway.wishes import read_wishes
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
@@ -34,10 +38,13 @@ class GatewayServer:
     def __init__(self, fleet: Fleet) -> None:
         self.fleet = fleet
         self.directory = Directory(fleet)
-        self.metrics = Metrics(self.directory)
+        self.feeds = Feeds()
+        self.prompts = Prompts(keyed=not fleet.mlperf)
+        self.metrics = Metrics(self.directory, self.feeds)
         self.tenants = Tenants(fleet)
         self.port = 0
         self._started = int(time.time())
+        self._loading: dict[tuple[str, str, str | None], asyncio.Task[str]] = {}
         self._forwarder: Forwarder | None = None
         self._runner: web.AppRunner | None = None
 
@@ -62,9 +69,29 @@ class GatewayServer:
             raise
         self.port = self._runner.addresses[0][1]
 
+    def update(self, announcements: Sequence[Announcement]) -> None:
+        """Takes the full list of replicas that are there now."""
+        before = {incarnation for served in self.directory.models for incarnation in served.router.replicas}
+        self.directory.update(announcements)
+        self.feeds.leave(before - {told.incarnation for told in announcements})
+        for served in self.directory.models:
+            if not self.fleet.mlperf and served.router.policy.uses_prefixes:
+                self.feeds.follow(served.router, served.announcements.values())
+                self._load_renderer(served)
+
+    def _load_renderer(self, served: Served) -> None:
+        """Ahead of the first request, which would do without."""
+        wanted = served.prompts_by()
+        if wanted[0] and wanted not in self._loading:
+            self._loading[wanted] = asyncio.create_task(self.prompts.load(*wanted))
+
     async def stop(self) -> None:
         if self._runner:
             await self._runner.cleanup()
+        await self.feeds.close()
+        self.prompts.close()
+        for task in self._loading.values():
+            task.cancel()
         if self._forwarder:
             await self._forwarder.close()
 
@@ -79,6 +106,7 @@ class GatewayServer:
         app.router.add_get("/ready", self._ready)
         app.router.add_get("/fleet", self._describe)
         app.router.add_get("/metrics", self._metrics)
+        app.router.add_get("/debug/routing", self._routing)
         app.router.add_route("*", "/{path:.*}", self._unknown)
         return app
 
@@ -89,6 +117,7 @@ class GatewayServer:
             request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
             model, status = "", 499  # as nginx counts a client that went away
             parsed: Parsed | None = None
+            planned: Plan | None = None
             charge = Charge(None, 0)
             try:
                 tenant = self._tenant(request)
@@ -100,10 +129,22 @@ class GatewayServer:
                 if route.unit:
                     charge = tenant.quota.charge(route.unit, parsed.amount)
                 wishes.check(time.perf_counter() - started)
+                planned = await plan(
+                    parsed,
+                    route,
+                    served,
+                    tenant,
+                    wishes,
+                    time.monotonic() - time.perf_counter() + started,
+                    self.prompts,
+                )
+                if planned.unkeyed:
+                    self.metrics.unkeyed.labels(model, planned.unkeyed).inc()
                 assert self._forwarder is not None
-                response = await self._forwarder.forward(request, served, parsed, request_id)
+                response = await self._forwarder.forward(request, served, planned, request_id)
                 status = response.status
-                _settle(charge, route, response)
+                if status >= 400:
+                    charge.settle(0)
                 return response
             except ApiError as error:
                 charge.settle(0)
@@ -114,6 +155,8 @@ class GatewayServer:
                     self.metrics.limit_refusals.labels(request[TENANT].name, error.unit).inc()
                 return refusal
             finally:
+                if planned and route.unit:
+                    _settle(charge, route.unit, planned)
                 if parsed:
                     parsed.close()
                 self.metrics.requests.labels(route.path, model, status).inc()
@@ -184,9 +227,14 @@ class GatewayServer:
     async def _health(self, request: web.Request) -> web.Response:
         return web.Response()
 
+    def unready(self) -> list[str]:
+        """What is waited for before every request finds a replica, and its prefix."""
+        loading = [checkpoint for (_, checkpoint, _), task in self._loading.items() if not task.done()]
+        return self.directory.missing() + [f"the tokenizer of {checkpoint}" for checkpoint in loading]
+
     async def _ready(self, request: web.Request) -> web.Response:
-        missing = [s.model.name for s in self.directory.models if not s.announcements]
-        return web.json_response({"waiting_for": missing}, status=200 if self.directory.ready() else 503)
+        waiting_for = self.unready()
+        return web.json_response({"waiting_for": waiting_for}, status=503 if waiting_for else 200)
 
     async def _describe(self, request: web.Request) -> web.Response:
         models = [
@@ -206,6 +254,13 @@ class GatewayServer:
         self._tenant(request)
         return web.Response(body=self.metrics.render(), headers={"Content-Type": "text/plain; version=0.0.4"})
 
+    async def _routing(self, request: web.Request) -> web.Response:
+        tenant = self._tenant(request)
+        most = request.query.get("decisions", "16")
+        if not most.isascii() or not most.isdigit():
+            raise ApiError(400, f"`decisions` is '{most[:20]}'; send a number of decisions to list", param="decisions")
+        return web.json_response([describe(served, self.feeds, int(most)) for served in self._open_to(tenant)])
+
     async def _unknown(self, request: web.Request) -> web.Response:
         known = {route.path for route in ROUTES}
         if request.path in known:
@@ -215,16 +270,10 @@ class GatewayServer:
         raise ApiError(404, f"no route {request.method} {request.path}; there are {', '.join(sorted(known))}")
 
 
-def _settle(charge: Charge, route: Route, response: web.StreamResponse) -> None:
-    """By what a whole answer reports; a stream stays charged as estimated, and a failure costs nothing."""
-    if not charge.open or route.unit is None:
-        return
-    if response.status >= 400:
-        charge.settle(0)
-    elif isinstance(response, web.Response) and isinstance(response.body, bytes):
-        amount = used(route.unit, response.body)
-        if amount is not None:
-            charge.settle(amount)
+def _settle(charge: Charge, unit: Unit, planned: Plan) -> None:
+    """By what the answer reported, or has had of it where its client left; else it stays charged as estimated."""
+    if charge.open and (amount := planned.usage.amount(unit, planned.parsed.request.tokens)) is not None:
+        charge.settle(amount)
 
 
 async def _tell_limits(request: web.Request, response: web.StreamResponse) -> None:

@@ -138,7 +138,7 @@ async def read_upload(request: web.Request, most_file: int) -> Parsed:
     before, after = form.before_file(), form.after_file()
     return Parsed(
         model=model,
-        request=Request(audio_s=audio_s, streams=form.values.get("stream") == "true"),
+        request=Request(audio_s=audio_s, streams=False),
         amount=audio_s,
         body=lambda: _body(before, form.file, after),
         length=len(before) + form.file_size + len(after),

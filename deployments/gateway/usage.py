@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import msgspec
 
@@ -12,68 +13,125 @@ FRAME_END = b"\n\n"
 REPORT = re.compile(rb'"usage": ?\{')
 """Where a frame reports its usage. Within a text of the model's the quotes would be escaped."""
 
+ASKED = b'{"stream_options":{"include_usage":true},'
 
-class _Usage(msgspec.Struct):
+
+class _Details(msgspec.Struct):
+    cached_tokens: int | None = None
+
+
+class Usage(msgspec.Struct):
+    """As engines report it: of chats and completions, of responses (`input_*`, `output_*`), or of audio."""
+
     total_tokens: int | None = None
+    completion_tokens: int | None = None
+    output_tokens: int | None = None
+    prompt_tokens_details: _Details | None = None
+    input_tokens_details: _Details | None = None
     seconds: float | None = None
 
 
 class _Answer(msgspec.Struct):
-    usage: _Usage | None = None
+    usage: Usage | None = None
 
 
 class _Frame(msgspec.Struct):
     """Of a chat or completion the answer so far; of the responses route an event that holds it."""
 
-    usage: _Usage | None = None
+    usage: Usage | None = None
     response: _Answer | None = None
+    choices: list[Any] | None = None
 
 
 _ANSWER, _FRAME = msgspec.json.Decoder(_Answer), msgspec.json.Decoder(_Frame)
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
-def used(unit: Unit, body: bytes) -> float | None:
-    """Tokens or seconds of audio that a whole answer reports; None where it reports none."""
-    try:
-        usage = _ANSWER.decode(body).usage
-    except _UNREADABLE:
-        return None
-    if usage is None:
-        return None
-    return usage.total_tokens if unit is Unit.TOKENS else usage.seconds
+def ask_for_usage(sent: bytes, body: dict[str, Any]) -> tuple[bytes, bool]:
+    """A streaming chat or completion `body`, as bytes, that asks the engine to report the usage of the stream; and
+    whether that was added here, so that the client must not see the report."""
+    if body.get("stream") is not True or "stream_options" in body:
+        return sent, False
+    return ASKED + sent.lstrip()[1:], True
 
 
-class StreamUsage:
-    """Counts the tokens of a streamed answer from its frames, as they pass.
+class AnswerUsage:
+    """What one answer costs, from what passes. `hidden`: its report was asked for here, and is kept from the client."""
 
-    Engines report usage in a stream only where the client asks for it. Where none is reported each frame counts as one
-    token, which is what engines send in one where they keep up with their own steps.
-    """
+    def __init__(self, hidden: bool = False) -> None:
+        self.hidden = hidden
+        self._frames = 0
+        self._last_report = b""
+        self._usage: Usage | None = None
 
-    def __init__(self, prompt_tokens: float) -> None:
-        self._counted = prompt_tokens
-        self._reported: int | None = None
+    def take_whole(self, body: bytes) -> None:
+        """Takes an answer that is one object."""
+        try:
+            self._usage = _ANSWER.decode(body).usage
+        except _UNREADABLE:
+            self._usage = None
+
+    def take_frames(self, frames: bytes) -> bytes:
+        """Takes the next whole frames of a stream and gives back those that the client is to see."""
+        self._frames += frames.count(FRAME_END)
+        if not REPORT.search(frames):
+            return frames
+        if not self.hidden:
+            # Some clients ask for a report with every token: only the last one is read, at the end.
+            self._last_report = frames
+            return frames
+        return b"".join(frame for frame in _split(frames) if not self._is_report(frame))
+
+    def reported(self) -> Usage | None:
+        """The last report; None where there was none."""
+        if self._last_report:
+            for frame in _split(self._last_report):
+                self._read(frame)
+            self._last_report = b""
+        return self._usage
 
     @property
-    def tokens(self) -> float:
-        """Of prompt and answer, so far: reported, else counted."""
-        return self._counted if self._reported is None else self._reported
+    def output_tokens(self) -> int | None:
+        usage = self.reported()
+        if usage is None:
+            return None
+        return usage.completion_tokens if usage.completion_tokens is not None else usage.output_tokens
 
-    def read(self, frames: bytes) -> None:
-        """Takes the next whole frames."""
-        self._counted += frames.count(FRAME_END)
-        if not REPORT.search(frames):
-            return
-        for frame in frames.split(FRAME_END):
-            if REPORT.search(frame):
-                self._report(frame[frame.find(b"data:") + len(b"data:") :])
+    @property
+    def cached_tokens(self) -> int | None:
+        """Of the prompt, that the engine had already. None where it does not tell; it leaves out what is nothing."""
+        usage = self.reported()
+        if usage is None:
+            return None
+        details = usage.prompt_tokens_details or usage.input_tokens_details
+        return details.cached_tokens if details else None
 
-    def _report(self, content: bytes) -> None:
+    def amount(self, unit: Unit, prompt_tokens: float) -> float | None:
+        """Tokens of prompt and answer, or seconds of audio, so far; None where nothing tells.
+
+        Where a stream reports nothing each frame counts as one token, which is what engines send in one where they
+        keep up with their own steps.
+        """
+        usage = self.reported()
+        if usage is not None:
+            return usage.total_tokens if unit is Unit.TOKENS else usage.seconds
+        return prompt_tokens + self._frames if self._frames and unit is Unit.TOKENS else None
+
+    def _is_report(self, frame: bytes) -> bool:
+        read = self._read(frame)
+        return read is not None and read.choices == [] and read.usage is not None
+
+    def _read(self, frame: bytes) -> _Frame | None:
+        if not REPORT.search(frame):
+            return None
         try:
-            frame = _FRAME.decode(content)
+            read = _FRAME.decode(frame[frame.find(b"data:") + len(b"data:") :])
         except _UNREADABLE:
-            return
-        usage = frame.usage or (frame.response.usage if frame.response else None)
-        if usage and usage.total_tokens is not None:
-            self._reported = usage.total_tokens
+            return None
+        self._usage = read.usage or (read.response.usage if read.response else None) or self._usage
+        return read
+
+
+def _split(frames: bytes) -> list[bytes]:
+    """Whole frames, each with its end."""
+    return [frame + FRAME_END for frame in frames.split(FRAME_END) if frame]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +14,13 @@ from cluster.fleet import Fleet, Pool, Task
 from deployments.announcement import Announcement
 from deployments.gateway.server import GatewayServer
 from tests.support.processes import HOST, announcement
+
+
+async def until(condition: Callable[[], bool], timeout_s: float = 10) -> None:
+    """Waits until a condition on someone else's state holds."""
+    async with asyncio.timeout(timeout_s):
+        while not condition():  # noqa: ASYNC110  # another's state
+            await asyncio.sleep(0.005)
 
 
 @dataclass(frozen=True)
@@ -90,7 +97,7 @@ async def front(fleet: Fleet, replicas: Sequence[Announcement]) -> AsyncIterator
     """A gateway over `replicas`; at the end nothing may be left booked."""
     server = GatewayServer(fleet)
     await server.start()
-    server.directory.update(replicas)
+    server.update(replicas)
     try:
         timeout = aiohttp.ClientTimeout(total=30)
         async with aiohttp.ClientSession(f"http://{HOST}:{server.port}", timeout=timeout) as session:

@@ -19,7 +19,7 @@ async def main(file: str) -> None:
     content = json.loads(Path(file).read_text())  # noqa: ASYNC240  # before anything is served
     server = GatewayServer(Fleet.model_validate(content["fleet"]))
     await server.start()
-    server.directory.update([Announcement.from_dict(replica) for replica in content["replicas"]])
+    server.update([Announcement.from_dict(replica) for replica in content["replicas"]])
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)

@@ -241,5 +241,5 @@ async def test_every_request_gets_exactly_one_answer_whatever_fails(engines: tup
         assert counted == 200
     for engine, earlier in zip(engines, before, strict=True):
         stats = await engine.until(running=0, waiting=0, blocks_in_use=0)
-        assert stats["accepted"] - earlier["accepted"] > 50
+        assert stats["accepted"] - earlier["accepted"] > 20
         assert stats["accepted"] == stats["finished"] + stats["aborted"]

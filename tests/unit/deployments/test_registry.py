@@ -118,3 +118,17 @@ def test_a_late_heartbeat_does_not_bring_back_a_withdrawn_replica() -> None:
     registry.heartbeat({"incarnation": "a"}, {})
     registry.heartbeat({"incarnation": "b"}, {})
     assert list(registry._entries) == ["b"]
+
+
+async def test_gateways_are_listed_while_they_watch(later: Callable[[float], None]) -> None:
+    registry = Registry()
+    registry.gateway("tcp://g:1")
+    news = await registry.watch(-1)
+    assert news["gateways"] == ["tcp://g:1"]
+    registry.gateway("tcp://g:1")
+    registry.gateway("tcp://g:2")
+    assert (await registry.watch(news["version"]))["gateways"] == ["tcp://g:1", "tcp://g:2"]
+    later(LIFETIME_S / 2)
+    registry.gateway("tcp://g:2")
+    later(LIFETIME_S / 2 + 1)
+    assert (await registry.watch(-1))["gateways"] == ["tcp://g:2"]

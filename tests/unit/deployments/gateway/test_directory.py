@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 from cluster.fleet import Fleet, Model, Task
+from deployments.engine.backend import EngineLoad
 from deployments.gateway.directory import Directory, Served
 from deployments.routing import Request
 from tests.support.processes import announcement, fake_fleet, fake_pool
@@ -62,17 +63,25 @@ def test_a_new_incarnation_starts_with_nothing_and_the_old_one_leaves() -> None:
     assert router.table.present.sum() == 1
 
 
-def test_ready_once_every_model_has_a_replica() -> None:
+def test_models_are_missing_until_they_have_a_replica() -> None:
     pool = fake_pool()
     models = [Model(name=name, task=Task.CHAT, checkpoint="c", pools=[pool]) for name in ("m", "n")]
     found = Directory(Fleet(name="two", models=models))
-    assert not found.ready()
+    assert found.missing() == ["m", "n"]
     found.update([A])
-    assert not found.ready()
+    assert found.missing() == ["n"]
     found.update([A, announcement("http://h:9", pool, model="n")])
-    assert found.ready()
+    assert found.missing() == []
     found.update([])
-    assert not found.ready()
+    assert found.missing() == ["m", "n"]
+
+
+def test_engines_tell_how_busy_they_are() -> None:
+    found, served = directory()
+    found.update([A, B])
+    found.report({"http://h:2": EngineLoad(running=3, waiting=2, kv_use=0.5), "gone": EngineLoad()})
+    table, row = served.router.table, served.router.replicas["http://h:2"].row
+    assert (table.running[row], table.queued[row], table.kv_use[row]) == (3, 2, 0.5)
 
 
 def test_replicas_of_models_that_the_fleet_does_not_have_are_left_out() -> None:

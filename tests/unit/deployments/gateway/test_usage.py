@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from deployments.gateway.limits import Unit
-from deployments.gateway.usage import StreamUsage, used
+from deployments.gateway.usage import AnswerUsage, ask_for_usage
 
 
 @pytest.mark.parametrize(
@@ -25,7 +28,24 @@ from deployments.gateway.usage import StreamUsage, used
     ids=lambda value: str(value)[:30],
 )
 def test_what_an_answer_says_of_its_cost(unit: Unit, body: bytes, amount: float | None) -> None:
-    assert used(unit, body) == amount
+    usage = AnswerUsage()
+    usage.take_whole(body)
+    assert usage.amount(unit, 100) == amount
+
+
+@pytest.mark.parametrize(
+    ("body", "output", "cached"),
+    [
+        ({"completion_tokens": 7, "prompt_tokens_details": {"cached_tokens": 32}}, 7, 32),
+        ({"output_tokens": 7, "input_tokens_details": {"cached_tokens": 32}}, 7, 32),
+        ({"completion_tokens": 7, "prompt_tokens_details": None}, 7, None),
+        ({"completion_tokens": 0}, 0, None),
+    ],
+)
+def test_tokens_of_answer_and_cache(body: dict[str, Any], output: int, cached: int | None) -> None:
+    usage = AnswerUsage()
+    usage.take_whole(json.dumps({"usage": body}).encode())
+    assert (usage.output_tokens, usage.cached_tokens) == (output, cached)
 
 
 def frames(*contents: str) -> bytes:
@@ -33,41 +53,73 @@ def frames(*contents: str) -> bytes:
 
 
 TOKEN = '{"choices": [{"text": "x"}], "usage": null}'
+REPORT = '{"choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}}'
+SAID = '{"choices": [{"text": "\\"usage\\": {"}]}'
 
 
 def test_a_stream_without_a_report_is_counted() -> None:
-    stream = StreamUsage(100)
-    assert stream.tokens == 100
-    for piece in (frames(TOKEN), frames(TOKEN, TOKEN), frames('{"choices": [{"text": "\\"usage\\": {"}]}'), b""):
-        stream.read(piece)
-    assert stream.tokens == 104
+    stream = AnswerUsage()
+    assert stream.amount(Unit.TOKENS, 100) is None
+    for piece in (frames(TOKEN), frames(TOKEN, TOKEN), frames(SAID), b""):
+        assert stream.take_frames(piece) == piece
+    assert stream.amount(Unit.TOKENS, 100) == 104
+    assert stream.output_tokens is None
 
 
 @pytest.mark.parametrize(
     "last",
     [
-        '{"choices": [], "usage": {"prompt_tokens": 5, "total_tokens": 7}}',
+        REPORT,
         '{"choices":[],"usage":{"total_tokens":7}}',
         '{"type": "response.completed", "response": {"id": "x", "usage": {"input_tokens": 5, "total_tokens": 7}}}',
     ],
 )
 def test_what_a_stream_reports_goes_before_what_was_counted(last: str) -> None:
-    stream = StreamUsage(100)
-    stream.read(frames(TOKEN, '{"usage": {"total_tokens": 6}}', TOKEN))
-    assert stream.tokens == 6
-    stream.read(frames(last) + b"data: [DONE]\n\n")
-    assert stream.tokens == 7
+    stream = AnswerUsage()
+    stream.take_frames(frames(TOKEN, '{"usage": {"total_tokens": 6}}', TOKEN))
+    assert stream.amount(Unit.TOKENS, 100) == 6
+    piece = frames(last) + b"data: [DONE]\n\n"
+    assert stream.take_frames(piece) == piece
+    assert stream.amount(Unit.TOKENS, 100) == 7
 
 
-def test_events_with_names_are_read_too() -> None:
-    stream = StreamUsage(100)
-    stream.read(b'event: response.completed\ndata: {"response": {"usage": {"total_tokens": 7}}}\n\n')
-    assert stream.tokens == 7
+def test_a_hidden_report_is_read_and_not_passed_on() -> None:
+    stream = AnswerUsage(hidden=True)
+    done = b"data: [DONE]\n\n"
+    assert stream.take_frames(frames(TOKEN, SAID)) == frames(TOKEN, SAID)
+    assert stream.take_frames(frames(TOKEN, REPORT) + done) == frames(TOKEN) + done
+    assert (stream.output_tokens, stream.amount(Unit.TOKENS, 100)) == (2, 7)
 
 
-@given(st.lists(st.sampled_from([b'"usage": {', b"data:", b"\n\n", b"{", b"}", b'"total_tokens": "x"', b"\xff"])))
-def test_whatever_streams_is_counted(pieces: list[bytes]) -> None:
-    stream = StreamUsage(3)
-    for piece in pieces:
-        stream.read(piece)
-    assert stream.tokens == 3 + pieces.count(b"\n\n")
+def test_a_hidden_report_beside_a_token_is_passed_on() -> None:
+    stream = AnswerUsage(hidden=True)
+    both = frames('{"choices": [{"text": "x"}], "usage": {"total_tokens": 7}}')
+    assert stream.take_frames(both) == both
+    assert stream.amount(Unit.TOKENS, 100) == 7
+
+
+@pytest.mark.parametrize(
+    ("body", "added"),
+    [
+        ({"model": "m", "stream": True}, True),
+        ({"stream": True}, True),
+        ({"stream": False}, False),
+        ({"model": "m"}, False),
+        ({"stream": "yes"}, False),
+        ({"stream": True, "stream_options": None}, False),
+        ({"stream": True, "stream_options": {"include_usage": False}}, False),
+    ],
+)
+def test_the_report_is_asked_for_where_the_client_says_nothing_of_it(body: dict[str, Any], added: bool) -> None:
+    for space in (b"", b" \n\t"):
+        sent, hidden = ask_for_usage(space + json.dumps(body).encode(), body)
+        assert hidden is added
+        options = {"stream_options": {"include_usage": True}} if added else {}
+        assert json.loads(sent) == {**body, **options}
+
+
+@given(st.binary(max_size=80), st.booleans())
+def test_any_frames_are_taken_and_none_is_lost(piece: bytes, hidden: bool) -> None:
+    stream = AnswerUsage(hidden)
+    assert stream.take_frames(piece + b"\n\n").replace(b"\n", b"") == piece.replace(b"\n", b"")
+    assert stream.reported() is None or hidden is not None
