@@ -15,6 +15,7 @@ from loadtest.benchmarks import benchmark
 from loadtest.benchmarks.base import Benchmark, DataError, Dataset, Mode, Score
 from loadtest.client import Call
 from loadtest.command import Refused
+from loadtest.endpoint import TargetError, endpoint
 from loadtest.loadgen.log import read_log, read_responses
 from loadtest.loadgen.settings import LoadGenError, TestPlan
 from loadtest.measure import Measurement, MeasurementError, Subject, measure
@@ -22,7 +23,7 @@ from loadtest.report.page import page
 from loadtest.report.text import text_table
 from loadtest.results import REPORT, new_run_folder, write_samples, write_summary, write_text
 from loadtest.summary import conclude, label, summarise
-from loadtest.target import ForeignLoad, Target, TargetError, endpoint, inspect
+from loadtest.target import ForeignLoad, Target, inspect
 from loadtest.verdict import judge
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from loadtest.benchmarks.base import Dataset, Mode
+from loadtest.endpoint import CACHES_ON, UNVERIFIED
 from loadtest.loadgen.log import LogFacts
 from loadtest.loadgen.settings import TestPlan
 from loadtest.measure import Measurement
-from loadtest.target import CACHES_ON, UNVERIFIED, Target
+from loadtest.target import Target
 
 HEADROOM = 1.05
 

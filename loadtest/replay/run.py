@@ -15,6 +15,7 @@ import uvloop
 from cluster.checkpoints import CheckpointError
 from cluster.loading import FleetError
 from loadtest.command import Refused
+from loadtest.endpoint import TargetError, endpoint
 from loadtest.latency import Slo
 from loadtest.progress import Progress
 from loadtest.replay.contents import Contents
@@ -24,7 +25,6 @@ from loadtest.replay.summary import Judged, summarise
 from loadtest.replay.tables import report_page, report_text
 from loadtest.replay.target import inspect
 from loadtest.results import REPORT, atomically, new_run_folder, write_summary, write_text
-from loadtest.target import TargetError, endpoint
 from loadtest.traces.loading import load_trace
 from loadtest.traces.trace import Trace, TraceError, merged
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from loadtest.target import CACHES_OFF, CACHES_ON, UNVERIFIED, TargetError, get_json
+from loadtest.endpoint import CACHES_OFF, CACHES_ON, UNVERIFIED, TargetError, get_json
 from loadtest.traces.trace import TraceRequest
 
 TEXT, PICTURES, SPEECH = "text", "pictures", "speech"

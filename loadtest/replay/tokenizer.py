@@ -7,8 +7,8 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 
+from loadtest.endpoint import TIMEOUT_S, TargetError
 from loadtest.replay.contents import SAMPLE, Vocabulary
-from loadtest.target import TIMEOUT_S, TargetError
 
 
 def ask_vocabulary(url: str, model: str, headers: Mapping[str, str]) -> Vocabulary:

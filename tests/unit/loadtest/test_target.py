@@ -1,45 +1,14 @@
 from __future__ import annotations
 
-import json
-import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 
 from loadtest.benchmarks.gpt_oss import GptOss
+from loadtest.endpoint import TargetError
 from loadtest.ray_job import Seat
-from loadtest.target import ForeignLoad, TargetError, endpoint, inspect
-
-Serve = Callable[[dict[str, Any]], str]
-
-
-@pytest.fixture
-def serve() -> Iterator[Serve]:
-    """Serves JSON objects by path; every other path answers 404."""
-    servers: list[ThreadingHTTPServer] = []
-
-    def start(pages: dict[str, Any]) -> str:
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                page = pages.get(self.path)
-                self.send_response(200 if page is not None else 404)
-                self.end_headers()
-                self.wfile.write(page if isinstance(page, bytes) else json.dumps(page).encode())
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-        servers.append(server)
-        return f"http://127.0.0.1:{server.server_port}"
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+from loadtest.target import ForeignLoad, inspect
+from tests.support.pages import Serve
 
 
 def replica(name: str, caches: bool = False, length: int | None = 1024) -> dict[str, Any]:
@@ -127,9 +96,3 @@ def test_a_model_by_alias_and_several_to_choose_from(serve: Serve) -> None:
 def test_what_cannot_be_measured_says_why(serve: Serve, pages: dict[str, Any], message: str) -> None:
     with pytest.raises(TargetError, match=message):
         inspect(serve(pages), GptOss(), None, ForeignLoad())
-
-
-@pytest.mark.parametrize("given", ["http://h:1", "http://h:1/", "http://h:1/v1", "http://h:1/v1/"])
-def test_an_endpoint_with_or_without_v1(given: str) -> None:
-    with endpoint(None, given) as url:
-        assert url == "http://h:1"
