@@ -13,6 +13,10 @@ from deployments.routing import Replica, Router
 from deployments.routing.feed import FeedState
 from deployments.routing.kv_events import KvEvent
 
+CATCHING_UP_BELIEF = 0.5
+CATCHING_UP_S = 0.75
+"""A feed that is behind for longer may be of an engine that is gone: nothing that it told is believed then."""
+
 logger = logging.getLogger("mixfleet.kv_events")
 
 
@@ -23,6 +27,7 @@ class _IntoRouter:
     router: Router
     replica: Replica
     feed_state: FeedState = FeedState.CATCHING_UP
+    _doubt: asyncio.TimerHandle | None = None
 
     def apply(self, events: Sequence[KvEvent]) -> None:
         self.router.apply(self.replica, events)
@@ -32,8 +37,15 @@ class _IntoRouter:
 
     def state(self, state: FeedState) -> None:
         self.feed_state = state
+        if self._doubt:
+            self._doubt.cancel()
+            self._doubt = None
         # One that lost batches for good under-claims, but what it claims is there.
-        self.router.feed_exact(self.replica, state is not FeedState.CATCHING_UP)
+        behind = state is FeedState.CATCHING_UP
+        self.router.believe(self.replica, CATCHING_UP_BELIEF if behind else 1.0)
+        if behind:
+            loop = asyncio.get_running_loop()
+            self._doubt = loop.call_later(CATCHING_UP_S, self.router.believe, self.replica, 0.0)
 
 
 class Feeds:

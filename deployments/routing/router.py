@@ -37,11 +37,20 @@ class Router:
     """Books every request at the moment of its choice, so that a burst does not herd."""
 
     def __init__(
-        self, model: str, policy: Policy | str = DEFAULT_POLICY, *, prefixes: bool = True, seed: int | None = None
+        self,
+        model: str,
+        policy: Policy | str = DEFAULT_POLICY,
+        *,
+        prefixes: bool = True,
+        seed: int | None = None,
+        key_tokens: int = KEY_TOKENS,
     ) -> None:
-        """`prefixes` False ignores them altogether, as MLPerf's rules ask. `seed` fixes what chance decides."""
+        """`prefixes` False ignores them altogether, as MLPerf's rules ask. `seed` fixes what chance decides.
+
+        `key_tokens`: that each key of a request stands for, where they are not those of `keys`.
+        """
         self.policy = make_policy(policy) if isinstance(policy, str) else policy
-        self.index = PrefixIndex(model)
+        self.index = PrefixIndex(model, key_tokens)
         self.table = ReplicaTable()
         self.replicas: dict[str, Replica] = {}
         self.output_tokens = FIRST_OUTPUT_TOKENS
@@ -111,10 +120,10 @@ class Router:
         if replica.incarnation in self.replicas:
             self.index.clear(replica.row)
 
-    def feed_exact(self, replica: Replica, exact: bool) -> None:
-        """Whether all events of its engine have come; where not, its hits count for less."""
+    def believe(self, replica: Replica, share: float) -> None:
+        """How far what its engine told of its cache is to be believed, from 0 to 1."""
         if replica.incarnation in self.replicas:
-            self._trust[replica.row].exact = exact
+            self._trust[replica.row].belief = share
             self._show_trust(replica)
 
     # Requests
@@ -160,7 +169,7 @@ class Router:
         self._lanes[row].enter(waiting, now)
         if self._prefixes and request.keys:
             until = now + min(first_token_s + EXPECTED_FOR_S, MOST_EXPECTED_FOR_S)
-            self.index.expect(row, request.keys, int(matched[row]) // KEY_TOKENS, until)
+            self.index.expect(row, request.keys, int(matched[row]) // self.index.key_tokens, until)
         object.__setattr__(decision, "seconds", time.perf_counter() - started)
         return booking
 
@@ -226,7 +235,7 @@ class Router:
         matched = np.zeros(self.table.rows)
         if self._prefixes and request.keys:
             for holders, count in self.index.matches(request.keys):
-                tokens = max(0, min(count * KEY_TOKENS, request.tokens - 1))
+                tokens = max(0, min(count * self.index.key_tokens, request.tokens - 1))
                 while holders:
                     lowest = holders & -holders
                     row = lowest.bit_length() - 1

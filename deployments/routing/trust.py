@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 MEMORY = 0.95
-INEXACT = 0.5
-"""Of a replica whose events have not all come, until its own answers tell better."""
+ADVANCE_TOKENS = 1000
+"""Believed in advance, so that the first error does not decide."""
 
 
 class Trust:
     """The share of predicted tokens that were there, in a running mean weighted by their number."""
 
     def __init__(self) -> None:
-        self.exact = True
+        self.belief = 1.0
+        """In what its events told: less while some of them are missing."""
         self.predicted_tokens = 0
         self.actual_tokens = 0
         self.wrong_tokens = 0
@@ -22,10 +23,7 @@ class Trust:
     @property
     def share(self) -> float:
         """What a predicted token counts: at most 1, however many more were there than predicted."""
-        believed = 1.0 if self.exact else INEXACT
-        # One prediction's worth of belief in advance, so that the first error does not decide.
-        prior = 1000.0
-        return min(1.0, (self._found + believed * prior) / (self._predicted + prior))
+        return self.belief * min(1.0, (self._found + ADVANCE_TOKENS) / (self._predicted + ADVANCE_TOKENS))
 
     def compare(self, predicted: int, actual: int) -> None:
         """A request was predicted to find so many tokens, and found so many."""

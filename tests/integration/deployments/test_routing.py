@@ -14,11 +14,13 @@ import pytest
 
 from cluster.fleet import Pool, Task
 from deployments.announcement import Announcement
+from deployments.engine.backend import backend
+from deployments.engine.process import free_port
 from deployments.engine.vllm_routes import ask_facts
 from deployments.gateway.exchange import Exchange
 from deployments.routing.feed import FeedState
 from tests.support.front import Engine, Front, front, until
-from tests.support.processes import announcement, fake_engine, fake_fleet, fake_pool
+from tests.support.processes import HOST, announcement, fake_engine, fake_fleet, fake_pool, fake_spec, process
 
 
 def pool_of(name: str, **fake: Any) -> Pool:
@@ -183,3 +185,55 @@ async def test_two_gateways_see_each_others_bookings(cached_engines: tuple[Engin
         finally:
             for exchange in exchanges:
                 await exchange.stop()
+
+
+async def test_a_killed_engines_claims_are_believed_no_longer_than_a_second() -> None:
+    pool = pool_of("k")
+    port = free_port(HOST)
+    command = backend("fake").command(fake_spec(pool), HOST, port)
+    with process(command, f"http://{HOST}:{port}/health") as running:
+        engine = Engine(f"http://{HOST}:{port}", pool)
+        async with front(fake_fleet(pool), [await announced(engine)]) as gateway:
+            await settled(gateway)
+            await gateway.ask(prompt=prompt(1))
+            router = gateway.server.directory.models[0].router
+            (replica,) = router.replicas.values()
+            await until(lambda: router.index.keys > 0)
+            assert router.table.trust[replica.row] == 1.0
+            running.kill()
+            await until(lambda: router.table.trust[replica.row] == 0.0, timeout_s=1.0)
+
+
+async def test_missed_events_are_asked_for_again(cached_engines: tuple[Engine, Engine]) -> None:
+    a, _ = cached_engines
+    async with routed(a) as gateway:
+        router = gateway.server.directory.models[0].router
+        await a.fault(drop_events=1000)
+        try:
+            for number in range(30):
+                await gateway.ask(prompt=prompt(7000 + number, words=100), max_tokens=40)
+        finally:
+            await a.reset()
+        await gateway.ask(prompt=prompt(8000), max_tokens=2)
+        await settled(gateway)
+        held = router.index.keys
+        status, body, _ = await gateway.ask(prompt=prompt(7000, words=100), max_tokens=1)
+        assert status == 200
+        decision = gateway.server.directory.models[0].decisions[-1]
+        found = body["usage"]["prompt_tokens_details"]["cached_tokens"]
+        assert held > 0
+        assert int(decision.cached_tokens[0]) == pytest.approx(found, rel=0.05)
+
+
+async def test_a_gateway_that_starts_late_learns_what_engines_hold(cached_engines: tuple[Engine, Engine]) -> None:
+    a, b = cached_engines
+    async with routed(a, b) as gateway:
+        for _ in range(2):
+            await gateway.ask(prompt=prompt(9000))
+        homes = {(await gateway.ask(prompt=prompt(9000)))[2].headers["x-replica"]}
+    async with routed(a, b) as restarted:
+        _, body, answer = await restarted.ask(prompt=prompt(9000))
+        assert {answer.headers["x-replica"]} == homes
+        decision = restarted.server.directory.models[0].decisions[-1]
+        found = body["usage"]["prompt_tokens_details"]["cached_tokens"]
+        assert int(decision.cached_tokens[decision.chosen]) == pytest.approx(found, rel=0.05)

@@ -197,9 +197,9 @@ def test_a_feed_with_a_gap_counts_for_less() -> None:
     router = router_of("a", "b")
     for name in ("a", "b"):
         hold(router, name, *range(1, 40))
-    router.feed_exact(router.replicas["a1"], False)
+    router.believe(router.replicas["a1"], 0.5)
     assert placed(router, request(router, *range(1, 40))).replica.name == "b"
-    router.feed_exact(router.replicas["a1"], True)
+    router.believe(router.replicas["a1"], 1.0)
     assert router.table.trust[router.replicas["a1"].row] == 1.0
 
 
@@ -210,7 +210,7 @@ def test_events_of_a_replica_that_left_are_ignored() -> None:
     for event in (Stored([1], None, [1] * 16, 16), Removed([1]), Cleared()):
         router.apply(gone, [event])
     router.clear(gone)
-    router.feed_exact(gone, False)
+    router.believe(gone, 0.0)
     assert router.index.keys == 0
 
 
