@@ -16,7 +16,10 @@ REMEMBERED_BATCHES = 1_024
 """How far back a batch that comes twice is told from another engine's batch of the same number."""
 
 ANSWER_TIMEOUT_S = 2.0
-"""Between two messages of a replay. Long, because a busy engine's publisher waits for its turn."""
+"""Until a replay begins. Long, because a busy engine's publisher waits for its turn."""
+
+PAUSE_TIMEOUT_S = 0.5
+"""Between two batches of a replay, which an engine sends in one go: after that, its end got lost in a full socket."""
 
 TRIES = 5
 """Replays asked for in a row without any progress."""
@@ -107,7 +110,7 @@ class Feed:
         """A batch came in answer to the last `Replay`."""
         if self._deadline is None or self._next is None:
             return []
-        self._heard, self._deadline = now, now + ANSWER_TIMEOUT_S
+        self._heard, self._deadline = now, now + PAUSE_TIMEOUT_S
         self._answers += 1
         if sequence < self._next:
             if self._seen.get(sequence, hash(batch)) != hash(batch):

@@ -72,7 +72,8 @@ def test_a_replay_that_overflows_the_engines_socket_is_taken_up_again(
     new_loop: NewLoop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(subscriber, "REPLAY_QUEUE", 50)
-    monkeypatch.setattr(feed, "ANSWER_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(subscriber, "TICK_S", 0.02)
+    monkeypatch.setattr(feed, "PAUSE_TIMEOUT_S", 0.1)
     count = 3_500
     batches = [[Stored([number], None, list(range(1000)), 1000)] for number in range(count)]
 

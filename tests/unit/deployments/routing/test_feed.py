@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from deployments.routing import feed as module
 from deployments.routing.feed import (
     ANSWER_TIMEOUT_S,
+    PAUSE_TIMEOUT_S,
     PROBE_S,
     TRIES,
     Apply,
@@ -165,7 +166,7 @@ def test_what_is_lost_for_good_clears_and_degrades_until_everything_is_forgotten
     follower.live(engine.publish())
     engine.publish(forget=True)
     follower.live(engine.publish())
-    follower.settle()
+    follower.answer()
     assert (follower.applied, follower.clears, follower.feed.state) == (engine.sent[2:], 1, DEGRADED)
     follower.live(engine.publish())
     follower.settle()
@@ -186,9 +187,9 @@ def test_an_answer_with_gaps_is_asked_for_again_from_the_first_one() -> None:
         engine.publish()
     follower = Follower(engine)
     follower.live(engine.publish())
-    for expected in (10, 19, 28):
-        follower.answer(first_lost=10)
-        assert len(follower.applied) == expected
+    for round in range(2 * TRIES):
+        follower.answer(first_lost=3)
+        assert len(follower.applied) == 3 + 2 * round
         assert follower.feed.state is CATCHING_UP
     follower.answer()
     assert (follower.applied, follower.clears, follower.feed.state) == (engine.sent, 0, EXACT)
@@ -212,6 +213,41 @@ def test_an_engine_that_does_not_answer_is_given_up_after_some_tries() -> None:
     assert (follower.applied, follower.clears, follower.feed.state) == (engine.sent[2:], 1, DEGRADED)
 
 
+def test_an_answer_whose_end_gets_lost_is_asked_for_again_soon() -> None:
+    engine = Engine()
+    engine.publish()
+    follower = Follower(engine)
+    follower.question = None
+    follower.take(follower.feed.replayed(0, engine.sent[0], follower.now))
+    follower.wait(PAUSE_TIMEOUT_S)
+    assert (follower.question, follower.feed.state) == (0, CATCHING_UP)
+    follower.answer()
+    assert (follower.applied, follower.feed.state) == (engine.sent, EXACT)
+
+
+def test_a_gap_behind_a_gap_that_was_given_up_is_asked_for_too() -> None:
+    follower = followed(engine := Engine())
+    batches = [engine.publish() for _ in range(5)]
+    follower.live(batches[2], batches[4])
+    for _ in range(TRIES):
+        follower.wait(ANSWER_TIMEOUT_S)
+    assert (follower.applied, follower.question, follower.feed.state) == ([engine.sent[2]], 2, CATCHING_UP)
+    follower.answer()
+    assert (follower.applied, follower.clears, follower.feed.state) == (engine.sent[2:], 1, DEGRADED)
+
+
+def test_whoever_publishes_after_giving_up_is_believed_from_then_on() -> None:
+    follower = followed(old := Engine("old"))
+    for _ in range(4):
+        follower.live(old.publish())
+    for _ in range(TRIES + 1):
+        follower.wait(ANSWER_TIMEOUT_S)
+    assert (follower.applied, follower.feed.state) == ([], DEGRADED)
+    new = Engine("new")
+    follower.live(new.publish(), new.publish())
+    assert (follower.applied, follower.clears, follower.feed.state) == (new.sent, 1, DEGRADED)
+
+
 def test_a_slow_answer_is_not_given_up_while_it_goes_on() -> None:
     engine = Engine()
     for _ in range(3 * TRIES):
@@ -219,7 +255,7 @@ def test_a_slow_answer_is_not_given_up_while_it_goes_on() -> None:
     follower = Follower(engine)
     for sequence, batch in engine.replay(0):
         follower.question = None
-        follower.wait(ANSWER_TIMEOUT_S * 0.9)
+        follower.wait(PAUSE_TIMEOUT_S * 0.9)
         follower.take(follower.feed.replayed(sequence, batch, follower.now))
         assert follower.question is None
     assert follower.applied == engine.sent
@@ -260,6 +296,16 @@ def test_a_lost_connection_to_the_same_engine_loses_nothing() -> None:
     assert len(follower.applied) == 1
     follower.answer()
     assert (follower.applied, follower.clears, follower.feed.state) == (engine.sent, 0, EXACT)
+
+
+def test_an_engine_that_cannot_prove_that_it_is_the_same_is_not_believed_to_be() -> None:
+    follower = followed(engine := Engine(kept=1))
+    for _ in range(3):
+        follower.live(engine.publish())
+    follower.take(follower.feed.disconnected(follower.now))
+    engine.publish()
+    follower.answer()
+    assert (follower.applied, follower.clears, follower.feed.state) == (engine.sent[3:], 1, DEGRADED)
 
 
 def test_live_batches_that_find_no_room_are_replayed_later(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -326,6 +372,8 @@ def test_whatever_is_lost_either_all_is_applied_in_order_or_the_feed_is_degraded
         assert len(set(told)) == len(told), "a batch twice"
         numbers = [engine.sent.index(batch) for batch in told if batch in engine.sent]
         assert numbers == sorted(numbers), "not in order"
+        if follower.feed.state is EXACT:
+            assert told == engine.sent[: len(told)], "batches are missing and nobody says so"
         if follower.feed.state is DEGRADED and numbers:
             assert numbers == list(range(numbers[0], numbers[-1] + 1)), "a gap in what is believed"
     follower.settle()
