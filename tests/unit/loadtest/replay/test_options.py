@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 
 import pytest
 
+from loadtest.command import Refused
 from loadtest.latency import Slo
 from loadtest.replay.__main__ import parse
-from loadtest.replay.run import Options, chosen
+from loadtest.replay.run import Options, chosen, make_room
 from loadtest.replay.summary import Judged
 from loadtest.traces.generators import generate
 from loadtest.traces.trace import TraceError
@@ -78,3 +80,15 @@ def test_a_mix_is_played_on_one_clock() -> None:
     times = {name: [r.at_s for r in mixed.requests if r.model == name] for name in ("a", "b")}
     assert len(mixed) == 10
     assert times["a"] != times["b"], "two traces of one kind do not beat as one"
+
+
+def test_sockets_that_the_machine_does_not_allow_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    raised: list[tuple[int, int]] = []
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 4096))
+    monkeypatch.setattr(resource, "setrlimit", lambda _, limits: raised.append(limits))
+    make_room(100)
+    assert raised == []
+    make_room(3000)
+    assert raised == [(3128, 4096)]
+    with pytest.raises(Refused, match="may open 4096 files; give --max-in-flight 3968 or less"):
+        make_room(4000)
