@@ -20,8 +20,8 @@ MOST_BLOCKS_UNKNOWN = 1_000_000
 """Blocks kept of a replica that does not tell how many it has."""
 MOST_EXPECTED = 500_000
 """Keys claimed ahead of the engines' word, over all bookings."""
-EXPECTED_EVERY = 8
-"""Of a booked prompt's keys only every eighth is claimed: a hint does not need to be exact."""
+EXPECTED_TOKENS = 128
+"""Of a booked prompt's keys only one in so many tokens is claimed: a hint does not need to be exact."""
 STRIDE = 32
 """Keys that a lookup skips while the set of holders stays the same: engines free a prefix's end before its start."""
 
@@ -37,10 +37,15 @@ class _Source:
 
 
 class PrefixIndex:
-    """The claims of all replicas of one model. Replicas are small numbers: the bits of the claims."""
+    """The claims of all replicas of one model. Replicas are small numbers: the bits of the claims.
 
-    def __init__(self, model: str) -> None:
+    A key stands for `key_tokens` tokens. Where that is not what `keys` makes, claims come by `store` alone.
+    """
+
+    def __init__(self, model: str, key_tokens: int = KEY_TOKENS) -> None:
         self.model = model
+        self.key_tokens = key_tokens
+        self._expected_every = max(1, EXPECTED_TOKENS // key_tokens)
         self._claims: dict[int, int] = {}
         self._expected: dict[int, int] = {}
         self._expiries: deque[tuple[float, int, Sequence[int]]] = deque()
@@ -75,18 +80,45 @@ class PrefixIndex:
             case Stored():
                 self._store(replica, event)
             case Removed():
-                source = self._sources[replica]
-                for name in event.hashes:
-                    self._remove(replica, source, name)
+                self.remove(replica, event.hashes)
             case Cleared():
                 self.clear(replica)
+
+    def store(self, replica: int, names: Sequence[Hashable], parent: Hashable | None, keys: Sequence[int]) -> None:
+        """Blocks that follow each other, with as many keys for each name: what a `Stored` event comes to."""
+        source = self._sources[replica]
+        depth = 0
+        if parent is not None:
+            if (held := source.blocks.get(parent)) is None:
+                return  # it continues something that was lost
+            depth = held[0] + len(held) - 1
+        per_block = len(keys) // len(names) if names else 0
+        bit = 1 << replica
+        claims = self._claims
+        for place, name in enumerate(names):
+            if name in source.blocks:
+                source.copies[name] = source.copies.get(name, 1) + 1
+                continue
+            first = place * per_block
+            own = keys[first : first + per_block]
+            source.blocks[name] = (depth + first, *own)
+            for key in own:
+                claims[key] = claims.get(key, 0) | bit
+        while len(source.blocks) > source.most_blocks:
+            self._remove(replica, source, next(iter(source.blocks)))
+
+    def remove(self, replica: int, names: Sequence[Hashable]) -> None:
+        """Blocks were taken for other content."""
+        source = self._sources[replica]
+        for name in names:
+            self._remove(replica, source, name)
 
     def expect(self, replica: int, keys: Sequence[int], known: int, until: float) -> None:
         """Claims a prompt's `keys` after the first `known` ahead of its engine's word, until that time."""
         bit = 1 << replica
-        expected = self._expected
-        first = known - known % EXPECTED_EVERY + EXPECTED_EVERY - 1
-        claimed = keys[first::EXPECTED_EVERY]
+        expected, every = self._expected, self._expected_every
+        first = known - known % every + every - 1
+        claimed = keys[first::every]
         for key in claimed:
             expected[key] = expected.get(key, 0) | bit
         self._expiries.append((until, replica, claimed))
@@ -142,18 +174,19 @@ class PrefixIndex:
         """By engines and bookings together: replicas that bookings promise something of these keys."""
         claims, expected = self._claims, self._expected
         found: list[tuple[int, int]] = []
-        trail, promised, places = -1, 0, range(EXPECTED_EVERY - 1, len(keys), EXPECTED_EVERY)
+        every = self._expected_every
+        trail, promised, places = -1, 0, range(every - 1, len(keys), every)
         for place in places:
             key = keys[place]
             new = expected.get(key, 0)
             still = trail & (new | claims.get(key, 0))
             if lost := promised & ~still:
-                found.append((lost, place + 1 - EXPECTED_EVERY))
+                found.append((lost, place + 1 - every))
             trail, promised = still, (promised | new) & still
             if not trail:
                 return found
         if promised:
-            found.append((promised, len(places) * EXPECTED_EVERY))
+            found.append((promised, len(places) * every))
         return found
 
     def root(self, salt: str, adapter: str = "") -> int:
@@ -185,30 +218,16 @@ class PrefixIndex:
         return total
 
     def _store(self, replica: int, event: Stored) -> None:
+        assert self.key_tokens == KEY_TOKENS, "keys of token ids are of another length"
         if event.block_size % KEY_TOKENS:
             return  # its blocks end within our runs: nothing can be said of them
-        source = self._sources[replica]
         if event.parent is None:
             before, depth = self.root(event.salt, event.adapter), 0
-        elif (parent := source.blocks.get(event.parent)) is not None:
+        elif (parent := self._sources[replica].blocks.get(event.parent)) is not None:
             before, depth = parent[-1], parent[0] + len(parent) - 1
         else:
             return  # it continues something that was lost
-        keys = block_keys(event.token_ids, event.media, before, depth)
-        per_block = event.block_size // KEY_TOKENS
-        bit = 1 << replica
-        claims = self._claims
-        for place, name in enumerate(event.hashes):
-            if name in source.blocks:
-                source.copies[name] = source.copies.get(name, 1) + 1
-                continue
-            first = place * per_block
-            own = keys[first : first + per_block]
-            source.blocks[name] = (depth + first, *own)
-            for key in own:
-                claims[key] = claims.get(key, 0) | bit
-        while len(source.blocks) > source.most_blocks:
-            self._remove(replica, source, next(iter(source.blocks)))
+        self.store(replica, event.hashes, event.parent, block_keys(event.token_ids, event.media, before, depth))
 
     def _remove(self, replica: int, source: _Source, name: Hashable) -> None:
         copies = source.copies.pop(name, 1)
