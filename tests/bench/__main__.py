@@ -6,7 +6,7 @@ import importlib
 import sys
 import time
 
-BENCHES = ("gateway_latency", "gateway_streams", "offline_two_speeds", "offline_vs_generate")
+BENCHES = ("gateway_latency", "gateway_streams", "kv_events", "offline_two_speeds", "offline_vs_generate")
 
 
 def main(chosen: list[str]) -> int:
