@@ -53,10 +53,10 @@ UNSURE: Mapping[str, tuple[Any, ...]] = {
 """Fields that change how an engine renders a request -> the values with which they do not."""
 
 
-def refuse_unsure(body: Mapping[str, Any]) -> None:
-    """Raises Unrendered where a field asks for a rendering that is not reproduced here."""
+def refuse_unsure(body: Mapping[str, Any], but: str = "") -> None:
+    """Raises Unrendered where a field, `but` this one, asks for a rendering that is not reproduced here."""
     for name, harmless in UNSURE.items():
-        if name in body and body[name] not in harmless:
+        if name != but and name in body and body[name] not in harmless:
             raise Unrendered(f"`{name}` is set")
 
 

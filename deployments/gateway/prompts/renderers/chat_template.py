@@ -31,32 +31,49 @@ class ChatTemplate:
     def mentions(self, *names: str) -> bool:
         return any(name in self._source for name in names)
 
-    def render(self, turns: Sequence[Mapping[str, Any]]) -> str:
+    def render(
+        self,
+        turns: Sequence[Mapping[str, Any]],
+        tools: list[dict[str, Any]] | None = None,
+        variables: Mapping[str, Any] | None = None,
+    ) -> str:
         """The prompt's text. Raises Unrendered where it is not sure which, jinja2.TemplateError where the template
         refuses the turns."""
-        pictures = any(part["type"] == "image" for turn in turns for part in turn["content"])
+        further = {**self._special_tokens, **(variables or {})}
         if self._takes_parts and self._loops:
-            return self._rendered(turns)
-        if pictures:
-            raise Unrendered("the template takes pictures in a way of its own")
-        as_text = [{**turn, "content": "\n".join(part["text"] for part in turn["content"])} for turn in turns]
+            return self._rendered(turns, tools, further)
+        as_text = [{**turn, "content": _text(turn["content"])} for turn in turns]
         if not self._takes_parts:
-            return self._rendered(as_text)
-        text = self._rendered(turns)
-        if self._takes_text and text != self._rendered(as_text):
+            return self._rendered(as_text, tools, further)
+        text = self._rendered(turns, tools, further)
+        if self._takes_text and text != self._rendered(as_text, tools, further):
             raise Unrendered("the template takes content in two ways")
         return text
 
-    def _rendered(self, turns: Sequence[Mapping[str, Any]]) -> str:
+    def _rendered(
+        self,
+        turns: Sequence[Mapping[str, Any]],
+        tools: list[dict[str, Any]] | None,
+        variables: Mapping[str, Any],
+    ) -> str:
         made, _ = render_jinja_template(
-            [list(turns)], chat_template=self._source, add_generation_prompt=True, **self._special_tokens
+            [list(turns)], tools=tools, chat_template=self._source, add_generation_prompt=True, **variables
         )
         text: str = made[0]
         return text
 
     def _shows_probe(self, content: Any) -> bool:
         try:
-            text = self._rendered([{"role": "user", "content": content}])
+            text = self._rendered([{"role": "user", "content": content}], None, self._special_tokens)
         except Exception:  # a template may refuse in any way
             return False
         return PROBE in text and "'type'" not in text
+
+
+def _text(content: Any) -> str:
+    """Raises Unrendered for pictures, which each model family has at places of its own."""
+    if isinstance(content, str):
+        return content
+    if any(part["type"] != "text" for part in content):
+        raise Unrendered("the template takes pictures in a way of its own")
+    return "\n".join(part["text"] for part in content)

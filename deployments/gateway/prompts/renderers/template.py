@@ -15,18 +15,32 @@ from deployments.gateway.prompts.renderers.base import (
     Rendered,
     Unrendered,
     completion,
-    plain_text,
     refuse_unsure,
 )
 from deployments.gateway.prompts.renderers.chat_template import ChatTemplate
+from deployments.gateway.prompts.renderers.template_turns import is_plain, tool_schemas, turns_of
 from deployments.gateway.prompts.tokens import Tokens
 from deployments.routing.prompt import Prompt
 
-ROLES = ("system", "user", "assistant")
-MESSAGE_KEYS = {"role", "content", "name"}
-PICTURE_KEYS = {"type", "image_url", "uuid"}
-SKIPPED_HEADER = "x-anthropic-billing-header"
-"""vLLM drops a system text that begins like this."""
+NOT_OF_A_TEMPLATE = {
+    "add_generation_prompt",
+    "chat_template",
+    "continue_final_message",
+    "conversation",
+    "documents",
+    "max_length",
+    "messages",
+    "padding",
+    "processor_kwargs",
+    "return_assistant_tokens_mask",
+    "return_dict",
+    "return_tensors",
+    "tokenize",
+    "tokenizer_kwargs",
+    "tools",
+    "truncation",
+}
+"""Names in `chat_template_kwargs` that are transformers' own, and no variable of a template."""
 
 
 class TemplateRenderer:
@@ -43,44 +57,28 @@ class TemplateRenderer:
             return completion(self._tokens, body)
         if route != CHAT:
             raise Unrendered(f"{route} is not rendered with a template")
-        if self._template is None:
+        template = self._template
+        if template is None:
             raise Unrendered("the checkpoint has no chat template, or several")
-        refuse_unsure(body)
-        self._refuse_what_the_template_may_use(body, self._template)
-        turns = [_turn(message) for message in body["messages"]]
-        if not turns:
-            raise Unrendered("no messages")
-        expansion = Expansion.of(self._tokens.encode(self._template.render(turns)), pictures, self._rule)
-        prompt = Prompt(expansion.token_ids, tuple(expansion.media))
-        return Rendered(prompt, whole=expansion.whole, exact=not pictures)
-
-    def _refuse_what_the_template_may_use(self, body: Mapping[str, Any], template: ChatTemplate) -> None:
+        refuse_unsure(body, but="chat_template_kwargs")
         if body.get("add_special_tokens") not in (None, False):
             raise Unrendered("`add_special_tokens` is set")
-        if body.get("tools") and template.mentions("tools"):
-            raise Unrendered("tools are rendered by the template")
-        if body.get("reasoning_effort") and template.mentions("reasoning_effort", "enable_thinking"):
-            raise Unrendered("`reasoning_effort` is rendered by the template")
+        turns = turns_of(body["messages"], template.mentions('"developer"', "'developer'"))
+        tools, variables = tool_schemas(body.get("tools")), _variables(body)
+        text = template.render(turns, tools, variables)
+        expansion = Expansion.of(self._tokens.encode(text), pictures, self._rule)
+        prompt = Prompt(expansion.token_ids, tuple(expansion.media))
+        plain = is_plain(turns) and not (tools and template.mentions("tools")) and not template.mentions(*variables)
+        return Rendered(prompt, whole=expansion.whole, exact=plain)
 
 
-def _turn(message: Any) -> dict[str, Any]:
-    """A message as vLLM hands it to a template whose content is a list of parts. Raises Unrendered."""
-    if message["role"] not in ROLES or not message.keys() <= MESSAGE_KEYS:
-        raise Unrendered("a message with tool calls, reasoning or a role of its own")
-    content = message.get("content")
-    parts = [content] if isinstance(content, str) else content or []
-    turn = {"role": message["role"], "content": [_part(part) for part in parts]}
-    if turn["role"] == "system" and any(p.get("text", "").startswith(SKIPPED_HEADER) for p in turn["content"]):
-        raise Unrendered("a system text that the engine shortens")
-    if isinstance(message.get("name"), str):
-        turn["name"] = message["name"]
-    return turn
-
-
-def _part(part: Any) -> dict[str, Any]:
-    text = plain_text(part)
-    if text is not None:
-        return {"type": "text", "text": text}
-    if isinstance(part, dict) and part.keys() <= PICTURE_KEYS and part.get("type") == "image_url":
-        return {"type": "image"}
-    raise Unrendered("a content part that is neither text nor a picture")
+def _variables(body: Mapping[str, Any]) -> dict[str, Any]:
+    """What the client sets of the template's variables. Raises Unrendered."""
+    variables = dict(body.get("chat_template_kwargs") or {})
+    if variables.keys() & NOT_OF_A_TEMPLATE:
+        raise Unrendered("`chat_template_kwargs` names what is no variable of a template")
+    effort = body.get("reasoning_effort")
+    if effort is not None:
+        variables.setdefault("enable_thinking", effort != "none")
+        variables["reasoning_effort"] = effort
+    return variables

@@ -76,9 +76,11 @@ def test_the_prompt_ends_before_a_picture_of_which_nothing_is_known(size: tuple[
 
 
 TURNS: dict[str, Any] = {"messages": [user("a")]}
+TOOL = {"type": "function", "function": {"name": "f", "x": 1, "parameters": {"b": 1, "a": 2}}}
 UNSURE: dict[str, dict[str, Any]] = {
     "a template of the client": {**TURNS, "chat_template": "x"},
-    "arguments of the template": {**TURNS, "chat_template_kwargs": {"x": 1}},
+    "a deferred tool": {**TURNS, "tools": [{**TOOL, "defer_loading": True}]},
+    "a tool of another kind": {**TURNS, "tools": [{**TOOL, "type": "x"}]},
     "documents": {**TURNS, "documents": [{"text": "x"}]},
     "a turn to go on with": {**TURNS, "continue_final_message": True, "add_generation_prompt": False},
     "no opening": {**TURNS, "add_generation_prompt": False},
@@ -86,8 +88,9 @@ UNSURE: dict[str, dict[str, Any]] = {
     "cut": {**TURNS, "truncate_prompt_tokens": 5},
     "processing": {**TURNS, "mm_processor_kwargs": {"x": 1}},
     "no turns": {"messages": []},
-    "tool calls": {"messages": [{"role": "assistant", "tool_calls": []}]},
-    "another role": {"messages": [{"role": "tool", "content": "x"}]},
+    "a user's tool calls": {"messages": [{"role": "user", "tool_calls": []}]},
+    "another role": {"messages": [{"role": "function", "content": "x"}]},
+    "a tool's picture": {"messages": [{"role": "tool", "content": [PICTURE]}]},
     "another part": {"messages": [user([{"type": "video_url", "video_url": "x"}])]},
     "more in a part": {"messages": [user([{**text("x"), "cache_control": {}}])]},
     "a header that is dropped": {"messages": [{"role": "system", "content": "x-anthropic-billing-header: 1\nx"}]},
@@ -141,12 +144,71 @@ def test_two_ways_that_differ_are_neither() -> None:
         chat({"messages": [user([PICTURE])]}, [Picture("one", (64, 64))], renderer=with_template(PLAIN))
 
 
-@pytest.mark.parametrize("further", [{"tools": [{"type": "function"}]}, {"reasoning_effort": "low"}])
+CALLS = [{"id": "1", "type": "function", "function": {"name": "f", "arguments": '{"z": 1, "y": 2}'}}]
+TOOLS = "{{ tools | tojson }}{% for m in messages %}[{{ m.role }}:{{ m.content }}|{{ m.tool_calls }}]{% endfor %}"
+
+
+@pytest.mark.parametrize(
+    "further", [{"tools": [TOOL]}, {"reasoning_effort": "low"}, {"chat_template_kwargs": {"zzz": 1}}]
+)
 def test_what_a_template_does_not_mention_changes_nothing(further: dict[str, Any]) -> None:
-    assert chat({**TURNS, **further}).prompt.token_ids == chat(TURNS).prompt.token_ids
-    name = next(iter(further))
+    made = chat({**TURNS, **further})
+    assert made.prompt.token_ids == chat(TURNS).prompt.token_ids
+    assert made.exact
+
+
+@pytest.mark.parametrize(
+    ("further", "source", "expected"),
+    [
+        ({"reasoning_effort": "low"}, "{{ reasoning_effort }}{{ enable_thinking }}", "lowTrue"),
+        ({"reasoning_effort": "none"}, "{{ enable_thinking }}", "False"),
+        ({"chat_template_kwargs": {"enable_thinking": False}}, "{{ enable_thinking }}", "False"),
+        ({"reasoning_effort": "low", "chat_template_kwargs": {"enable_thinking": 7}}, "{{ enable_thinking }}", "7"),
+        ({"chat_template_kwargs": {"reasoning_effort": "x"}, "reasoning_effort": "y"}, "{{ reasoning_effort }}", "y"),
+    ],
+)
+def test_variables_of_a_template(further: dict[str, Any], source: str, expected: str) -> None:
+    made = chat({**TURNS, **further}, renderer=with_template(source))
+    assert made.prompt.token_ids == ids(expected)
+    assert not made.exact
+
+
+@pytest.mark.parametrize("name", ["tools", "messages", "tokenize", "chat_template", "continue_final_message"])
+def test_names_that_are_no_variables(name: str) -> None:
     with pytest.raises(Unrendered):
-        chat({**TURNS, **further}, renderer=with_template(tiny.TEMPLATE + f"{{{{ {name} }}}}"))
+        chat({**TURNS, "chat_template_kwargs": {name: True}})
+
+
+def test_tools_and_their_calls() -> None:
+    turns = [user("a"), {"role": "assistant", "tool_calls": CALLS}, {"role": "tool", "content": [text("x"), text("y")]}]
+    made = chat({"messages": turns, "tools": [TOOL]}, renderer=with_template(TOOLS))
+    schema = '[{"type": "function", "function": {"name": "f", "description": null, "parameters": {"b": 1, "a": 2}}}]'
+    spelt = TOKENIZER.decode(made.prompt.token_ids, skip_special_tokens=False)
+    assert spelt.startswith(schema + "[user:a|][assistant:|[{")
+    assert "'arguments': {'z': 1, 'y': 2}" in spelt
+    assert spelt.endswith("[tool:x\ny|]")
+    assert not made.exact
+
+
+@pytest.mark.parametrize("arguments", ["[1]", "oops", "", None, 7])
+def test_arguments_that_are_no_object_become_an_empty_one(arguments: Any) -> None:
+    calls = [{"id": "1", "function": {"name": "f", "arguments": arguments}}]
+    source = "{{ messages[0].content }}{% for c in messages[0].tool_calls %}{{ c.function.arguments }}{% endfor %}"
+    made = chat(
+        {"messages": [{"role": "assistant", "content": "", "tool_calls": calls}]}, renderer=with_template(source)
+    )
+    assert made.prompt.token_ids == ids("{}")
+
+
+def test_developers_speak_as_the_system_where_a_template_does_not_know_them() -> None:
+    turns = [user("a"), {"role": "developer", "content": "d"}, {"role": "system", "content": [text("s"), text("t")]}]
+    merged = [{"role": "system", "content": "d\n\ns\nt"}, user("a")]
+    made = chat({"messages": turns})
+    assert made.prompt.token_ids == chat({"messages": merged}).prompt.token_ids
+    assert not made.exact
+    known = "{# 'developer' #}{% for m in messages %}[{{ m.role }}:{{ m.content }}]{% endfor %}"
+    made = chat({"messages": turns[:2]}, renderer=with_template(known))
+    assert made.prompt.token_ids == ids("[user:a][developer:d]")
 
 
 @pytest.mark.parametrize(
