@@ -1,0 +1,121 @@
+"""Chats about four pictures under one text: where each picture's requests meet, and what they cost those without."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+import random
+import time
+from collections import Counter
+from contextlib import ExitStack
+from typing import Any
+
+import aiohttp
+import numpy as np
+from PIL import Image
+
+from cluster.fleet import Task
+from deployments.engine.vllm_routes import ask_facts
+from tests.support.processes import announcement, fake_engine, fake_fleet, fake_pool, gateway
+
+REPLICAS = 4
+PICTURES = 4
+REQUESTS = 200
+ROUNDS = 5
+TEXT_REQUESTS = 400
+PICTURE_EVERY_S = 0.02
+SIDE = 720
+
+
+def picture(seed: int) -> str:
+    noise = np.random.default_rng(seed).integers(0, 255, (SIDE, SIDE, 3), np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(noise).save(file, "JPEG")
+    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def about(url: str) -> dict[str, Any]:
+    parts = [{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": "What is in this picture?"}]
+    return {"model": "m", "max_tokens": 4, "messages": [{"role": "user", "content": parts}]}
+
+
+async def ask(session: aiohttp.ClientSession, body: dict[str, Any]) -> tuple[float, str, int]:
+    """Seconds, replica and cached tokens."""
+    started = time.perf_counter()
+    async with session.post("/v1/chat/completions", json=body) as answer:
+        usage = (await answer.json())["usage"]
+        cached = usage["prompt_tokens_details"]["cached_tokens"]
+        return time.perf_counter() - started, answer.headers["x-replica"], cached
+
+
+async def text_requests(session: aiohttp.ClientSession, chance: random.Random) -> list[float]:
+    """Seconds of text-only requests, paced."""
+    taken = []
+    for _ in range(TEXT_REQUESTS):
+        content = f"{chance.random()} " + "word " * 100
+        body = {"model": "m", "max_tokens": 4, "messages": [{"role": "user", "content": content}]}
+        taken.append((await ask(session, body))[0])
+    return taken
+
+
+async def meetings(session: aiohttp.ClientSession, urls: list[str], chance: random.Random) -> dict[str, float]:
+    """Share of each picture's requests that one replica got, and of those that found it in the cache."""
+    homes: dict[str, Counter[str]] = {url: Counter() for url in urls}
+    found = 0
+    for _ in range(REQUESTS):
+        url = chance.choice(urls)
+        _, replica, cached = await ask(session, about(url))
+        homes[url][replica] += 1
+        found += cached > 100
+    share = [max(counts.values()) / sum(counts.values()) for counts in homes.values()]
+    return {"least share at one replica": min(share), "found in its cache": found / REQUESTS}
+
+
+async def both_ways(url: str) -> dict[str, float]:
+    chance = random.Random(1)
+    urls = [picture(seed) for seed in range(PICTURES)]
+    alone, beside = [], []
+    async with aiohttp.ClientSession(url, timeout=aiohttp.ClientTimeout(total=60)) as session:
+        figures = await meetings(session, urls, chance)
+        for _ in range(ROUNDS):
+            alone.append(p99(await text_requests(session, chance)))
+            pictures = asyncio.create_task(picture_load(session, urls, chance))
+            beside.append(p99(await text_requests(session, chance)))
+            pictures.cancel()
+            await asyncio.gather(pictures, return_exceptions=True)
+    ratios = sorted(b / a for a, b in zip(alone, beside, strict=True))
+    return figures | {
+        "text p99 ms alone": 1e3 * sorted(alone)[ROUNDS // 2],
+        "text p99 ms beside pictures": 1e3 * sorted(beside)[ROUNDS // 2],
+        "ratio, median of pairs": ratios[ROUNDS // 2],
+    }
+
+
+async def picture_load(session: aiohttp.ClientSession, urls: list[str], chance: random.Random) -> None:
+    while True:
+        await ask(session, about(chance.choice(urls)))
+        await asyncio.sleep(PICTURE_EVERY_S)
+
+
+def p99(values: list[float]) -> float:
+    return sorted(values)[int(0.99 * len(values))]
+
+
+async def told(url: str) -> dict[str, Any]:
+    async with aiohttp.ClientSession() as session:
+        facts = await ask_facts(session, url)
+    return {"kv_events": facts.kv_events, "kv_replay": facts.kv_replay, "renderer": "fake", "caches": True}
+
+
+def run() -> dict[str, float]:
+    pools = [fake_pool(f"p{n}", decode_step_s=0.005) for n in range(REPLICAS)]
+    with ExitStack() as stack:
+        urls = [stack.enter_context(fake_engine(pool, Task.VISION_CHAT, caches=True)) for pool in pools]
+        announced = [
+            announcement(url, pool, task=Task.VISION_CHAT, **asyncio.run(told(url)))
+            for url, pool in zip(urls, pools, strict=True)
+        ]
+        fleet = fake_fleet(*pools, task=Task.VISION_CHAT)
+        url, _ = stack.enter_context(gateway(fleet, announced))
+        return asyncio.run(both_ways(url))
