@@ -30,6 +30,7 @@ SAMPLE = (
 """The text that tokenizers are measured with."""
 
 WORDS = tuple(SAMPLE.split())
+SHORTEST_WORD = min(map(len, WORDS))
 SPEECH_RATE = 16_000
 PIXELS_PER_TOKEN_SIDE = 32
 GRID = 8
@@ -44,16 +45,16 @@ class Vocabulary:
 
     Attributes:
         token_ids: those that occur in them; none where the endpoint does not tell.
-        tokens_per_word: on average.
+        tokens_per_character: on average.
     """
 
     token_ids: Sequence[int] = ()
-    tokens_per_word: float = 1.3
+    tokens_per_character: float = 0.25
 
     @classmethod
     def of(cls, token_ids: Sequence[int]) -> Vocabulary:
         """From the token ids of SAMPLE."""
-        return cls(tuple(sorted(set(token_ids))), max(1, len(token_ids)) / len(WORDS))
+        return cls(tuple(sorted(set(token_ids))), max(1, len(token_ids)) / len(SAMPLE))
 
 
 @dataclass(frozen=True)
@@ -70,10 +71,18 @@ class Contents:
         return ids
 
     def text(self, request: TraceRequest, number: int, vocabulary: Vocabulary) -> tuple[str, str]:
-        """Its leading blocks, and the rest of its text: together about as many tokens as it has."""
-        pieces = [_words(key, tokens, vocabulary) for key, tokens in self._pieces(request, number)]
+        """Its leading blocks, and the rest of its text: together about as many tokens as it has.
+
+        Lengths are rounded from the start of the prompt, not block by block: errors of short blocks would add up.
+        """
+        pieces, tokens, written = [], 0, 0
+        for key, length in self._pieces(request, number):
+            tokens += length
+            until = round(tokens / vocabulary.tokens_per_character)
+            pieces.append(_words(key, until - written))
+            written = until
         split = len(request.blocks)
-        return " ".join(pieces[:split]), " ".join(pieces[split:])
+        return "".join(pieces[:split]), "".join(pieces[split:])
 
     def picture(self, image: ImageRef) -> str:
         """A PNG as a data: address, of the size that the trace names, else of one that costs about as much."""
@@ -99,9 +108,10 @@ def _draw(key: str, count: int, below: int) -> np.ndarray:
     return np.frombuffer(shake_128(key.encode()).digest(4 * count), "<u4") % below
 
 
-def _words(key: str, tokens: int, vocabulary: Vocabulary) -> str:
-    words = max(1, round(tokens / vocabulary.tokens_per_word))
-    return " ".join(WORDS[index] for index in _draw(key, words, len(WORDS)))
+def _words(key: str, characters: int) -> str:
+    """So many characters of words, each after a space; the last word may be cut."""
+    most = characters // (1 + SHORTEST_WORD) + 1
+    return "".join(f" {WORDS[index]}" for index in _draw(key, most, len(WORDS)))[:characters]
 
 
 @lru_cache(maxsize=KEPT_PICTURES)

@@ -135,11 +135,12 @@ async def _until(due: float) -> None:
 
 
 async def _tick(total: int, began: float, into: Played, progress: Progress) -> None:
-    while True:
+    while len(into.outcomes) < total:
         await asyncio.sleep(TICK_S)
         failed = sum(not outcome.ok for outcome in into.outcomes[-1000:])
         note = f"{into.in_flight} in flight" + (f", {failed} of the last failed" if failed else "")
-        progress.update(total, len(into.outcomes), time.perf_counter() - began, note)
+        if len(into.outcomes) < total:
+            progress.update(total, len(into.outcomes), time.perf_counter() - began, note)
 
 
 async def _prepared(jobs: Sequence[Job], sending: Callable[[Job], Sending]) -> AsyncGenerator[tuple[Job, Sending]]:

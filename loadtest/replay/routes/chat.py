@@ -24,7 +24,7 @@ class Chat:
         shared, own = contents.text(request, number, asked.vocabulary)
         parts: list[dict[str, Any]] = [_text(shared)] if shared else []
         parts += [{"type": "image_url", "image_url": {"url": contents.picture(image)}} for image in request.images]
-        parts += [_text(f" {own}" if shared else own)] if own else []
+        parts += [_text(own)] if own else []
         return msgspec.json.encode(
             {
                 "model": asked.model,

@@ -3,7 +3,6 @@ from __future__ import annotations
 import base64
 import io
 
-import pytest
 import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +11,7 @@ from PIL import Image
 from loadtest.replay.contents import SAMPLE, WORDS, Contents, Vocabulary
 from loadtest.traces.trace import ImageRef, TraceRequest
 
-LETTERS = Vocabulary(tuple(range(64, 128)), tokens_per_word=5.0)
+LETTERS = Vocabulary(tuple(range(64, 128)), tokens_per_character=0.5)
 CONTENTS = Contents(seed=0)
 
 
@@ -52,8 +51,18 @@ def test_text_is_shared_as_ids_are_and_about_as_long() -> None:
     same, other = CONTENTS.text(request(1000, tuple(range(50))), 2, LETTERS)
     assert shared == same
     assert own != other
-    assert len(shared.split()) + len(own.split()) == pytest.approx(1000 / 5, rel=0.1)
+    assert len(shared) == 50 * 16 / 0.5
+    assert len(shared) + len(own) == 1000 / 0.5
     assert CONTENTS.text(request(1000), 1, LETTERS)[0] == ""
+
+
+@given(st.integers(1, 40), st.floats(0.1, 1.5))
+def test_short_blocks_add_no_errors(block: int, tokens_per_character: float) -> None:
+    blocks = tuple(range(100))
+    one = TraceRequest(0.0, 100 * block + 50, 5, blocks, block)
+    text = "".join(CONTENTS.text(one, 0, Vocabulary((), tokens_per_character)))
+    assert abs(len(text) * tokens_per_character - one.input_tokens) <= tokens_per_character
+    assert set(text) <= set(SAMPLE)
 
 
 def test_another_seed_gives_other_prompts() -> None:
@@ -69,7 +78,7 @@ def test_a_vocabulary_is_what_a_tokenizer_says() -> None:
     assert tuple(SAMPLE.split()) == WORDS
     assert len(set(WORDS)) == len(WORDS) > 60
     made = Vocabulary.of([3, 1, 3] * len(WORDS))
-    assert (made.token_ids, made.tokens_per_word) == ((1, 3), 3.0)
+    assert (made.token_ids, made.tokens_per_character) == ((1, 3), 3 * len(WORDS) / len(SAMPLE))
 
 
 def png(address: str) -> Image.Image:

@@ -9,7 +9,7 @@ from loadtest.replay.jobs import Plan, Workshop
 from loadtest.replay.target import Model, Target
 from loadtest.traces.trace import ImageRef, Trace, TraceRequest
 
-KNOWN = Vocabulary(tuple(range(64, 128)), 5.0)
+KNOWN = Vocabulary(tuple(range(64, 128)), 1.0)
 MODELS = (
     Model("oss", ("oss",), "chat", 1024),
     Model("vl", ("vl",), "vision-chat", 1024),

@@ -5,14 +5,14 @@ import json
 import pytest
 
 from loadtest.endpoint import TargetError
-from loadtest.replay.contents import SAMPLE, WORDS, Vocabulary
+from loadtest.replay.contents import SAMPLE, Vocabulary
 from loadtest.replay.tokenizer import ask_vocabulary
 from tests.support.pages import Pages, Serve, serving_pages
 
 
 def test_the_models_own_tokens_of_the_sample() -> None:
     asked: list[tuple[str, str | None, bytes]] = []
-    tokens = [5, 6, 5] * len(WORDS)
+    tokens = [5, 6, 5] * len(SAMPLE)
     with serving_pages(asked) as serve:
         url = serve({"/tokenize": {"tokens": tokens}})
         assert ask_vocabulary(url, "m", {"Authorization": "Bearer k"}) == Vocabulary((5, 6), 3.0)
