@@ -6,7 +6,15 @@ import importlib
 import sys
 import time
 
-BENCHES = ("gateway_latency", "gateway_streams", "kv_events", "offline_two_speeds", "offline_vs_generate")
+BENCHES = (
+    "gateway_latency",
+    "gateway_streams",
+    "kv_events",
+    "gateway_vs_router",
+    "offline_two_speeds",
+    "offline_vs_generate",
+    "real_mixed",
+)
 
 
 def main(chosen: list[str]) -> int:
@@ -18,7 +26,7 @@ def main(chosen: list[str]) -> int:
         started = time.monotonic()
         print(f"== {name}: {(importlib.import_module(f'tests.bench.{name}').__doc__ or '').strip()}", flush=True)
         for figure, value in importlib.import_module(f"tests.bench.{name}").run().items():
-            print(f"   {figure:32} {value:10.3f}", flush=True)
+            print(f"   {figure:40} {value:10.3f}", flush=True)
         print(f"   ({time.monotonic() - started:.0f} s)", flush=True)
     return 0
 
