@@ -87,7 +87,8 @@ async def _read(response: aiohttp.ClientResponse, reply: Reply) -> None:
             reply.failure, reply.detail = BROKEN, f"an event of more than {MOST_FRAME_BYTES} bytes"
         if reply.failure:
             return
-    if not done:
+    done = _take(rest.strip(), reply, time.perf_counter()) or done
+    if not (done or reply.failure):
         reply.failure, reply.detail = CUT, "the stream ended without its last event"
 
 

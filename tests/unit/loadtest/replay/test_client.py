@@ -70,6 +70,11 @@ async def test_events_may_be_cut_anywhere() -> None:
         assert (got.failure, got.frames, got.output_tokens) == ("", 2, 3)
 
 
+async def test_the_last_line_needs_no_end() -> None:
+    assert (await reply([TOKEN, USAGE, DONE.strip()])).failure == ""
+    assert (await reply([TOKEN, b'data: {"error": "late"}'])).detail == "late"
+
+
 async def test_carriage_returns_comments_and_no_usage() -> None:
     got = await reply([b": hello\r\n\r\n" + TOKEN.replace(b"\n", b"\r\n"), DONE])
     assert (got.failure, got.frames, got.output_tokens, got.input_tokens) == ("", 1, None, None)
