@@ -2,10 +2,10 @@
 
 The key of a prefix is its root (model, adapter, salt) plus one term for each 16 tokens of it, modulo 2**64. A term is
 a hash of its tokens and its place, so that the order counts: the tokens times secret multipliers (Carter and Wegman,
-Universal Classes of Hash Functions, 1979), made even by splitmix64's finaliser (Steele, Lea, Flood: Fast Splittable
-Pseudorandom Number Generators, 2014). A sum needs no step per term, so numpy makes all keys at once: a chain of
-digests takes several times as long, on the event loop. The multipliers are drawn anew in each process, so that nobody
-can construct two prefixes that share a key; keys mean nothing outside the process that made them.
+Universal Classes of Hash Functions, 1979), spread evenly by `mixed`. A sum needs no step per term, so numpy makes all
+keys at once: a chain of digests takes several times as long, on the event loop. The multipliers are drawn anew in each
+process, so that nobody can construct two prefixes that share a key; keys mean nothing outside the process that made
+them.
 """
 
 from __future__ import annotations
@@ -16,18 +16,14 @@ from collections.abc import Sequence
 from hashlib import blake2b
 
 import numpy as np
-import numpy.typing as npt
 
 from deployments.routing.kv_events import MediaMark
+from deployments.routing.mixing import Words, mixed
 from deployments.routing.prompt import Prompt
 
 KEY_TOKENS = 16
 
-Words = npt.NDArray[np.uint64]
-
 _STRIDE = np.uint64(0x9E3779B97F4A7C15)
-_MIX_1, _MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
-_S30, _S27, _S31 = np.uint64(30), np.uint64(27), np.uint64(31)
 
 
 def root_key(model: str, adapter: str = "", salt: str = "") -> int:
@@ -69,16 +65,10 @@ def continued_keys(words: Words, before: int, depth: int) -> list[int]:
         return []
     runs = words[: count * KEY_TOKENS].reshape(count, KEY_TOKENS)
     places = np.arange(depth, depth + count, dtype=np.uint64)
-    terms = _mixed(runs @ _MULTIPLIERS + places * _STRIDE)
+    terms = mixed(runs @ _MULTIPLIERS + places * _STRIDE)
     terms[:1] += np.uint64(before)  # of an array: it wraps without a warning
     keys: list[int] = np.cumsum(terms, dtype=np.uint64).tolist()
     return keys
-
-
-def _mixed(words: Words) -> Words:
-    words = (words ^ (words >> _S30)) * _MIX_1
-    words = (words ^ (words >> _S27)) * _MIX_2
-    return words ^ (words >> _S31)
 
 
 def _words(token_ids: Sequence[int]) -> Words:

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
 
+import numpy as np
+
 from deployments.routing.table import Ints, ReplicaTable
-from deployments.routing.work import Floats, Request, features
+from deployments.routing.work import FEATURES, Floats, Request, features
 
 
 @dataclass
@@ -54,6 +56,20 @@ class Situation:
     def waiting_s(self) -> Floats:
         """(n) seconds of work booked before it."""
         return self.table.waiting_seconds(self.rows, self.now)
+
+    @cached_property
+    def open_requests(self) -> Floats:
+        """(n) requests booked on each candidate and not ended, those of other gateways too."""
+        table = self.table
+        open_requests: Floats = (table.open_requests[self.rows] + table.others_open[self.rows]).astype(np.float64)
+        return open_requests
+
+    @cached_property
+    def waiting_tokens(self) -> Floats:
+        """(n) uncached prompt tokens booked on each candidate, of requests whose first token has not come."""
+        table, kilo_tokens = self.table, FEATURES.index("kilo-tokens")
+        work: Floats = table.waiting_work[self.rows, kilo_tokens] + table.others_work[self.rows, kilo_tokens]
+        return work * 1e3
 
 
 @dataclass(frozen=True, slots=True)

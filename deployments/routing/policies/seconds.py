@@ -15,10 +15,9 @@
 
 from __future__ import annotations
 
-import random
-
 import numpy as np
 
+from deployments.routing.policies.ties import cheapest
 from deployments.routing.policy import Choice, Situation
 from deployments.routing.work import Floats
 
@@ -88,9 +87,3 @@ def fleet_theta(situation: Situation) -> Floats:
 def urgency(priority: int) -> float:
     """How much of the others' price a request pays: half as much with each step of priority, twice with each below."""
     return float(2.0 ** -max(-8, min(8, priority)))
-
-
-def cheapest(price: Floats, chance: random.Random) -> int:
-    """The place of the least price; among equal ones by chance."""
-    least = np.flatnonzero(price == price.min())
-    return int(least[0]) if least.size == 1 else int(least[chance.randrange(least.size)])
