@@ -1,0 +1,16 @@
+"""Least outstanding requests, the `least_conn` of nginx and the `LeastLoad` of KubeAI: a count, whatever a request is
+and however fast the replica. Equal ones by chance."""
+
+from __future__ import annotations
+
+from deployments.routing.policies.ties import cheapest
+from deployments.routing.policy import Choice, Situation
+
+
+class LeastOutstanding:
+    """Counts what all gateways have open, not what engines report: a request counts from its choice on."""
+
+    uses_prefixes = False
+
+    def choose(self, situation: Situation) -> Choice:
+        return Choice(cheapest(situation.open_requests, situation.chance), {"open_requests": situation.open_requests})

@@ -1,0 +1,75 @@
+"""Small routers with prompts of words, for what is tested of choices."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from deployments.routing import Booking, Request, Router
+from deployments.routing.keys import prompt_keys
+from deployments.routing.kv_events import Stored
+from deployments.routing.policy import Policy
+from deployments.routing.prompt import Prompt
+from deployments.routing.seeds import seed_of
+
+H200 = seed_of("h200")
+WORD_TOKENS = 160
+
+
+def router_of(policy: Policy | str, *names: str, limit: int = 1000, seed: int = 1) -> Router:
+    router = Router("m", policy, seed=seed)
+    for name in names:
+        add(router, name, limit=limit)
+    return router
+
+
+def add(router: Router, name: str, limit: int = 1000, slower: float = 1.0) -> None:
+    """A replica whose incarnation is called as itself, in a pool of its speed."""
+    router.add(name, name, f"{slower} times as slow", limit, H200.times(slower, "test"), kv_tokens=160_000)
+
+
+def request(router: Router, *words: int, **fields: Any) -> Request:
+    """A prompt of `WORD_TOKENS` tokens for each word."""
+    tokens = _tokens(words)
+    keys = prompt_keys(Prompt(tokens), router.index.root(""))
+    return Request(tokens=len(tokens), keys=keys, **fields)
+
+
+def hold(router: Router, name: str, *words: int) -> None:
+    """The engine of that replica tells that it has this prompt."""
+    tokens = _tokens(words)
+    names = [(name, words, n) for n in range(len(tokens) // 16)]
+    router.apply(router.replicas[name], [Stored(names, None, tokens, 16)])
+
+
+def placed(router: Router, wanted: Request, now: float = 1.0, excluded: Collection[str] = ()) -> Booking:
+    booking = router.place(wanted, now, excluded)
+    assert booking is not None
+    return booking
+
+
+def placed_on(router: Router, name: str, wanted: Request, now: float = 1.0) -> Booking:
+    """Books it there, whatever the policy: all others are left out."""
+    booking = placed(router, wanted, now, set(router.replicas) - {name})
+    assert booking.replica.name == name
+    return booking
+
+
+def end(router: Router, *bookings: Booking, now: float = 2.0) -> None:
+    for booking in bookings:
+        router.first_token(booking, now)
+        router.finish(booking, now + 1.0, 10)
+
+
+def terms(booking: Booking) -> dict[str, dict[str, float]]:
+    """The reasons, by replica."""
+    decision = booking.decision
+    names = [decision.row_names[row] for row in decision.rows.tolist()]
+    return {
+        name: {term: float(values[place]) for term, values in decision.terms.items()}
+        for place, name in enumerate(names)
+    }
+
+
+def _tokens(words: Collection[int]) -> list[int]:
+    return [word for word in words for _ in range(WORD_TOKENS)]
