@@ -3,11 +3,23 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.routing.work import MOST_OUTPUT_TOKENS, TOKENS_PER_IMAGE, audio_work, text_work
+from deployments.routing.work import (
+    BYTES_PER_AUDIO_SECOND,
+    DEFAULT_OUTPUT_TOKENS,
+    FEATURES,
+    MOST_OUTPUT_TOKENS,
+    TOKENS_PER_IMAGE,
+    Request,
+    allowed_tokens,
+    audio_seconds,
+    estimated_tokens,
+    features,
+)
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
@@ -19,52 +31,98 @@ JSON = st.recursive(
 KEYS = ("messages", "prompt", "input", "instructions", "tools", "max_tokens", "max_completion_tokens", "model")
 
 
-def test_a_prompt_and_what_it_may_answer() -> None:
-    assert text_work({"prompt": "x" * 400, "max_tokens": 50}).amount == 150
-    assert text_work({"prompt": [7] * 30, "max_tokens": 50}).amount == 80
-    assert text_work({"prompt": ["x" * 40, [1, 2, 3]], "max_tokens": 1}).amount == 14
-    assert text_work({}).amount == 256, "OpenAI's routes have no limit of their own"
+def test_an_uncached_prompt_in_features() -> None:
+    (work,) = features(Request(tokens=2000), np.zeros(1))
+    assert dict(zip(FEATURES, work.tolist(), strict=True)) == {
+        "requests": 1.0,
+        "kilo-tokens": 2.0,
+        "kilo-tokens squared": 2.0,
+        "kilo-tokens of images": 0.0,
+        "seconds of audio": 0.0,
+    }
+
+
+def test_what_is_cached_saves_its_tokens_but_not_the_attention_to_them() -> None:
+    whole, second_half = features(Request(tokens=2000, image_tokens=500), np.array([0.0, 1000.0]))
+    assert second_half[1] == whole[1] / 2
+    assert second_half[2] == 1.0 * (2.0 - 0.5), "each of 1000 tokens sees the 1000 before and half of its own"
+    assert whole[2] / 2 < second_half[2] < whole[2]
+    assert (whole[3], second_half[3]) == (0.5, 0.25), "pictures are taken to lie anywhere in the prompt"
+
+
+def test_parts_of_a_prompt_add_up_to_the_whole() -> None:
+    """Computed in two runs, the second with the first in its cache, it is the same work as in one."""
+    (whole,) = features(Request(tokens=3000), np.zeros(1))
+    (first,) = features(Request(tokens=1000), np.zeros(1))
+    (rest,) = features(Request(tokens=3000), np.array([1000.0]))
+    assert (first + rest)[1:] == pytest.approx(whole[1:])
+
+
+def test_speech_is_its_seconds_wherever_it_goes() -> None:
+    work = features(Request(audio_s=12.5), np.zeros(3))
+    assert work.tolist() == [[1.0, 0.0, 0.0, 0.0, 12.5]] * 3
+
+
+@given(
+    st.integers(0, 200_000),
+    st.lists(st.floats(0, 300_000), min_size=1, max_size=6),
+    st.integers(0, 5000),
+    st.floats(0, 3600),
+)
+def test_work_is_never_negative_and_falls_with_what_is_cached(
+    tokens: int, cached: list[float], image_tokens: int, audio_s: float
+) -> None:
+    work = features(Request(tokens=tokens, image_tokens=image_tokens, audio_s=audio_s), np.array(sorted(cached)))
+    assert work.shape == (len(cached), len(FEATURES))
+    assert (work >= 0).all()
+    assert (np.diff(work, axis=0) <= 1e-9 * (1 + work.max())).all()
+
+
+def test_a_prompts_tokens_are_estimated_from_its_length_or_counted() -> None:
+    assert estimated_tokens({"prompt": "x" * 400}) == 100
+    assert estimated_tokens({"prompt": [7] * 30}) == 30
+    assert estimated_tokens({"prompt": ["x" * 40, [1, 2, 3]]}) == 13
+    assert estimated_tokens({"input": "x" * 40, "instructions": "x" * 80}) == 30
+    assert estimated_tokens({}) == 1
 
 
 def test_a_conversation_with_an_image_and_tools() -> None:
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 100_000}}
     text = {"type": "text", "text": "x" * 40}
-    plain = text_work({"messages": [{"role": "user", "content": [text]}], "max_tokens": 1}).amount
-    with_image = text_work({"messages": [{"role": "user", "content": [text, image]}], "max_tokens": 1}).amount
+    plain = estimated_tokens({"messages": [{"role": "user", "content": [text]}]})
+    with_image = estimated_tokens({"messages": [{"role": "user", "content": [text, image]}]})
     assert with_image - plain == TOKENS_PER_IMAGE, "an image's bytes are not text"
-    assert text_work({"messages": [], "tools": [{"description": "x" * 400}]}).amount > text_work({}).amount + 99
-
-
-@pytest.mark.parametrize("key", ["max_tokens", "max_completion_tokens", "max_output_tokens"])
-def test_the_answers_limit_counts_within_reason(key: str) -> None:
-    assert text_work({key: 100}).amount == 100
-    assert text_work({key: 10**9}).amount == MOST_OUTPUT_TOKENS
-    assert text_work({key: -5}).amount == 1
-    assert text_work({key: "many"}).amount == text_work({}).amount
+    assert estimated_tokens({"messages": [], "tools": [{"description": "x" * 400}]}) == 100
 
 
 def test_deep_nesting_is_only_work() -> None:
     nested: Any = "x" * 40
     for _ in range(50_000):
         nested = [nested]
-    assert text_work({"messages": nested, "max_tokens": 1}).amount == 11
+    assert estimated_tokens({"messages": nested}) == 10
 
 
 @given(st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=5), JSON, max_size=6))
 def test_any_json_object_has_some_finite_work(body: dict[str, Any]) -> None:
-    amount = text_work(body).amount
-    assert (
-        1
-        <= amount
-        <= MOST_OUTPUT_TOKENS + TOKENS_PER_IMAGE * (1 + json.dumps(body).count("image")) + len(json.dumps(body))
-    )
+    told = json.dumps(body)
+    assert 1 <= estimated_tokens(body) <= TOKENS_PER_IMAGE * (1 + told.count("image")) + len(told)
+    assert 1 <= allowed_tokens(body) <= MOST_OUTPUT_TOKENS
 
 
 @given(st.text(max_size=200), st.text(max_size=200))
 def test_a_longer_prompt_is_never_less_work(prompt: str, more: str) -> None:
-    assert text_work({"prompt": prompt + more}).amount >= text_work({"prompt": prompt}).amount
+    assert estimated_tokens({"prompt": prompt + more}) >= estimated_tokens({"prompt": prompt})
+
+
+@pytest.mark.parametrize("key", ["max_tokens", "max_completion_tokens", "max_output_tokens"])
+def test_the_answers_limit_counts_within_reason(key: str) -> None:
+    assert allowed_tokens({key: 100}) == 100
+    assert allowed_tokens({key: 10**9}) == MOST_OUTPUT_TOKENS
+    assert allowed_tokens({key: -5}) == 1
+    assert allowed_tokens({key: "many"}) == allowed_tokens({}) == DEFAULT_OUTPUT_TOKENS
 
 
 def test_audio_is_measured_in_its_own_seconds_or_guessed_from_its_size() -> None:
-    assert audio_work(12.5, 10**9).amount == 12.5
-    assert audio_work(None, 160_000).amount == 10
+    assert audio_seconds(12.5, 10**9) == 12.5
+    assert audio_seconds(0.0, 10**9) == 0.0
+    assert audio_seconds(None, 10 * BYTES_PER_AUDIO_SECOND) == 10
