@@ -6,7 +6,7 @@ A prompt's beginning has a home. The request goes there if then
     open requests there + 1 <= 1.25 * (all open requests + 1) / replicas
 
 else to the next replica in the key's order of which that holds, and home where it holds of none, as in a fleet with
-fewer requests than replicas. In an idle fleet it always goes home. The load factor 1.25 is KubeAI's default.
+fewer requests than replicas. The load factor 1.25 is KubeAI's default.
 
 Unlike theirs:
 - The beginning is the prompt's second key, 32 tokens as the engine sees them; theirs is the first 100 characters of a
@@ -42,9 +42,8 @@ class BoundedHash:
         if not keys:
             return Choice(cheapest(load, situation.chance), {"open_requests": load})
         weights = self._rendezvous.weights(keys[min(PREFIX_KEYS, len(keys)) - 1], situation)
-        total = load.sum()
-        bound = LOAD_FACTOR * (total + 1) / len(load)
-        within = (load + 1 <= bound) | (total == 0)
+        bound = LOAD_FACTOR * (load.sum() + 1) / len(load)
+        within = load + 1 <= bound
         place = int(np.where(within, weights, 0).argmax() if within.any() else weights.argmax())
         terms = {"weight": weights / 2.0**64, "open_requests": load, "bound": np.full(len(load), bound)}
         return Choice(place, terms)

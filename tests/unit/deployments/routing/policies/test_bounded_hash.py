@@ -20,7 +20,7 @@ def test_a_beginning_is_at_home_on_one_replica_of_an_idle_fleet() -> None:
         homes.setdefault(n % 20, set()).add(booking.replica.name)
         end(router, booking)
     assert {len(home) for home in homes.values()} == {1}
-    assert len(set.union(*homes.values())) > 3
+    assert len(set.union(*homes.values())) > 2
 
 
 def test_a_hot_beginning_spills_over_at_the_bound() -> None:

@@ -89,7 +89,15 @@ def test_the_prefixes_of_a_replica_that_has_left_pass_to_another(leaving: bool) 
     assert placed(router, asked).replica.name == "b"
 
 
-def test_the_tree_is_bounded_and_forgets_the_ends_of_old_prompts_first() -> None:
+def test_the_end_of_a_prompt_is_forgotten_before_its_beginning() -> None:
+    router = router_of(SglangCacheAware(most_nodes=35), "a", "b")
+    placed_on(router, "b", request(router, 1, 2, 3))
+    placed_on(router, "a", request(router, 4))
+    booking = placed(router, request(router, 1, 2, 3))
+    assert terms(booking)["b"]["match"] == 25 / 30, "five nodes had to go"
+
+
+def test_the_tree_is_bounded_and_what_is_shared_stays() -> None:
     policy = SglangCacheAware(most_nodes=60)
     router = router_of(policy, *"abcd")
     for n in range(50):
