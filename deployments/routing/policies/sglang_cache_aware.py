@@ -34,7 +34,7 @@ MATCH_THRESHOLD = 0.5
 IMBALANCE_ABSOLUTE = 32
 IMBALANCE_RELATIVE = 1.1
 MOST_NODES = 2**18
-"""Some 50 MB: a new prompt of 12,000 tokens has 88, most of which are not shared."""
+"""Below 50 MB: a new prompt of 12,000 tokens has 88, most of which are not shared."""
 EXACTNESS = 16
 
 
