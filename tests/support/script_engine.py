@@ -28,7 +28,7 @@ class ScriptBackend:
         return [sys.executable, "-m", "tests.support.script_engine", spec.checkpoint, host, str(port)]
 
     def environment(self, host: str) -> dict[str, str]:
-        return {}
+        return {"OWN_HOST": host, "GIVEN": "1"}
 
     def python_path(self) -> list[Path]:
         return []

@@ -121,7 +121,7 @@ async def test_the_environment_of_an_engine(tmp_path: Path, monkeypatch: pytest.
         told = Path(f"/proc/{process}/environ").read_text().split("\0")  # noqa: ASYNC240  # no disk behind it
     finally:
         await made.stop()
-    assert {"GIVEN=2", "PASSED_ON=1"} <= set(told)
+    assert {"GIVEN=2", "PASSED_ON=1", "OWN_HOST=127.0.0.1"} <= set(told)
     assert not any(entry.startswith("HELD_BACK=") for entry in told)
 
 
