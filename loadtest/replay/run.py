@@ -26,7 +26,7 @@ from loadtest.replay.summary import Judged, summarise
 from loadtest.replay.tables import report_page, report_text
 from loadtest.replay.target import inspect
 from loadtest.results import REPORT, atomically, new_run_folder, write_summary, write_text
-from loadtest.traces.loading import load_trace
+from loadtest.traces.loading import brief, load_trace
 from loadtest.traces.trace import Trace, TraceError, merged
 
 REQUESTS = "requests.parquet"
@@ -82,7 +82,8 @@ def run(options: Options) -> bool:
 def chosen(options: Options) -> Trace:
     """The trace, or the mix of traces, that is replayed. Raises TraceError."""
     traces = [load_trace(named, options.seed + number) for number, named in enumerate(options.traces)]
-    trace = traces[0] if len(traces) == 1 else merged(" + ".join(trace.name for trace in traces), traces)
+    name = " + ".join(map(brief, options.traces))
+    trace = Trace(name, traces[0].requests) if len(traces) == 1 else merged(name, traces)
     left = max(1, len(trace) - options.start)
     trace = trace.window(options.start, left if options.count is None else min(options.count, left))
     return trace.at_rate(options.rate) if options.rate else trace.scaled(options.speed)
@@ -112,7 +113,7 @@ def _replay(options: Options, plan: Plan, trace: Trace) -> bool:
             ended = runner.run(_to_the_end(jobs, workshop, options.max_in_flight, played, progress))
         state = "complete" if ended else "interrupted"
     finally:
-        summary = summarise(plan, trace, jobs, played, options.judged, state)
+        summary = summarise(plan, trace, jobs, played, options.judged, state) | {"traces": list(options.traces)}
         write_requests(folder / REQUESTS, played.outcomes, summary["label"])
         write_summary(folder, summary)
         write_text(folder / REPORT, report_page(summary))

@@ -28,3 +28,12 @@ def load_trace(named: str, seed: int = 0) -> Trace:
     if Path(named).is_file():
         return read_trace(Path(named))
     raise TraceError(f"'{named}' is neither a file nor one of the generators {', '.join(GENERATORS)}")
+
+
+def brief(named: str) -> str:
+    """What to call it where there is no room for its settings: `NAME`, or `MODEL:NAME` in a mix."""
+    if named.startswith(FOR_MODEL):
+        model, _, rest = named.removeprefix(FOR_MODEL).partition(":")
+        return f"{model}:{brief(rest)}"
+    generator = named.partition(":")[0]
+    return generator if generator in GENERATORS else Path(named).stem

@@ -106,6 +106,7 @@ def test_every_request_is_asked_once_and_counted_truly(tmp_path: Path) -> None:
     assert requests.groupby("replica").size().to_dict() == {name: n for name, n in answers.items() if n}
     assert set(summary["by_model"]["m"]) == {"all", *requests["pool"]}
     assert summary["caches"] == "on"
+    assert (summary["benchmark"], summary["traces"]) == ("shared-prefix", [trace])
     times = requests[["due_s", "sent_s", "first_token_s", "end_s"]].to_numpy()
     assert (times[:, :-1] <= times[:, 1:]).all()
 

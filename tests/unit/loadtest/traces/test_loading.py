@@ -6,7 +6,7 @@ import pytest
 
 from loadtest.traces.forms.own import jsonl
 from loadtest.traces.generators import generate
-from loadtest.traces.loading import load_trace
+from loadtest.traces.loading import brief, load_trace
 from loadtest.traces.trace import TraceError
 
 
@@ -31,3 +31,9 @@ def test_a_spec_a_file_and_either_for_a_model(tmp_path: Path) -> None:
 def test_what_is_neither(named: str, why: str) -> None:
     with pytest.raises(TraceError, match=why):
         load_trace(named)
+
+
+def test_a_brief_name_has_no_settings() -> None:
+    assert brief("poisson:count=3") == brief("poisson") == "poisson"
+    assert brief("model=m:poisson:count=3") == "m:poisson"
+    assert brief("model=m:folder/trace.jsonl") == "m:trace"
