@@ -31,14 +31,14 @@ REPLICA_GAUGES = {
 def replica_state(served: Served, replica: Replica, now: float) -> dict[str, float]:
     """The values of `REPLICA_GAUGES`."""
     router, row = served.router, replica.row
-    table, rates = router.table, router.rates(replica)
+    table, scale = router.table, router.scale(replica)
     return {
         "open_requests": int(table.open_requests[row]),
         "waiting_seconds": float(table.waiting_seconds(np.array([row]), now)[0]),
-        "prefill_tokens_per_second": 1000 / float(rates.theta[1]),
-        "audio_seconds_per_second": 1 / float(rates.theta[4]),
-        "token_seconds": rates.token_s,
-        "speed_observations": rates.observations,
+        "prefill_tokens_per_second": 1000 / float(table.theta[row, 1]),
+        "audio_seconds_per_second": 1 / float(table.theta[row, 4]),
+        "token_seconds": scale.token_s,
+        "speed_observations": scale.observations,
         "prefix_trust": float(table.trust[row]),
         "prefix_blocks": router.index.blocks(row),
     }

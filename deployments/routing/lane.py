@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from deployments.routing.rates import Rates
+from deployments.routing.rates import PoolRates
 from deployments.routing.table import ReplicaTable
 from deployments.routing.work import FEATURES, Floats
 
@@ -28,13 +28,12 @@ class Lane:
     before, or since it fell to work after being idle.
     """
 
-    def __init__(self, table: ReplicaTable, row: int, rates: Rates) -> None:
+    def __init__(self, table: ReplicaTable, row: int, rates: PoolRates) -> None:
         self.table, self.row, self.rates = table, row, rates
         self._waiting: dict[Waiting, None] = {}
         self._done = np.zeros(len(FEATURES))
         self._done_at = 0.0
         self._observed_at = 0.0
-        self._show_rates()
 
     def enter(self, waiting: Waiting, now: float) -> None:
         if not self._waiting:
@@ -48,7 +47,7 @@ class Lane:
         """Its work is done. `at` may lie in the past where the moment was not seen, but follows from later ones."""
         if waiting not in self._waiting:
             return
-        if at - self._done_at > TOGETHER_SHARE * float(self.rates.theta @ waiting.work):
+        if at - self._done_at > TOGETHER_SHARE * float(self.table.theta[self.row] @ waiting.work):
             self._observe()
         self._take_out(waiting)
         self._done += waiting.work
@@ -67,17 +66,12 @@ class Lane:
             self._observed_at = max(self._observed_at, now)
             self._show_waiting()
 
-    def observe_token(self, seconds: float) -> None:
-        self.rates.observe_token(seconds)
-        self._show_rates()
-
     def _observe(self) -> None:
         seconds = self._done_at - self._observed_at
         if seconds > 0 and self._done[0]:
-            self.rates.observe(self._done, seconds)
+            self.rates.observe(self.row, self._done, seconds)
             self._observed_at = self._done_at
             self._done[:] = 0.0
-            self._show_rates()
 
     def _take_out(self, waiting: Waiting) -> None:
         del self._waiting[waiting]
@@ -97,10 +91,4 @@ class Lane:
             return
         head = next(iter(self._waiting))
         # The first tokens of those that stream are seen: until then no more than the oldest one's work is done.
-        table.head_s[row] = float(self.rates.theta @ head.work) if head.seen else np.inf
-
-    def _show_rates(self) -> None:
-        table, row, rates = self.table, self.row, self.rates
-        table.theta[row] = rates.theta
-        table.token_s[row] = rates.token_s
-        table.step_s[row] = rates.seed.sequence_step_s * rates.scale
+        table.head_s[row] = float(table.theta[row] @ head.work) if head.seen else np.inf

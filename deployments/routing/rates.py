@@ -1,10 +1,15 @@
-"""How fast one replica is, learned from when its first tokens came.
+"""How fast replicas are, learned from when their first tokens came.
 
-An observation is an amount of work (features) and the seconds in which a busy replica did it. Two things are learned
-from it. The scale, one number, is a weighted median over the last observations: half of them may be nonsense; and
-when a handful in a row say the same other thing, the replica has changed, and only they count. The shape, how many
-seconds each feature takes against the others, follows slowly by recursive least squares with exponential forgetting
-(Haykin, Adaptive Filter Theory, ch. 10) on relative errors, each clipped as in Huber's M-estimator.
+An observation is an amount of work (features) and the seconds in which a busy replica did it. Two things are learned.
+
+The scale, one number for each replica: a weighted median over its last observations, so that half of them may be
+nonsense; and when a handful in a row say the same other thing, the replica has changed, and only they count. The fewer
+they are, the more it leans on the usual scale of its pool: a replica that has just come is taken to be as fast as its
+neighbours have been seen to be.
+
+The shape, how many seconds each feature takes against the others, is the same for all of a pool, which run one model
+on one kind of hardware. It follows by recursive least squares with exponential forgetting (Haykin, Adaptive Filter
+Theory, ch. 10) on relative errors, each clipped as in Huber's M-estimator.
 """
 
 from __future__ import annotations
@@ -14,15 +19,16 @@ from collections import deque
 import numpy as np
 
 from deployments.routing.seeds import Seed
+from deployments.routing.table import ReplicaTable
 from deployments.routing.work import Floats
 
 WINDOW = 32
 CHANGE_AFTER = 5
 CHANGE = 1.3
 MOST_RATIO = 30.0
-"""An observation that is further off than this says nothing about a speed."""
+"""A single observation moves a scale by no more than this factor."""
 
-FORGETTING = 0.995
+FORGETTING = 0.998
 NOISE = 0.25
 SHAPE_SPREAD = 0.5
 """How far a seed's features may be off against each other, as a share of themselves."""
@@ -32,35 +38,29 @@ SHAPE_BOUND = 8.0
 TOKEN_WINDOW = 32
 
 
-class Rates:
-    """Learned seconds of one replica. `theta` are the seconds of each feature, `token_s` those between two tokens."""
+class Scale:
+    """One replica's speed against its pool's shape, and the time between two tokens of its answers."""
 
-    def __init__(self, seed: Seed) -> None:
-        self.seed = seed
-        self.scale = 1.0
+    def __init__(self, token_s: float) -> None:
+        self.value = 1.0
+        self.token_s = token_s
         self.observations = 0
-        self.theta = seed.theta()
-        self.token_s = seed.token_s
-        self._shape = seed.theta()
-        self._least, self._most = self._shape / SHAPE_BOUND, self._shape * SHAPE_BOUND
-        self._covariance = np.diag((SHAPE_SPREAD * self._shape) ** 2) / NOISE**2
-        self._widest = np.trace(self._covariance)
         self._recent: deque[tuple[float, float]] = deque(maxlen=WINDOW)
         self._tokens: deque[float] = deque(maxlen=TOKEN_WINDOW)
 
-    def observe(self, work: Floats, seconds: float) -> None:
-        """Work (sum of features of the requests in it) that took so many seconds of a busy replica."""
-        nominal = float(self._shape @ work)
-        ratio = seconds / nominal
-        if not 1 / MOST_RATIO <= ratio / self.scale <= MOST_RATIO:
-            # Still a step in that direction: a seed may be wrong by more than any single observation.
-            ratio = self.scale * (MOST_RATIO if ratio > self.scale else 1 / MOST_RATIO)
+    @property
+    def weight(self) -> int:
+        """Observations that the value rests on."""
+        return len(self._recent)
+
+    def observe(self, ratio: float, nominal_s: float) -> None:
+        """Work of so many seconds by the shape alone took `ratio` times as long."""
         self.observations += 1
-        self._recent.append((ratio, nominal))
+        if self._recent:
+            ratio = min(max(ratio, self.value / MOST_RATIO), self.value * MOST_RATIO)
+        self._recent.append((ratio, nominal_s))
         self._drop_what_was_before_a_change()
-        self.scale = _weighted_median(self._recent)
-        self._learn_shape(work / nominal, ratio / self.scale)
-        self.theta = self._shape * self.scale
+        self.value = _weighted_median(self._recent)
 
     def observe_token(self, seconds: float) -> None:
         """The mean time between two tokens of one answer."""
@@ -70,22 +70,75 @@ class Rates:
     def _drop_what_was_before_a_change(self) -> None:
         if len(self._recent) <= CHANGE_AFTER:
             return
-        last = [ratio / self.scale for ratio, _ in list(self._recent)[-CHANGE_AFTER:]]
+        last = [ratio / self.value for ratio, _ in list(self._recent)[-CHANGE_AFTER:]]
         if min(last) > CHANGE or max(last) < 1 / CHANGE:
             kept = list(self._recent)[-CHANGE_AFTER:]
             self._recent.clear()
             self._recent.extend(kept)
 
-    def _learn_shape(self, work: Floats, relative: float) -> None:
-        """`work` in parts of the nominal seconds, so that the expected `relative` is 1 and every error is relative."""
-        error = float(np.clip(relative - 1.0, -CLIPPED_AT, CLIPPED_AT))
+
+class Shape:
+    """Seconds of each feature at scale 1."""
+
+    def __init__(self, seed: Floats) -> None:
+        self.seconds = seed.copy()
+        self._least, self._most = seed / SHAPE_BOUND, seed * SHAPE_BOUND
+        self._covariance = np.diag((SHAPE_SPREAD * seed) ** 2) / NOISE**2
+        self._widest = self._covariance.diagonal().copy()
+
+    def observe(self, work: Floats, relative: float) -> None:
+        """`work` in parts of its nominal seconds, so that the expected `relative` is 1 and every error is relative."""
+        error = min(max(relative - 1.0, -CLIPPED_AT), CLIPPED_AT)
         spread = self._covariance @ work
         gain = spread / (FORGETTING + float(work @ spread))
-        self._shape = np.clip(self._shape + gain * error, self._least, self._most)
+        self.seconds = np.minimum(np.maximum(self.seconds + gain * error, self._least), self._most)
         self._covariance = (self._covariance - np.outer(gain, spread)) / FORGETTING
         # Without news of a feature its variance would grow for ever.
-        if (trace := np.trace(self._covariance)) > self._widest:
-            self._covariance *= self._widest / trace
+        growth = np.sqrt(np.maximum(self._covariance.diagonal() / self._widest, 1.0))
+        self._covariance /= np.outer(growth, growth)
+
+
+class PoolRates:
+    """The rates of one pool's replicas, kept in the table's `theta` and `token_s`."""
+
+    def __init__(self, table: ReplicaTable, seed: Seed) -> None:
+        self.seed = seed
+        self.shape = Shape(seed.theta())
+        self.scales: dict[int, Scale] = {}
+        self._table = table
+        self._rows = np.empty(0, np.int64)
+
+    def add(self, row: int) -> None:
+        self.scales[row] = Scale(self.seed.token_s)
+        self._rows = np.array(list(self.scales))
+        self._table.token_s[row] = self.seed.token_s
+        self._show()
+
+    def remove(self, row: int) -> None:
+        del self.scales[row]
+        self._rows = np.array(list(self.scales), np.int64)
+
+    def observe(self, row: int, work: Floats, seconds: float) -> None:
+        """Work (sum of features of the requests in it) that took so many seconds of a busy replica."""
+        scale = self.scales[row]
+        nominal = float(self.shape.seconds @ work)
+        scale.observe(seconds / nominal, nominal)
+        self.shape.observe(work / nominal, seconds / nominal / scale.value)
+        self._show()
+
+    def observe_token(self, row: int, seconds: float) -> None:
+        scale = self.scales[row]
+        scale.observe_token(seconds)
+        self._table.token_s[row] = scale.token_s
+
+    def _show(self) -> None:
+        values = np.array([scale.value for scale in self.scales.values()])
+        weights = np.array([scale.weight for scale in self.scales.values()])
+        observed = values[weights > 0]
+        usual = float(np.median(observed)) if observed.size else 1.0
+        blended = np.exp((weights * np.log(values) + np.log(usual)) / (weights + 1))
+        self._table.theta[self._rows] = self.shape.seconds * blended[:, None]
+        self._table.step_s[self._rows] = self.seed.sequence_step_s * blended
 
 
 def _weighted_median(values: deque[tuple[float, float]]) -> float:

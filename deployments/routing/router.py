@@ -18,7 +18,7 @@ from deployments.routing.kv_events import KvEvent
 from deployments.routing.lane import Lane, Waiting
 from deployments.routing.policies import DEFAULT_POLICY, make_policy
 from deployments.routing.policy import Policy, Situation
-from deployments.routing.rates import Rates
+from deployments.routing.rates import PoolRates, Scale
 from deployments.routing.seeds import Seed
 from deployments.routing.sharing import Others
 from deployments.routing.table import Outstanding, ReplicaTable
@@ -57,6 +57,7 @@ class Router:
         self._prefixes = prefixes and self.policy.uses_prefixes
         self._rows: dict[int, Replica] = {}
         self._names: tuple[str, ...] = ()
+        self._pools: dict[str, PoolRates] = {}
         self._lanes: dict[int, Lane] = {}
         self._trust: dict[int, Trust] = {}
         self._others = Others(self.table)
@@ -75,7 +76,10 @@ class Router:
         block_tokens: int = KEY_TOKENS,
         kv_tokens: int | None = None,
     ) -> Replica:
-        """A replica that may be chosen from now on; `kv_tokens` is the size of its KV cache."""
+        """A replica that may be chosen from now on; `kv_tokens` is the size of its KV cache.
+
+        `seed` is what its pool is taken to be like until its first replica has been observed.
+        """
         row = self.table.new_row()
         replica = Replica(name, incarnation, pool, row, block_tokens)
         self.replicas[incarnation] = self._rows[row] = replica
@@ -83,7 +87,9 @@ class Router:
         self.table.limit[row] = limit
         if kv_tokens is not None:
             self.table.kv_tokens[row] = kv_tokens
-        self._lanes[row] = Lane(self.table, row, Rates(seed))
+        rates = self._pools.setdefault(pool, PoolRates(self.table, seed))
+        rates.add(row)
+        self._lanes[row] = Lane(self.table, row, rates)
         self._trust[row] = Trust()
         self.index.add(row, kv_tokens // block_tokens if kv_tokens else None)
         return replica
@@ -104,8 +110,9 @@ class Router:
         row, table = replica.row, self.table
         table.running[row], table.queued[row], table.kv_use[row] = running, queued, kv_use
 
-    def rates(self, replica: Replica) -> Rates:
-        return self._lanes[replica.row].rates
+    def scale(self, replica: Replica) -> Scale:
+        """What was learned of its own speed."""
+        return self._pools[replica.pool].scales[replica.row]
 
     # What caches hold
 
@@ -190,10 +197,10 @@ class Router:
             self.output_tokens += (1 - OUTPUT_MEMORY) * (output_tokens - self.output_tokens)
         if booking.first_token_at is None and (output_tokens or booking.request.audio_s):
             # Not seen, but it follows from the answer's length. Speech is work of its own, from start to end.
-            decoding_s = 0.0 if booking.request.audio_s else (output_tokens or 1) * lane.rates.token_s
+            decoding_s = 0.0 if booking.request.audio_s else (output_tokens or 1) * float(self.table.token_s[lane.row])
             lane.first_token(booking.waiting, now - decoding_s)
         elif booking.first_token_at is not None and output_tokens and output_tokens > 1:
-            lane.observe_token((now - booking.first_token_at) / (output_tokens - 1))
+            lane.rates.observe_token(lane.row, (now - booking.first_token_at) / (output_tokens - 1))
         if cached_tokens is not None and self._prefixes and booking.request.keys:
             self._trust[booking.replica.row].compare(booking.cached_tokens, cached_tokens)
             self._show_trust(booking.replica)
@@ -255,5 +262,7 @@ class Router:
         row = replica.row
         if self.table.leaving[row] and not self.table.open_requests[row] and self._rows.get(row) is replica:
             self._others.forget(row)
+            self._pools[replica.pool].remove(row)
             self.table.free_row(row)
             del self._rows[row], self._lanes[row], self._trust[row]
+            self._show_names()

@@ -1,18 +1,41 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from deployments.routing.rates import Rates
-from deployments.routing.seeds import ACCELERATORS, UNKNOWN, seed_of
+from deployments.routing.rates import PoolRates
+from deployments.routing.seeds import ACCELERATORS, UNKNOWN, Seed, seed_of
+from deployments.routing.table import ReplicaTable
 from deployments.routing.work import Floats, Request, features
 
 
 def prompt_work(tokens: int, cached: int = 0, **more: float) -> Floats:
     request = Request(tokens=tokens, **more)  # type: ignore[arg-type]
     return features(request, np.array([float(cached)]))[0]
+
+
+class Rates:
+    """One replica, alone in its pool."""
+
+    def __init__(self, seed: Seed) -> None:
+        self.table = ReplicaTable()
+        self.row = self.table.new_row()
+        self.pool = PoolRates(self.table, seed)
+        self.pool.add(self.row)
+
+    def observe(self, work: Floats, seconds: float) -> None:
+        self.pool.observe(self.row, work, seconds)
+
+    @property
+    def theta(self) -> Floats:
+        return self.table.theta[self.row]
+
+    @property
+    def scale(self) -> float:
+        return self.pool.scales[self.row].value
 
 
 class Hardware:
@@ -54,10 +77,10 @@ def test_the_shape_is_learned_too() -> None:
 
 
 def test_one_observation_is_better_than_none() -> None:
-    hardware = Hardware(5, 0.1, 2)
+    hardware = Hardware(5, 0.1, 0.1)
     rates = Rates(UNKNOWN)
     before = abs(error(rates, hardware, 3000))
-    taught(rates, hardware, 1)
+    rates.observe(prompt_work(2000), hardware.seconds(prompt_work(2000)))
     assert abs(error(rates, hardware, 3000)) < before / 3
 
 
@@ -112,16 +135,36 @@ def test_nothing_ever_costs_nothing_or_less() -> None:
 def test_scaling_all_times_scales_the_rates() -> None:
     """Nothing in the estimate has a unit of its own."""
     hardware, slow = Hardware(0.05, 0.001, noise=0.2), Hardware(50, 1, 10, noise=0.2)
-    one = taught(Rates(seed_of("h200")), hardware, 80)
-    thousand = taught(Rates(seed_of("h200").times(1000, "")), slow, 80)
+    seed = replace(seed_of("h200").times(1000, ""), request_s=12.0)
+    one, thousand = taught(Rates(seed_of("h200")), hardware, 80), taught(Rates(seed), slow, 80)
     assert thousand.theta[:3] == pytest.approx(one.theta[:3] * 1000, rel=1e-6)
 
 
 def test_time_between_tokens_is_a_median() -> None:
     rates = Rates(seed_of("h200"))
     for seconds in [0.02] * 10 + [5.0] * 3:
-        rates.observe_token(seconds)
-    assert rates.token_s == 0.02
+        rates.pool.observe_token(rates.row, seconds)
+    assert rates.table.token_s[rates.row] == 0.02
+
+
+def test_a_newcomer_is_taken_to_be_as_fast_as_its_neighbours() -> None:
+    table = ReplicaTable()
+    pool = PoolRates(table, UNKNOWN)
+    rows = [table.new_row() for _ in range(4)]
+    for row in rows[:3]:
+        pool.add(row)
+        for _ in range(10):
+            pool.observe(row, prompt_work(2000), 0.02)
+    before = table.theta[rows[0]].copy()
+    pool.add(rows[3])
+    assert table.theta[rows[3]] == pytest.approx(before, rel=0.05)
+    for _ in range(8):
+        pool.observe(rows[3], prompt_work(2000), 0.08)
+    assert float(table.theta[rows[3]] @ prompt_work(2000)) == pytest.approx(0.08, rel=0.2), "it has its own say"
+    assert float(table.theta[rows[0]] @ prompt_work(2000)) == pytest.approx(0.02, rel=0.2)
+    pool.remove(rows[0])
+    pool.observe(rows[1], prompt_work(2000), 0.02)
+    assert set(pool.scales) == set(rows[1:])
 
 
 def test_seeds() -> None:

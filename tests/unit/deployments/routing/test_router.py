@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -77,7 +78,7 @@ def test_equal_requests_spread_over_equal_replicas() -> None:
 def test_replicas_get_work_by_their_speed() -> None:
     router = Router("m", seed=1)
     for name, factor in (("slow", 3.0), ("fast", 1.0)):
-        router.add(name, name, "pool", 1000, H200.times(factor, "test"))
+        router.add(name, name, name, 1000, H200.times(factor, "test"))
     counts = Counter(placed(router, Request(tokens=2000)).replica.name for _ in range(80))
     assert counts["fast"] == pytest.approx(60, abs=2)
 
@@ -94,8 +95,8 @@ def test_speed_is_learned_from_first_tokens() -> None:
         router.first_token(booking, busy_until[name])
         router.finish(booking, busy_until[name] + 1, 100)
         now = max(busy_until.values()) if random.Random(1).random() < 0.5 else now + 0.01
-    a, b = (router.rates(router.replicas[i]) for i in ("a1", "b1"))
-    assert b.scale / a.scale == pytest.approx(4, rel=0.25)
+    a, b = (router.scale(router.replicas[i]) for i in ("a1", "b1"))
+    assert b.value / a.value == pytest.approx(4, rel=0.25)
     assert a.token_s == pytest.approx(1 / 99)
 
 
@@ -297,7 +298,8 @@ def test_seconds_and_milliseconds_lead_to_the_same_choices() -> None:
         router = Router("m", seed=1)
         chance = random.Random(3)
         for n in range(6):
-            router.add(f"r{n}", f"r{n}", "pool", 10_000, H200.times(unit * (1 + n % 3), "test"))
+            seed = replace(H200.times(unit * (1 + n % 3), "test"), request_s=H200.request_s * unit)
+            router.add(f"r{n}", f"r{n}", f"pool {n % 3}", 10_000, seed)
         made = []
         for turn in range(200):
             words = [chance.randrange(4), *(chance.randrange(10**6) for _ in range(chance.randrange(1, 60)))]
