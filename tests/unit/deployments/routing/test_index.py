@@ -11,7 +11,6 @@ from deployments.routing.keys import prompt_keys
 from deployments.routing.kv_events import Cleared, Removed, Stored
 from deployments.routing.prompt import Prompt
 
-
 EIGHT = tuple(range(50, 58))
 
 
