@@ -1,15 +1,18 @@
 """The project's own rule: the least seconds, for this request and for those that come after it.
 
-    price(r) = waiting(r) + own(r) + (backlog / typical) * fleet(r) + decoding(r)
+    price(r) = waiting(r) + own(r) + behind(r) * fleet(r) + decoding(r)
+    behind(r) = queue + min(1, queue / 4) * (waiting requests of r + open requests of r / 10)
 
 - waiting(r): work booked on r whose first tokens have not come, at r's own speed.
 - own(r): what of this request r has not in its cache, at r's own speed.
 - fleet(r): the same work at the fleet's mean speed. What it takes from those who come later does not depend on who
   does it: priced at r's own speed the slow replicas would be spared and the fast ones flooded.
-- backlog: all waiting work at the fleet's mean speed, for each replica; typical: a running mean of the least fleet(r)
-  of recent requests. Their quotient is how many typical requests wait in each queue, so that many behind this one: a
-  number without a unit. Nearly zero in an idle fleet, where nothing is worth a detour; with a queue it keeps prompts
-  with a common prefix together.
+- queue: how many typical requests wait at each replica: all waiting work at the fleet's mean speed over a running mean
+  of the least fleet(r) of recent requests, a number without a unit. Nearly zero in an idle fleet, where nothing is
+  worth a detour; with a queue it keeps prompts with a common prefix together.
+- The requests of r itself stand for those that will come behind this one there: a long prompt goes where few wait, and
+  the short ones are not caught behind it; answers under way feel it too, in the time between their tokens. That is
+  worth its price only where queues are long: LMetric (2603.15202) pays it always, by its product.
 - decoding(r): what one more sequence there adds to the steps of the answers under way.
 """
 
@@ -25,7 +28,10 @@ WEIGHT = 1.0
 """Of the price for others. From 0.3 to 3 the results are the same (docs/decisions.md)."""
 MEMORY = 0.98
 """Of the running mean, for each request."""
-LEAST_TYPICAL_S = 1e-6
+LONG_QUEUE = 4.0
+"""Typical requests at each replica from which on a replica's own requests count in full."""
+OPEN_SHARE = 0.1
+"""How much an open request counts against one whose first token has not come."""
 DECODE_HORIZON = 0.1
 """Share of an answer's tokens that are taken to be still ahead of a neighbour when a sequence joins it."""
 
@@ -43,7 +49,7 @@ class Seconds:
         waiting_s, own_s = situation.waiting_s, situation.own_s
         fleet = fleet_theta(situation)
         fleet_s: Floats = situation.work @ fleet
-        others = self._requests_behind(situation, fleet) * self.weight * urgency(situation.request.priority)
+        others = self._behind(situation, fleet) * self.weight * urgency(situation.request.priority)
         decoding_s = self._decoding_s(situation)
         price = waiting_s + own_s + others * fleet_s + decoding_s
         place = cheapest(self._in_time(situation, price), situation.chance)
@@ -58,10 +64,14 @@ class Seconds:
         }
         return Choice(place, terms)
 
-    def _requests_behind(self, situation: Situation, fleet: Floats) -> float:
+    def _behind(self, situation: Situation, fleet: Floats) -> Floats:
+        """(n) how many requests are taken to wait for this one, if it goes to each candidate."""
         table, rows = situation.table, situation.rows
         backlog_s = float((table.waiting_work[rows] + table.others_work[rows]).sum(axis=0) @ fleet) / len(rows)
-        return backlog_s / max(self._typical_s, LEAST_TYPICAL_S) if self._typical_s else 0.0
+        queue = backlog_s / self._typical_s if self._typical_s else 0.0
+        waiting = table.waiting_requests[rows] + table.others_waiting[rows]
+        behind: Floats = queue + min(1.0, queue / LONG_QUEUE) * (waiting + OPEN_SHARE * situation.open_requests)
+        return behind
 
     def _decoding_s(self, situation: Situation) -> Floats:
         table, rows = situation.table, situation.rows

@@ -5,6 +5,7 @@ import random
 from collections import Counter
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -79,8 +80,34 @@ def test_replicas_get_work_by_their_speed() -> None:
     router = Router("m", seed=1)
     for name, factor in (("slow", 3.0), ("fast", 1.0)):
         router.add(name, name, name, 1000, H200.times(factor, "test"))
-    counts = Counter(placed(router, Request(tokens=2000)).replica.name for _ in range(80))
-    assert counts["fast"] == pytest.approx(60, abs=2)
+    counts: Counter[str] = Counter()
+    now, busy_until = 0.0, {"slow": 0.0, "fast": 0.0}
+    under_way: list[tuple[float, Booking]] = []
+    for _ in range(400):
+        now += 0.045  # nine tenths of what both do together
+        for at, ended in [one for one in under_way if one[0] <= now]:
+            router.first_token(ended, at)
+            router.finish(ended, at, 1)
+            under_way.remove((at, ended))
+        booking = placed(router, Request(tokens=2000), now)
+        name = booking.replica.name
+        counts[name] += 1
+        busy_until[name] = max(now, busy_until[name]) + {"slow": 0.16, "fast": 0.056}[name]
+        under_way.append((busy_until[name], booking))
+    share = counts["fast"] / counts["slow"]
+    assert 0.16 / 0.056 < share < 6, "more than by speed, since who is fast is sooner there; but the slow one works too"
+
+
+def test_a_long_prompt_goes_where_few_wait_once_queues_are_long() -> None:
+    """Not where the queue is shortest in seconds: the short prompts that come next would wait behind it."""
+    router = router_of("a", "b")
+    for _ in range(40):
+        placed(router, Request(tokens=1000), excluded=("b1",))
+    for _ in range(3):
+        placed(router, Request(tokens=21_000), excluded=("a1",))
+    waiting = router.table.waiting_seconds(np.array([router.replicas[i].row for i in ("a1", "b1")]), 1.0)
+    assert waiting[1] > waiting[0]
+    assert placed(router, Request(tokens=20_000)).replica.name == "b"
 
 
 def test_speed_is_learned_from_first_tokens() -> None:
