@@ -29,10 +29,12 @@ class Served:
     """Incarnation -> what that replica told of itself."""
     decisions: deque[Decision] = field(default_factory=lambda: deque(maxlen=KEPT_DECISIONS))
     """The last ones, for those who ask why."""
+    keyed: bool = True
+    """Whether the router looks at prompts at all."""
 
     def prompts_by(self) -> tuple[str, str, str | None]:
-        """Renderer, checkpoint and revision that prompts are made by; '' where no replica tells."""
-        for told in self.announcements.values():
+        """Renderer, checkpoint and revision that prompts are made by; '' where no replica tells, or none is needed."""
+        for told in self.announcements.values() if self.keyed else ():
             if told.renderer:
                 return told.renderer, told.checkpoint, told.revision
         return "", "", None
@@ -77,7 +79,8 @@ class Directory:
         router = Router(model.name, settings.policy, prefixes=not mlperf)
         # MLPerf's clients count a refusal as a failure: such a fleet queues, however long it takes.
         max_queue = math.inf if mlperf else settings.max_queue
-        return Served(model, Admission(router, max_queue, None if mlperf else settings.queue_timeout_s), router)
+        admission = Admission(router, max_queue, None if mlperf else settings.queue_timeout_s)
+        return Served(model, admission, router, keyed=router.policy.uses_keys and not mlperf)
 
     def _add(self, router: Router, announcement: Announcement) -> None:
         block_tokens = announcement.block_size or KEY_TOKENS

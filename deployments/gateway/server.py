@@ -75,9 +75,9 @@ class GatewayServer:
         self.directory.update(announcements)
         self.feeds.leave(before - {told.incarnation for told in announcements})
         for served in self.directory.models:
-            if not self.fleet.mlperf and served.router.policy.uses_prefixes:
+            if served.keyed and served.router.policy.uses_prefixes:
                 self.feeds.follow(served.router, served.announcements.values())
-                self._load_renderer(served)
+            self._load_renderer(served)
 
     def _load_renderer(self, served: Served) -> None:
         """Ahead of the first request, which would do without."""

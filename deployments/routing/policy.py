@@ -83,6 +83,8 @@ class Choice:
 class Policy(Protocol):
     """Chooses among the replicas of one model, of all its pools. One instance a model."""
 
+    uses_keys: bool
+    """Whether it looks at a request's keys, so that prompts need to be tokenised for it."""
     uses_prefixes: bool
     """Whether `cached_tokens` need to be looked up for it."""
 

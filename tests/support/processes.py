@@ -77,12 +77,13 @@ def announcement(url: str, pool: Pool, model: str = "m", task: Task = Task.CHAT,
         "caches": False,
         "kv_events": None,
         "kv_replay": None,
+        "renderer": "" if task is Task.TRANSCRIPTION else "fake",
     }
     return Announcement(**{**fields, **changes})
 
 
 @contextmanager
-def process(command: Sequence[str], ready_url: str, timeout_s: float = 30) -> Iterator[subprocess.Popen[bytes]]:
+def process(command: Sequence[str], ready_url: str, timeout_s: float = 60) -> Iterator[subprocess.Popen[bytes]]:
     """Runs a command until the block ends; enters it once `ready_url` answers."""
     with tempfile.TemporaryFile() as log:
         started = subprocess.Popen(command, cwd=PROJECT_ROOT, stdout=log, stderr=subprocess.STDOUT)

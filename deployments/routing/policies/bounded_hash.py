@@ -32,7 +32,7 @@ PREFIX_KEYS = 2
 class BoundedHash:
     """State: only the hashes of the replicas' names."""
 
-    uses_prefixes = False
+    uses_keys, uses_prefixes = True, False
 
     def __init__(self) -> None:
         self._rendezvous = Rendezvous()

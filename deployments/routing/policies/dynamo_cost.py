@@ -32,7 +32,7 @@ BLOCK_TOKENS = 16
 class DynamoCost:
     """Without a state."""
 
-    uses_prefixes = True
+    uses_keys, uses_prefixes = True, True
 
     def choose(self, situation: Situation) -> Choice:
         table, rows = situation.table, situation.rows

@@ -10,7 +10,7 @@ from deployments.routing.policy import Choice, Situation
 class LeastOutstanding:
     """Counts what all gateways have open, not what engines report: a request counts from its choice on."""
 
-    uses_prefixes = False
+    uses_keys, uses_prefixes = False, False
 
     def choose(self, situation: Situation) -> Choice:
         return Choice(cheapest(situation.open_requests, situation.chance), {"open_requests": situation.open_requests})

@@ -31,7 +31,7 @@ KV_WEIGHT = 2.0
 class LlmDScorers:
     """Without a state."""
 
-    uses_prefixes = True
+    uses_keys, uses_prefixes = True, True
 
     def choose(self, situation: Situation) -> Choice:
         table, rows = situation.table, situation.rows

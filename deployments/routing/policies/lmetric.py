@@ -22,7 +22,7 @@ from deployments.routing.policy import Choice, Situation
 class LMetric:
     """Without a state."""
 
-    uses_prefixes = True
+    uses_keys, uses_prefixes = True, True
 
     def choose(self, situation: Situation) -> Choice:
         uncached = np.maximum(situation.request.tokens - situation.cached_tokens, 0.0)

@@ -16,7 +16,7 @@ DRAWN = 2
 class PowerOfTwo:
     """Without a state: the two are drawn anew for each request."""
 
-    uses_prefixes = False
+    uses_keys, uses_prefixes = False, False
 
     def choose(self, situation: Situation) -> Choice:
         count = len(situation.rows)

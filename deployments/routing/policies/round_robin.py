@@ -8,7 +8,7 @@ from deployments.routing.policy import Choice, Situation
 class RoundRobin:
     """Turns go by name, so that replicas which come, go or are full for a moment do not disturb the order."""
 
-    uses_prefixes = False
+    uses_keys, uses_prefixes = False, False
 
     def __init__(self) -> None:
         self._last = ""

@@ -39,7 +39,7 @@ DECODE_HORIZON = 0.1
 class Seconds:
     """State: the typical request of the model."""
 
-    uses_prefixes = True
+    uses_keys, uses_prefixes = True, True
 
     def __init__(self, weight: float = WEIGHT) -> None:
         self.weight = weight

@@ -17,7 +17,7 @@ from deployments.routing.policy import Choice, Situation
 class SessionHash:
     """State: only the hashes of the replicas' names."""
 
-    uses_prefixes = False
+    uses_keys, uses_prefixes = True, False
 
     def __init__(self) -> None:
         self._rendezvous = Rendezvous()

@@ -52,7 +52,7 @@ NODES = _nodes(2**24)
 class SglangCacheAware:
     """State: the tree, as the replica that each prefix went to, by the prefix's key."""
 
-    uses_prefixes = False
+    uses_keys, uses_prefixes = True, False
 
     def __init__(self, most_nodes: int = MOST_NODES) -> None:
         self._most_nodes = most_nodes
