@@ -68,7 +68,7 @@ def _h200x4_mi350x8() -> tuple[Member, ...]:
 
 
 def _fast4_slow8() -> tuple[Member, ...]:
-    slow = H200.times(24 / 9, "assumed: 24 : 9 of an H200's, as in the coarse simulation of facts/routing.md")
+    slow = H200.times(24 / 9, "assumed: 9 of an H200's 24")
     return pool_of("fast", 4, H200) + pool_of("slow", 8, slow)
 
 
