@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support.front import Engine, Front, front
+from tests.support.front import Engine, Front, front, until
 from tests.support.processes import fake_engine, fake_fleet, fake_pool
 
 
@@ -49,6 +49,7 @@ async def test_ready_only_with_a_replica_of_every_model(engines: tuple[Engine, E
         async with gateway.session.get("/health") as answer:
             assert answer.status == 200
         gateway.server.update([engines[0].announced()])
+        await until(lambda: not gateway.server.unready())
         assert await get(gateway, "/ready") == {"waiting_for": []}
 
 
