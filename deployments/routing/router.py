@@ -85,8 +85,6 @@ class Router:
         self.replicas[incarnation] = self._rows[row] = replica
         self._show_names()
         self.table.limit[row] = limit
-        if kv_tokens is not None:
-            self.table.kv_tokens[row] = kv_tokens
         rates = self._pools.setdefault(pool, PoolRates(self.table, seed))
         rates.add(row)
         self._lanes[row] = Lane(self.table, row, rates)

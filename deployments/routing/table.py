@@ -39,7 +39,6 @@ class ReplicaTable:
         others_*: what other gateways have open here.
         theta, token_s, step_s: the rates (`Rates`), by columns; `step_s` is what one more sequence adds to a step.
         trust: what share of a predicted prefix the engine has been seen to have.
-        kv_tokens: tokens that its KV cache holds; infinite where it does not tell.
         running, queued, kv_use: the engine's own word, at its last heartbeat.
         suspect_until: until then others are preferred, on the caller's clock.
     """
@@ -63,7 +62,6 @@ class ReplicaTable:
         self.token_s = np.zeros(rows)
         self.step_s = np.zeros(rows)
         self.trust = np.ones(rows)
-        self.kv_tokens = np.full(rows, np.inf)
         self.running = np.zeros(rows, np.int64)
         self.queued = np.zeros(rows, np.int64)
         self.kv_use = np.zeros(rows)
@@ -83,7 +81,6 @@ class ReplicaTable:
         for column in vars(self).values():
             column[row] = 0
         self.trust[row] = 1.0
-        self.kv_tokens[row] = np.inf
         self.present[row] = True
         return row
 

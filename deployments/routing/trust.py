@@ -13,10 +13,6 @@ class Trust:
     def __init__(self) -> None:
         self.belief = 1.0
         """In what its events told: less while some of them are missing."""
-        self.predicted_tokens = 0
-        self.actual_tokens = 0
-        self.wrong_tokens = 0
-        """Sum of the absolute errors."""
         self._predicted = 0.0
         self._found = 0.0
 
@@ -27,8 +23,5 @@ class Trust:
 
     def compare(self, predicted: int, actual: int) -> None:
         """A request was predicted to find so many tokens, and found so many."""
-        self.predicted_tokens += predicted
-        self.actual_tokens += actual
-        self.wrong_tokens += abs(predicted - actual)
         self._predicted = MEMORY * self._predicted + predicted
         self._found = MEMORY * self._found + min(predicted, actual)

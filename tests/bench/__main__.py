@@ -10,10 +10,16 @@ BENCHES = (
     "gateway_latency",
     "gateway_streams",
     "kv_events",
+    "prompts",
+    "routing_decision",
+    "image_chat",
+    "simulator_speed",
     "gateway_vs_router",
     "offline_two_speeds",
     "offline_vs_generate",
     "real_mixed",
+    "soak",
+    "routing_grid",
 )
 
 
