@@ -14,6 +14,7 @@ Theory, ch. 10) on relative errors, each clipped as in Huber's M-estimator.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 
 import numpy as np
@@ -134,9 +135,9 @@ class PoolRates:
     def _show(self) -> None:
         values = np.array([scale.value for scale in self.scales.values()])
         weights = np.array([scale.weight for scale in self.scales.values()])
-        observed = values[weights > 0]
-        usual = float(np.median(observed)) if observed.size else 1.0
-        blended = np.exp((weights * np.log(values) + np.log(usual)) / (weights + 1))
+        observed = sorted(scale.value for scale in self.scales.values() if scale.weight)
+        usual = observed[len(observed) // 2] if observed else 1.0
+        blended = np.exp((weights * np.log(values) + math.log(usual)) / (weights + 1))
         self._table.theta[self._rows] = self.shape.seconds * blended[:, None]
         self._table.step_s[self._rows] = self.seed.sequence_step_s * blended
 
