@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
+from hashlib import blake2b
+from pathlib import Path
 from typing import Any
 
 from loadtest.latency import Slo, imbalance, latencies
 from loadtest.simulator.fleets import Member, SimulatedFleet, simulated_fleet
 from loadtest.simulator.run import CannotSimulate, Outcome, RatesKnown, Settings, simulate
 from loadtest.traces.generators import GENERATORS
-from loadtest.traces.loading import load_trace
+from loadtest.traces.loading import FOR_MODEL, load_trace
 from loadtest.traces.trace import Trace, TraceRequest
 
 Figures = dict[str, Any]
@@ -65,6 +67,15 @@ def figures(cell: Cell) -> Figures:
     return {"offered_per_s": offered_per_s, **told(outcome, fleet, cell.slo)}
 
 
+def read_from(cell: Cell) -> str:
+    """A digest of what the cell only names: the fleet's replicas, and the content of a trace's file.
+
+    Raises FleetError. A trace that is no file is told by its name alone.
+    """
+    fleet = repr(_fleet(cell.fleet, cell.model, cell.kv_tokens)).encode()
+    return blake2b(fleet + _content(_without_model(cell.trace)), digest_size=8).hexdigest()
+
+
 def offered(cell: Cell, fleet: SimulatedFleet, trace: Trace) -> float:
     """Requests per second of the cell."""
     if cell.rate is not None:
@@ -115,6 +126,16 @@ def _fleet(named: str, model: str | None, kv_tokens: int | None) -> SimulatedFle
     return fleet.with_kv_tokens(kv_tokens) if kv_tokens else fleet
 
 
+@lru_cache(maxsize=16)
+def _content(trace: str) -> bytes:
+    file = Path(trace)
+    return blake2b(file.read_bytes()).digest() if file.is_file() else b""
+
+
+def _without_model(trace: str) -> str:
+    return trace.removeprefix(FOR_MODEL).partition(":")[2] if trace.startswith(FOR_MODEL) else trace
+
+
 @lru_cache(maxsize=4)
 def _whole(named: str, seed: int) -> Trace:
     return load_trace(named, seed)
@@ -123,7 +144,7 @@ def _whole(named: str, seed: int) -> Trace:
 @lru_cache(maxsize=8)
 def _window(named: str, seed: int, requests: int) -> Trace:
     """The `seed`-th window. A generator's are draws of their own; a file's lie apart as far as its length allows."""
-    drawn = named.partition(":")[0] in GENERATORS
+    drawn = _without_model(named).partition(":")[0] in GENERATORS
     trace = _whole(named, seed if drawn else 0)
     count = min(requests, len(trace))
     start = 0 if drawn else int(seed * _GOLDEN % 1 * (len(trace) - count))

@@ -15,19 +15,24 @@ from pathlib import Path
 
 import deployments.engine.fake.kv_blocks
 import deployments.routing
+import loadtest.latency
 import loadtest.simulator
+import loadtest.traces
 from deployments.routing import POLICIES
 from loadtest.progress import Progress
-from loadtest.simulator.cells import Cell, Figures, figures
+from loadtest.simulator.cells import Cell, Figures, figures, read_from
 
 RESULTS = "simulations.jsonl"
 AHEAD = 2
 """Cells that wait for each process, so that it need not."""
 
+NOT_IN_FIGURES = frozenset({"grid.py", "options.py", "planning.py", "plots.py", "report.py", "summary.py"})
+"""Of the simulator's modules: those that choose cells and show figures. Whoever edits them keeps what is finished."""
+
 
 class Results:
-    """A file with a line per finished cell. A cell counts as finished as long as the code that it depends on is the
-    same: the simulator's, the router's, its own policy's."""
+    """A file with a line per finished cell. A cell counts as finished as long as all that its figures follow from is
+    the same: the content of its trace's and its fleet's file, and the code of simulator, router and its own policy."""
 
     def __init__(self, folder: Path) -> None:
         """Makes the folder. A last line that was cut short is left out."""
@@ -100,7 +105,7 @@ def _leave_interrupts() -> None:
 
 
 def _key(cell: Cell) -> str:
-    return json.dumps({**cell.as_dict(), "code": _code(cell.policy)}, sort_keys=True)
+    return json.dumps({**cell.as_dict(), "code": _code(cell.policy), "read": read_from(cell)}, sort_keys=True)
 
 
 def _read(file: Path) -> Iterator[tuple[str, Figures]]:
@@ -115,16 +120,24 @@ def _read(file: Path) -> Iterator[tuple[str, Figures]]:
 @lru_cache
 def _code(policy: str) -> str:
     """A digest of the sources that the figures of a policy follow from."""
-    made = POLICIES.get(policy)
     digest = blake2b(digest_size=8)
-    for file in sorted(_sources(sys.modules[made.__module__].__file__ if made is not None else None)):
+    for file in sorted(_sources(policy)):
         digest.update(file.read_bytes())
     return digest.hexdigest()
 
 
-def _sources(policy: str | None) -> Iterable[Path]:
-    for package in (deployments.routing, loadtest.simulator):
-        yield from Path(str(package.__file__)).parent.glob("*.py")
+def _sources(policy: str) -> Iterable[Path]:
+    """Other policies' are left out, and what policies share is not."""
+    routing, simulator, traces = (
+        Path(str(package.__file__)).parent for package in (deployments.routing, loadtest.simulator, loadtest.traces)
+    )
+    policies = {name: Path(str(sys.modules[made.__module__].__file__)) for name, made in POLICIES.items()}
+    not_shared = {routing / "policies" / "__init__.py", *policies.values()}
+    yield from routing.glob("*.py")
+    yield from (file for file in (routing / "policies").glob("*.py") if file not in not_shared)
+    yield from (file for file in simulator.glob("*.py") if file.name not in NOT_IN_FIGURES)
+    yield from traces.rglob("*.py")
     yield Path(str(deployments.engine.fake.kv_blocks.__file__))
-    if policy is not None:
-        yield Path(policy)
+    yield Path(str(loadtest.latency.__file__))
+    if policy in policies:
+        yield policies[policy]

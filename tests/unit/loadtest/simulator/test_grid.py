@@ -6,8 +6,8 @@ import pytest
 
 from loadtest.command import Refused
 from loadtest.simulate import run
-from loadtest.simulator.cells import Cell
-from loadtest.simulator.grid import Results, run_cells
+from loadtest.simulator.cells import Cell, _content, _whole, _window
+from loadtest.simulator.grid import Results, _sources, run_cells
 from loadtest.simulator.options import parse
 
 SPEC = "shared-prefix:groups=5,system=1000,question=200,output=20,count=40"
@@ -32,6 +32,35 @@ def test_a_line_that_was_cut_short_is_left_out(tmp_path: Path) -> None:
     assert (results.get(CELLS[0]) is None, results.get(CELLS[1]) is None) == (False, True)
     assert len(run_cells(CELLS, results, 1)) == 2
     assert len(Results(tmp_path)._known) == 2
+
+
+def test_several_processes_find_the_same_to_the_last_byte(tmp_path: Path) -> None:
+    run_cells(CELLS, Results(tmp_path / "one"), 1)
+    run_cells(CELLS, Results(tmp_path / "two"), 2)
+    one, two = (sorted((tmp_path / name / "simulations.jsonl").read_bytes().splitlines()) for name in ("one", "two"))
+    assert one == two
+
+
+def test_a_file_that_was_edited_is_simulated_again(tmp_path: Path) -> None:
+    trace = tmp_path / "own.csv"
+    rows = ["TIMESTAMP,ContextTokens,GeneratedTokens"]
+    rows += [f"2023-11-16 18:15:{second:02d}.0000000,{500 + second},10" for second in range(20)]
+    trace.write_text("\n".join(rows))
+    cell = Cell(str(trace), "equal8", "round-robin", 0.5, requests=20)
+    before = run_cells([cell], Results(tmp_path), 1)[cell]
+    trace.write_text("\n".join(rows).replace(",10", ",90"))
+    for kept in (_content, _whole, _window):
+        kept.cache_clear()
+    assert Results(tmp_path).get(cell) is None
+    after = run_cells([cell], Results(tmp_path), 1)[cell]
+    assert after["output_tokens"] == 9 * before["output_tokens"]
+
+
+def test_only_what_figures_follow_from_counts_as_code() -> None:
+    names = {file.name for file in _sources("seconds")}
+    assert {"engine.py", "router.py", "latency.py", "kv_blocks.py", "seconds.py", "ties.py", "poisson.py"} <= names
+    assert not names & {"report.py", "grid.py", "lmetric.py"}
+    assert "lmetric.py" in {file.name for file in _sources("lmetric")}
 
 
 def test_tables_and_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
