@@ -18,7 +18,6 @@ class Replica:
     incarnation: str
     pool: str
     row: int
-    block_tokens: int = 16
 
 
 @dataclass(frozen=True, slots=True)

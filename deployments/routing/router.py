@@ -81,10 +81,10 @@ class Router:
         `seed` is what its pool is taken to be like until its first replica has been observed.
         """
         row = self.table.new_row()
-        replica = Replica(name, incarnation, pool, row, block_tokens)
+        replica = Replica(name, incarnation, pool, row)
         self.replicas[incarnation] = self._rows[row] = replica
         self._show_names()
-        self.table.limit[row] = limit
+        self.table.limit[row], self.table.block_tokens[row] = limit, block_tokens
         rates = self._pools.setdefault(pool, PoolRates(self.table, seed))
         rates.add(row)
         self._lanes[row] = Lane(self.table, row, rates)
@@ -246,6 +246,7 @@ class Router:
                     row = lowest.bit_length() - 1
                     matched[row] = max(matched[row], tokens)
                     holders ^= lowest
+            matched -= matched % self.table.block_tokens
         return matched
 
     def _show_names(self) -> None:

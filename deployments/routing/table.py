@@ -32,6 +32,7 @@ class ReplicaTable:
 
     Attributes:
         limit: requests that may be open at once.
+        block_tokens: tokens of one block of its prefix cache: only whole ones are reused.
         open_requests, open_tokens: booked here and not ended; prompt tokens of those.
         waiting_requests, waiting_work: of those, the ones whose first token has not come; their features.
         waiting_since: since when the replica has been at work on them without news; 0 where none waits.
@@ -48,6 +49,7 @@ class ReplicaTable:
         self.present = np.zeros(rows, bool)
         self.leaving = np.zeros(rows, bool)
         self.limit = np.zeros(rows, np.int64)
+        self.block_tokens = np.ones(rows, np.int64)
         self.open_requests = np.zeros(rows, np.int64)
         self.open_tokens = np.zeros(rows, np.int64)
         self.waiting_requests = np.zeros(rows, np.int64)
@@ -80,7 +82,7 @@ class ReplicaTable:
         row = int(free[0])
         for column in vars(self).values():
             column[row] = 0
-        self.trust[row] = 1.0
+        self.trust[row] = self.block_tokens[row] = 1
         self.present[row] = True
         return row
 
@@ -109,3 +111,4 @@ class ReplicaTable:
     def _double(self) -> None:
         for name, column in vars(self).items():
             setattr(self, name, np.concatenate([column, np.zeros_like(column)]))
+        self.block_tokens[self.block_tokens == 0] = 1
