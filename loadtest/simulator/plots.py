@@ -11,6 +11,8 @@ Points = Sequence[tuple[float, float]]
 
 WIDTH, HEIGHT = 460, 300
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 28, 36
+HEADROOM = 1.05
+"""Of the upper axis over the largest value, so that no line lies on the frame."""
 COLOURS = ("#d1242f", "#57606a", "#0969da", "#1a7f37", "#8250df", "#bf8700", "#0b7285", "#e85aad", "#a0522d", "#2f4858")
 """The first is the first policy's, drawn thicker and on top."""
 
@@ -51,7 +53,7 @@ def line_plot(title: str, x_label: str, lines: Mapping[str, Points], logarithmic
     if not xs:
         return f"<p>{escape(title)}: nothing to draw.</p>"
     across = _axis(min(xs), max(xs), LEFT, WIDTH - RIGHT, False)
-    up = _axis(min(ys) if logarithmic else 0.0, max(ys), HEIGHT - BOTTOM, TOP, logarithmic)
+    up = _axis(min(ys) if logarithmic else 0.0, HEADROOM * max(ys), HEIGHT - BOTTOM, TOP, logarithmic)
     parts = [_grid(across, up), f'<text x="{LEFT}" y="16" class="title">{escape(title)}</text>']
     parts.append(f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 4}" class="mid">{escape(x_label)}</text>')
     for number, (name, points) in reversed(list(enumerate(drawn.items()))):
@@ -65,7 +67,7 @@ def legend(names: Sequence[str]) -> str:
     """What the colours of a page's plots mean."""
     squares = (f'<b style="color:{COLOURS[n % len(COLOURS)]}">&#9632;</b>' for n in range(len(names)))
     entries = (
-        f'<span style="margin-right:1.2em">{square} {escape(name)}</span>'
+        f'<span style="margin-right:1.2em;display:inline-block">{square} {escape(name)}</span>'
         for square, name in zip(squares, names, strict=True)
     )
     return f"<p>{''.join(entries)}</p>"

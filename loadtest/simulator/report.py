@@ -10,7 +10,7 @@ from loadtest.simulator.cells import Figures
 from loadtest.simulator.fleets import simulated_fleet
 from loadtest.simulator.planning import Held
 from loadtest.simulator.plots import legend, line_plot
-from loadtest.simulator.summary import HEADINGS, Group, p90_ttft, quantile, rows, short, slo_share
+from loadtest.simulator.summary import FIGURES, Group, figures_of, names, p90_ttft, quantile, slo_share
 
 LABEL = "simulated on virtual time: no engine ran"
 
@@ -22,6 +22,11 @@ PLOTS: Sequence[Plot] = (
     ("p90 time per token, ms", lambda figures: 1e3 * quantile(figures, "tpot_s", "p90"), False),
 )
 
+_STYLE = """<style>
+.figures { overflow-x: auto; font-size: 12px; font-variant-numeric: tabular-nums }
+.figures td { white-space: nowrap; padding: .1rem .5rem }
+</style>"""
+
 HELD_HEADINGS = ("trace", "fleet", "rates", "policy", "highest load", "requests/s")
 
 
@@ -31,19 +36,23 @@ def report_page(groups: Sequence[Group], held: Sequence[Held] = ()) -> str:
     parts = [f"<h2>Fleets</h2>{_fleets(list(fleets))}"]
     if held:
         parts.append(f"<h2>What fleets hold</h2>{table(HELD_HEADINGS, held_rows(held))}")
+    named = names(group.cell.trace for group in groups)
     by_panel: dict[tuple[str, str, str], list[Group]] = {}
     for group in groups:
-        if group.cell.load is not None:
-            by_panel.setdefault((group.cell.trace, group.cell.fleet, group.cell.rates), []).append(group)
+        by_panel.setdefault((group.cell.trace, group.cell.fleet, group.cell.rates), []).append(group)
     for (trace, fleet, rates), members in by_panel.items():
-        if len({group.cell.load for group in members}) > 1:
-            parts.append(f"<h2>{escape(f'{short(trace)} on {fleet}, rates {rates}')}</h2>{_plots(members)}")
-    parts.append(f"<h2>All figures</h2><p>Means over the seeds.</p>{table(HEADINGS, rows(groups))}")
-    return document("Simulated fleets", LABEL, *parts)
+        parts.append(f"<h2>{escape(f'{named[trace]} on {fleet}, rates {rates}')}</h2>")
+        parts.append(f"<p>{escape(trace)}. Means over the seeds, of which there are {len(members[0].runs)}.</p>")
+        drawn = [group for group in members if group.cell.load is not None]
+        if len({group.cell.load for group in drawn}) > 1:
+            parts.append(_plots(drawn))
+        parts.append(f'<div class="figures">{table(FIGURES, map(figures_of, members))}</div>')
+    return document("Simulated fleets", LABEL, _STYLE, *parts)
 
 
 def held_rows(held: Sequence[Held]) -> list[Sequence[str]]:
-    return [(short(h.trace), h.fleet, h.rates, h.policy, f"{h.load:.3f}", f"{h.rate:.2f}") for h in held]
+    named = names(h.trace for h in held)
+    return [(named[h.trace], h.fleet, h.rates, h.policy, f"{h.load:.3f}", f"{h.rate:.2f}") for h in held]
 
 
 def _plots(groups: Sequence[Group]) -> str:

@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from loadtest.simulator.cells import Cell, Figures
+from loadtest.traces.loading import brief
 
-HEADINGS = (
-    "trace",
-    "fleet",
-    "rates",
+WHERE = ("trace", "fleet", "rates")
+FIGURES = (
     "load",
     "policy",
     "in SLO",
@@ -23,6 +22,7 @@ HEADINGS = (
     "imbalance",
     "preempted",
 )
+HEADINGS = (*WHERE, *FIGURES)
 
 
 @dataclass(frozen=True)
@@ -65,22 +65,17 @@ def quantile(figures: Figures, of: str, name: str) -> float:
     return float(figures[of][name]) if figures[of] else float("nan")
 
 
-def rows(groups: Iterable[Group]) -> list[Sequence[str]]:
-    """Of the table: means over the seeds, and the range where it says so."""
-    return [_row(group) for group in groups]
+def rows(groups: Sequence[Group]) -> list[Sequence[str]]:
+    """Under `HEADINGS`: means over the seeds, and the range where it says so."""
+    named = names(group.cell.trace for group in groups)
+    return [(named[g.cell.trace], g.cell.fleet, g.cell.rates, *figures_of(g)) for g in groups]
 
 
-def load_text(cell: Cell) -> str:
-    return f"{cell.load:g}" if cell.load is not None else f"{cell.rate:g}/s"
-
-
-def _row(group: Group) -> Sequence[str]:
+def figures_of(group: Group) -> Sequence[str]:
+    """Under `FIGURES`."""
     cell = group.cell
     p90s = group.values(p90_ttft)
     return (
-        short(cell.trace),
-        cell.fleet,
-        cell.rates,
         load_text(cell),
         cell.policy,
         f"{group.mean(slo_share):.1%}",
@@ -95,9 +90,15 @@ def _row(group: Group) -> Sequence[str]:
     )
 
 
-def short(trace: str) -> str:
-    """A file by its name alone."""
-    return trace.rpartition("/")[2].rpartition(".")[0] if "/" in trace else trace
+def load_text(cell: Cell) -> str:
+    return f"{cell.load:g}" if cell.load is not None else f"{cell.rate:g}/s"
+
+
+def names(traces: Iterable[str]) -> dict[str, str]:
+    """What to call each: without folders and settings, where these do not tell them apart."""
+    distinct = list(dict.fromkeys(traces))
+    short = [brief(trace) for trace in distinct]
+    return {trace: name if short.count(name) == 1 else trace for trace, name in zip(distinct, short, strict=True)}
 
 
 def _quantiles(group: Group, of: str, factor: float, decimals: int) -> str:
