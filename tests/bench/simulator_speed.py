@@ -31,7 +31,7 @@ class Entered:
     def seconds(self, part: str, caller: str = "") -> float:
         """Of calls from files whose names have `caller` in them, those of the part itself left out."""
         return sum(
-            edge[3]
+            float(edge[3])
             for (file, _, _), (*_, callers) in self._functions.items()
             if part in file
             for (of, _, _), edge in callers.items()
