@@ -165,7 +165,7 @@ class Gateway(Strict):
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65_535, description="0 lets the OS choose")
     processes: int = Field(1, ge=1, le=64, description="gateways that share the port on one node")
-    policy: str = Field("seconds", description="how a replica is chosen: seconds, round-robin, ... (deployments.routing)")
+    policy: str = Field("seconds", description="how a replica is chosen: seconds, or one of the field's own rules")
     max_queue: int = Field(1000, ge=0, description="requests that may wait per model; more get 429")
     queue_timeout_s: float = Field(120, gt=0)
     overcommit: float = Field(2.0, ge=1, description="requests sent to a replica at once, per slot of it")

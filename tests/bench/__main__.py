@@ -15,6 +15,7 @@ BENCHES = (
     "routing_decision",
     "image_chat",
     "simulator_speed",
+    "step_time",
     "gateway_vs_router",
     "offline_two_speeds",
     "offline_vs_generate",
