@@ -18,11 +18,12 @@ from hashlib import blake2b
 class Stored:
     """Blocks became reusable. `parent` is the key of the block before the first of `keys`; None at a prompt's start.
 
-    `source` is what `publish` was told that they belong to.
+    `place` is how many blocks come before them, `source` what `publish` was told that they belong to.
     """
 
     keys: tuple[int, ...]
     parent: int | None
+    place: int = field(default=0, compare=False)
     source: object = field(default=None, compare=False, repr=False)
 
 
@@ -152,16 +153,27 @@ class KvBlocks:
         """Tells that the next blocks of `allocation` are computed and full, and that these are their keys."""
         if not self.caches:
             return
-        parent = allocation.keys[-1] if allocation.keys else None
         first = len(allocation.keys)
         assert first + len(keys) <= len(allocation.blocks), "more full blocks than blocks"
         allocation.keys.extend(keys)
-        new = [(key, allocation.blocks[first + i]) for i, key in enumerate(keys) if key not in self._block_of]
-        for key, block in new:
-            self._block_of[key] = block
-            self._key_of[block] = key
-        if new and self.on_event:
-            self.on_event(Stored(tuple(keys), parent, source))
+        run: list[int] = []
+        for place, key in enumerate(keys, first):
+            # One that another sequence computed meanwhile stays the other's, and is told of once.
+            if key not in self._block_of:
+                block = allocation.blocks[place]
+                self._block_of[key], self._key_of[block] = block, key
+                run.append(key)
+            elif run:
+                self._tell(allocation, run, place, source)
+                run = []
+        if run:
+            self._tell(allocation, run, len(allocation.keys), source)
+
+    def _tell(self, allocation: Allocation, run: list[int], end: int, source: object) -> None:
+        """That a run of new blocks ends before place `end` of the sequence."""
+        if self.on_event:
+            start = end - len(run)
+            self.on_event(Stored(tuple(run), allocation.keys[start - 1] if start else None, start, source))
 
     def free(self, allocation: Allocation) -> None:
         """Gives the blocks back; a sequence's last block is the first to be taken for other content."""

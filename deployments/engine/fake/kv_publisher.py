@@ -109,9 +109,8 @@ class KvPublisher:
         """The run of blocks with its tokens, as the sequence that they were computed for has them."""
         sequence = event.source
         assert isinstance(sequence, Sequence)
-        assert sequence.allocation is not None
-        end = len(sequence.allocation.keys) * self._block_size
-        start = end - len(event.keys) * self._block_size
+        start = event.place * self._block_size
+        end = start + len(event.keys) * self._block_size
         pictures = (
             MediaMark(position - start, identity)
             for position, identity in sequence.images

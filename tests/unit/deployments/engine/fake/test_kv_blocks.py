@@ -198,3 +198,18 @@ def test_a_chain_continues_where_it_was_left(extra: dict[int, str], cut: int) ->
     whole = chain_keys(token_ids, SIZE, extra)
     begun = chain_keys(token_ids[: cut * SIZE], SIZE, extra)
     assert begun + chain_keys(token_ids[cut * SIZE :], SIZE, extra, after=begun) == whole
+
+
+def test_a_block_that_two_computed_at_once_is_told_of_once() -> None:
+    """So that the one removal that follows takes it back."""
+    events: list[object] = []
+    blocks = KvBlocks(20, 4, on_event=events.append)
+    keys = [1, 2, 3, 4, 5]
+    one, other = blocks.allocate([], 20), blocks.allocate([], 20)
+    assert one is not None
+    assert other is not None
+    blocks.publish(one, keys[:2])
+    blocks.publish(other, [1, 2, 3])
+    blocks.publish(one, keys[2:])
+    assert events == [Stored((1, 2), None), Stored((3,), 2), Stored((4, 5), 3)]
+    assert [event.place for event in events if isinstance(event, Stored)] == [0, 2, 3]
