@@ -90,8 +90,8 @@ class Seconds:
 
 def fleet_theta(situation: Situation) -> Floats:
     """Seconds of each feature at the mean of the candidates' rates."""
-    rates: Floats = 1.0 / (1.0 / situation.table.theta[situation.rows]).mean(axis=0)
-    return rates
+    seconds: Floats = len(situation.rows) / (1.0 / situation.table.theta[situation.rows]).sum(axis=0)
+    return seconds
 
 
 def urgency(priority: int) -> float:

@@ -119,3 +119,23 @@ def test_a_prompt_that_is_there_costs_less() -> None:
     run(engine_of(), [(0.0, cold), (10.0, warm)])
     assert warm.cached_tokens == 49 * BLOCK, "the last token is always computed"
     assert warm.first_token_at - 10.0 < cold.first_token_at / 3
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from([45, 60, 400]))
+def test_nobody_waits_for_what_is_free(seed: int, blocks: int) -> None:
+    """Work conservation: after every step, who is first in line lacks a slot, blocks or tokens of the step's budget."""
+    engine = engine_of(blocks=blocks, slots=5)
+    waiting = list(workload(seed))
+    while waiting or engine.next_at < math.inf:
+        if waiting and waiting[0][0] <= engine.next_at:
+            engine.submit(waiting[0][1], waiting.pop(0)[0])
+            continue
+        preemptions = engine.preemptions
+        engine.advance()
+        if engine.waiting and len(engine.running) < 5 and engine.preemptions == preemptions:
+            planned = engine._decoding + sum(tokens for _, tokens in engine._chunks)
+            first = engine.waiting[0]
+            known = engine.blocks.matched(first.keys[: (first.target - 1) // BLOCK]) * BLOCK
+            wanted = engine.blocks.blocks_for(min(first.target, known + 128 - planned))
+            assert planned == 128 or wanted > blocks - engine.blocks.in_use
