@@ -85,10 +85,10 @@ class Lane:
         if not count:
             # Sums of floats drift: an idle replica holds exactly nothing.
             table.waiting_work[row] = 0.0
-            table.head_s[row] = 0.0
+            table.head_work[row] = 0.0
+            table.head_seen[row] = False
             table.waiting_since[row] = 0.0
             self._done[:] = 0.0
             return
         head = next(iter(self._waiting))
-        # The first tokens of those that stream are seen: until then no more than the oldest one's work is done.
-        table.head_s[row] = float(table.theta[row] @ head.work) if head.seen else np.inf
+        table.head_work[row], table.head_seen[row] = head.work, head.seen

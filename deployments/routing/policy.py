@@ -48,9 +48,9 @@ class Situation:
 
     @cached_property
     def own_s(self) -> Floats:
-        """(n) seconds of that work, each at the candidate's own speed."""
+        """(n) seconds of that work, each at the candidate's own speed, as it is now."""
         own: Floats = (self.work * self.table.theta[self.rows]).sum(axis=1)
-        return own
+        return own * self.table.slowness(self.rows, self.now)
 
     @cached_property
     def waiting_s(self) -> Floats:

@@ -10,12 +10,16 @@ neighbours have been seen to be.
 The shape, how many seconds each feature takes against the others, is the same for all of a pool, which run one model
 on one kind of hardware. It follows by recursive least squares with exponential forgetting (Haykin, Adaptive Filter
 Theory, ch. 10) on relative errors, each clipped as in Huber's M-estimator.
+
+A pool that has not been observed yet takes the usual scale of those that have: seeds are for a large model, and how
+much faster or slower this one is than they say is much the same on every kind of hardware.
 """
 
 from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -102,12 +106,20 @@ class Shape:
 class PoolRates:
     """The rates of one pool's replicas, kept in the table's `theta` and `token_s`."""
 
-    def __init__(self, table: ReplicaTable, seed: Seed) -> None:
+    def __init__(self, table: ReplicaTable, seed: Seed, pools: Mapping[str, PoolRates] | None = None) -> None:
+        """`pools`: all of the model's, this one among them once it is made."""
         self.seed = seed
         self.shape = Shape(seed.theta())
         self.scales: dict[int, Scale] = {}
         self._table = table
+        self._pools = {} if pools is None else pools
         self._rows = np.empty(0, np.int64)
+
+    @property
+    def usual(self) -> float | None:
+        """The middle one of its replicas' scales; None where none has been observed."""
+        observed = sorted(scale.value for scale in self.scales.values() if scale.weight)
+        return observed[len(observed) // 2] if observed else None
 
     def add(self, row: int) -> None:
         self.scales[row] = Scale(self.seed.token_s)
@@ -126,6 +138,9 @@ class PoolRates:
         scale.observe(seconds / nominal, nominal)
         self.shape.observe(work / nominal, seconds / nominal / scale.value)
         self._show()
+        for pool in self._pools.values():
+            if pool.usual is None:
+                pool._show()
 
     def observe_token(self, row: int, seconds: float) -> None:
         scale = self.scales[row]
@@ -135,11 +150,14 @@ class PoolRates:
     def _show(self) -> None:
         values = np.array([scale.value for scale in self.scales.values()])
         weights = np.array([scale.weight for scale in self.scales.values()])
-        observed = sorted(scale.value for scale in self.scales.values() if scale.weight)
-        usual = observed[len(observed) // 2] if observed else 1.0
+        usual = self.usual or self._usual_elsewhere()
         blended = np.exp((weights * np.log(values) + math.log(usual)) / (weights + 1))
         self._table.theta[self._rows] = self.shape.seconds * blended[:, None]
         self._table.step_s[self._rows] = self.seed.sequence_step_s * blended
+
+    def _usual_elsewhere(self) -> float:
+        observed = sorted(pool.usual for pool in self._pools.values() if pool.usual is not None)
+        return observed[len(observed) // 2] if observed else 1.0
 
 
 def _weighted_median(values: deque[tuple[float, float]]) -> float:

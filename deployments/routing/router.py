@@ -85,7 +85,7 @@ class Router:
         self.replicas[incarnation] = self._rows[row] = replica
         self._show_names()
         self.table.limit[row], self.table.block_tokens[row] = limit, block_tokens
-        rates = self._pools.setdefault(pool, PoolRates(self.table, seed))
+        rates = self._pools.setdefault(pool, PoolRates(self.table, seed, self._pools))
         rates.add(row)
         self._lanes[row] = Lane(self.table, row, rates)
         self._trust[row] = Trust()

@@ -36,7 +36,7 @@ class ReplicaTable:
         open_requests, open_tokens: booked here and not ended; prompt tokens of those.
         waiting_requests, waiting_work: of those, the ones whose first token has not come; their features.
         waiting_since: since when the replica has been at work on them without news; 0 where none waits.
-        head_s: of that time, how much may count as progress: the oldest one's own seconds.
+        head_work, head_seen: of the oldest of them; whether its first token will be seen.
         others_*: what other gateways have open here.
         theta, token_s, step_s: the rates (`Rates`), by columns; `step_s` is what one more sequence adds to a step.
         trust: what share of a predicted prefix the engine has been seen to have.
@@ -55,7 +55,8 @@ class ReplicaTable:
         self.waiting_requests = np.zeros(rows, np.int64)
         self.waiting_work = np.zeros((rows, len(FEATURES)))
         self.waiting_since = np.zeros(rows)
-        self.head_s = np.zeros(rows)
+        self.head_work = np.zeros((rows, len(FEATURES)))
+        self.head_seen = np.zeros(rows, bool)
         self.others_open = np.zeros(rows, np.int64)
         self.others_tokens = np.zeros(rows, np.int64)
         self.others_waiting = np.zeros(rows, np.int64)
@@ -96,12 +97,32 @@ class ReplicaTable:
         return np.flatnonzero(room)
 
     def waiting_seconds(self, rows: Ints, now: float) -> Floats:
-        """Seconds until each replica has done the first tokens that it owes: booked work less likely progress."""
-        booked = ((self.waiting_work[rows] + self.others_work[rows]) * self.theta[rows]).sum(axis=1)
-        progress = np.minimum(now - self.waiting_since[rows], self.head_s[rows])
-        progress = np.where(self.waiting_requests[rows] > 0, progress, 0.0)
-        left: Floats = np.maximum(booked - np.maximum(progress, 0.0), 0.0)
+        """Seconds until each replica has done the first tokens that it owes: booked work less likely progress.
+
+        Progress is the time that has passed, but no more than the oldest one's own seconds where its first token would
+        have been seen. A replica that is overdue is as much slower than was thought.
+        """
+        theta = self.theta[rows]
+        booked_s = ((self.waiting_work[rows] + self.others_work[rows]) * theta).sum(axis=1)
+        head_s = (self.head_work[rows] * theta).sum(axis=1)
+        passed_s = np.where(self.waiting_requests[rows] > 0, np.maximum(now - self.waiting_since[rows], 0.0), 0.0)
+        progress_s = np.where(self.head_seen[rows], np.minimum(passed_s, head_s), passed_s)
+        slower = self.slowness(rows, now)
+        left: Floats = np.where(slower > 1.0, booked_s * slower - head_s, np.maximum(booked_s - progress_s, 0.0))
         return left
+
+    def slowness(self, rows: Ints, now: float) -> Floats:
+        """How many times as slow as its rates each replica must be now: 1, or more where a first token is overdue.
+
+        Two of its own times may pass before anything is made of it: a prompt is computed beside answers under way.
+        """
+        watched = self.head_seen[rows] & (self.waiting_requests[rows] > 0)
+        if not watched.any():
+            return np.ones(len(rows))
+        head_s = np.where(watched, (self.head_work[rows] * self.theta[rows]).sum(axis=1), 1.0)
+        overdue = (now - self.waiting_since[rows]) / head_s - 1.0
+        slower: Floats = np.where(watched, np.maximum(overdue, 1.0), 1.0)
+        return slower
 
     def decoding(self, rows: Ints) -> Ints:
         """Requests whose first token has come and that have not ended."""

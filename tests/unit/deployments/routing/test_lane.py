@@ -53,7 +53,20 @@ def test_progress_counts_up_to_the_oldest_ones_own_work() -> None:
     one.enter(10_000, 0.0)
     own = one.own(10_000)
     assert one.seconds(own / 2) == pytest.approx(1.5 * own)
-    assert one.seconds(100.0) == pytest.approx(own), "the first token would have been seen"
+    assert one.seconds(1.9 * own) == pytest.approx(own), "the first token would have been seen"
+
+
+def test_a_replica_that_is_overdue_is_taken_to_be_as_slow_as_it_must_be() -> None:
+    one = Replica()
+    one.enter(10_000, 0.0)
+    one.enter(10_000, 0.0)
+    own = one.own(10_000)
+    seconds = [one.seconds(passed * own) for passed in (1.0, 2.0, 3.0, 6.0, 11.0)]
+    assert seconds == pytest.approx([own, own, 3 * own, 9 * own, 19 * own])
+    assert seconds == sorted(seconds), "the longer nothing comes, the longer it will take"
+    waiting = next(iter(one.lane._waiting))
+    one.lane.first_token(waiting, 12.0 * own)
+    assert one.seconds(12.0 * own) == pytest.approx(one.own(10_000))
 
 
 def test_what_does_not_stream_progresses_unseen() -> None:

@@ -167,6 +167,24 @@ def test_a_newcomer_is_taken_to_be_as_fast_as_its_neighbours() -> None:
     assert set(pool.scales) == set(rows[1:])
 
 
+def test_a_pool_that_has_not_been_observed_takes_the_usual_scale_of_the_others() -> None:
+    """Seeds are of a large model on GPUs: a fleet of small engines is twenty times as slow on all of them."""
+    table = ReplicaTable()
+    pools: dict[str, PoolRates] = {}
+    for name, accelerator in (("a", "h200"), ("b", "mi355x")):
+        pools[name] = PoolRates(table, seed_of(accelerator), pools)
+        pools[name].add(table.new_row())
+    work = prompt_work(2000)
+    before = table.theta[1] @ work
+    hardware = Hardware(0.0222 * 20, 0.00052 * 20, 0.012 * 20)
+    for _ in range(8):
+        pools["a"].observe(0, work, hardware.seconds(work))
+    assert float(table.theta[1] @ work) == pytest.approx(float(before) * 20, rel=0.1)
+    for _ in range(8):
+        pools["b"].observe(1, work, 0.01)
+    assert float(table.theta[1] @ work) == pytest.approx(0.01, rel=0.4), "and then its own"
+
+
 def test_seeds() -> None:
     assert seed_of("H200").kilotoken_s < seed_of("mi300x").kilotoken_s < seed_of(None).kilotoken_s
     assert seed_of("h200", tensor_parallel=4).kilotoken_s == pytest.approx(seed_of("h200").kilotoken_s / 3.2)
