@@ -50,12 +50,16 @@ class Situation:
     def own_s(self) -> Floats:
         """(n) seconds of that work, each at the candidate's own speed, as it is now."""
         own: Floats = (self.work * self.table.theta[self.rows]).sum(axis=1)
-        return own * self.table.slowness(self.rows, self.now)
+        return own * self._waiting_and_slowness[1]
 
-    @cached_property
+    @property
     def waiting_s(self) -> Floats:
         """(n) seconds of work booked before it."""
-        return self.table.waiting_seconds(self.rows, self.now)
+        return self._waiting_and_slowness[0]
+
+    @cached_property
+    def _waiting_and_slowness(self) -> tuple[Floats, Floats]:
+        return self.table.waiting_and_slowness(self.rows, self.now)
 
     @cached_property
     def open_requests(self) -> Floats:

@@ -40,6 +40,10 @@ SHAPE_SPREAD = 0.5
 CLIPPED_AT = 0.5
 SHAPE_BOUND = 8.0
 
+SETTLED = 64
+SETTLED_EVERY = 4
+"""Once a pool's shape has followed so many observations it follows every fourth: it hardly moves any more."""
+
 TOKEN_WINDOW = 32
 
 
@@ -113,6 +117,7 @@ class PoolRates:
         self.scales: dict[int, Scale] = {}
         self._table = table
         self._pools = {} if pools is None else pools
+        self._observations = 0
         self._rows = np.empty(0, np.int64)
 
     @property
@@ -134,12 +139,17 @@ class PoolRates:
     def observe(self, row: int, work: Floats, seconds: float) -> None:
         """Work (sum of features of the requests in it) that took so many seconds of a busy replica."""
         scale = self.scales[row]
+        before = scale.value
         nominal = float(self.shape.seconds @ work)
         scale.observe(seconds / nominal, nominal)
-        self.shape.observe(work / nominal, seconds / nominal / scale.value)
+        self._observations += 1
+        if self._observations <= SETTLED or self._observations % SETTLED_EVERY == 0:
+            self.shape.observe(work / nominal, seconds / nominal / scale.value)
+        elif scale.value == before and scale.weight == WINDOW:
+            return
         self._show()
         for pool in self._pools.values():
-            if pool.usual is None:
+            if not pool._observations:
                 pool._show()
 
     def observe_token(self, row: int, seconds: float) -> None:

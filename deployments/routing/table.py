@@ -97,32 +97,28 @@ class ReplicaTable:
         return np.flatnonzero(room)
 
     def waiting_seconds(self, rows: Ints, now: float) -> Floats:
-        """Seconds until each replica has done the first tokens that it owes: booked work less likely progress.
+        """Seconds until each replica has done the first tokens that it owes."""
+        return self.waiting_and_slowness(rows, now)[0]
+
+    def waiting_and_slowness(self, rows: Ints, now: float) -> tuple[Floats, Floats]:
+        """Seconds until each replica has done the first tokens that it owes: booked work less likely progress; and how
+        many times as slow as its rates it must be now: 1, or more where a first token is overdue.
 
         Progress is the time that has passed, but no more than the oldest one's own seconds where its first token would
-        have been seen. A replica that is overdue is as much slower than was thought.
+        have been seen. Two of these may pass before anything is made of it: a prompt is computed beside answers under
+        way.
         """
-        theta = self.theta[rows]
-        booked_s = ((self.waiting_work[rows] + self.others_work[rows]) * theta).sum(axis=1)
-        head_s = (self.head_work[rows] * theta).sum(axis=1)
-        passed_s = np.where(self.waiting_requests[rows] > 0, np.maximum(now - self.waiting_since[rows], 0.0), 0.0)
-        progress_s = np.where(self.head_seen[rows], np.minimum(passed_s, head_s), passed_s)
-        slower = self.slowness(rows, now)
+        theta, waiting = self.theta[rows], self.waiting_requests[rows] > 0
+        booked_s: Floats = ((self.waiting_work[rows] + self.others_work[rows]) * theta).sum(axis=1)
+        if not waiting.any():
+            return booked_s, np.ones(len(rows))
+        passed_s = np.where(waiting, np.maximum(now - self.waiting_since[rows], 0.0), 0.0)
+        seen = self.head_seen[rows] & waiting
+        head_s = np.where(seen, (self.head_work[rows] * theta).sum(axis=1), 1.0)
+        slower: Floats = np.where(seen, np.maximum(passed_s / head_s - 1.0, 1.0), 1.0)
+        progress_s = np.where(seen, np.minimum(passed_s, head_s), passed_s)
         left: Floats = np.where(slower > 1.0, booked_s * slower - head_s, np.maximum(booked_s - progress_s, 0.0))
-        return left
-
-    def slowness(self, rows: Ints, now: float) -> Floats:
-        """How many times as slow as its rates each replica must be now: 1, or more where a first token is overdue.
-
-        Two of its own times may pass before anything is made of it: a prompt is computed beside answers under way.
-        """
-        watched = self.head_seen[rows] & (self.waiting_requests[rows] > 0)
-        if not watched.any():
-            return np.ones(len(rows))
-        head_s = np.where(watched, (self.head_work[rows] * self.theta[rows]).sum(axis=1), 1.0)
-        overdue = (now - self.waiting_since[rows]) / head_s - 1.0
-        slower: Floats = np.where(watched, np.maximum(overdue, 1.0), 1.0)
-        return slower
+        return left, slower
 
     def decoding(self, rows: Ints) -> Ints:
         """Requests whose first token has come and that have not ended."""
