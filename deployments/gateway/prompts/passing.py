@@ -12,18 +12,25 @@ TEXT_WANTED = ("echo", "return_prompt_text", "prompt_logprobs")
 
 
 def drop_given_ids(body: dict[str, Any]) -> bool:
-    """Removes, in place, token ids that a client gave for its messages: what they say need not be what they are.
+    """Removes, in place, what would let a client mislead the index. Returns whether there was anything.
 
-    An engine would compute the ids, and the index would be told of the messages. Returns whether there were any.
+    Token ids that it gave for its messages need not be what these say: an engine would compute the ids, and the index
+    would be told of the messages. A report of reused blocks would tell of them twice, and of their removal once.
     """
-    given = body.get("kv_transfer_params")
-    if not isinstance(given, dict) or "prompt_token_ids" not in given:
+    ids = _dropped(body, "kv_transfer_params", "prompt_token_ids")
+    report = _dropped(body, "vllm_xargs", "kv_cache_report_mode")
+    return ids or report
+
+
+def _dropped(body: dict[str, Any], field: str, name: str) -> bool:
+    given = body.get(field)
+    if not isinstance(given, dict) or name not in given:
         return False
-    left = {name: value for name, value in given.items() if name != "prompt_token_ids"}
+    left = {key: value for key, value in given.items() if key != name}
     if left:
-        body["kv_transfer_params"] = left
+        body[field] = left
     else:
-        del body["kv_transfer_params"]
+        del body[field]
     return True
 
 

@@ -14,6 +14,8 @@ CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
     [
         ({"kv_transfer_params": {"prompt_token_ids": [1]}}, {}),
         ({"kv_transfer_params": {"prompt_token_ids": None, "x": 1}}, {"kv_transfer_params": {"x": 1}}),
+        ({"vllm_xargs": {"kv_cache_report_mode": "full"}, "n": 1}, {"n": 1}),
+        ({"vllm_xargs": {"kv_cache_report_mode": "full", "y": 2}}, {"vllm_xargs": {"y": 2}}),
     ],
 )
 def test_a_clients_ids_are_dropped_and_nothing_else(before: dict[str, Any], after: dict[str, Any]) -> None:
