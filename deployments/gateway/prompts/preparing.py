@@ -19,7 +19,7 @@ from deployments.gateway.prompts.workers import Busy, Workers
 from deployments.routing.prompt import Prompt
 from deployments.routing.work import estimated_tokens
 
-logger = logging.getLogger("ray.serve")
+logger = logging.getLogger("mixfleet.prompts")
 
 SALTED = (CHAT, COMPLETIONS, RESPONSES)
 INLINE_BYTES = 4096
