@@ -175,7 +175,10 @@ class PrefixIndex:
         claims, expected = self._claims, self._expected
         found: list[tuple[int, int]] = []
         every = self._expected_every
-        trail, promised, places = -1, 0, range(every - 1, len(keys), every)
+        trail = promised = 0
+        for key in keys[every - 1 :: every]:
+            trail |= expected.get(key, 0)
+        places = range(every - 1, len(keys), every) if trail else range(0)
         for place in places:
             key = keys[place]
             new = expected.get(key, 0)

@@ -49,8 +49,14 @@ class Situation:
     @cached_property
     def own_s(self) -> Floats:
         """(n) seconds of that work, each at the candidate's own speed, as it is now."""
-        own: Floats = (self.work * self.table.theta[self.rows]).sum(axis=1)
-        return own * self._waiting_and_slowness[1]
+        own: Floats = np.vecdot(self.work, self.theta) * self._waiting_and_slowness[1]
+        return own
+
+    @cached_property
+    def theta(self) -> Floats:
+        """(n, features) seconds of each feature on each candidate."""
+        rates: Floats = self.table.theta.take(self.rows, 0)
+        return rates
 
     @property
     def waiting_s(self) -> Floats:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
+import numpy.typing as npt
 
 from deployments.routing.booking import Booking, Decision, Replica
 from deployments.routing.index import PrefixIndex
@@ -240,12 +241,8 @@ class Router:
         matched = np.zeros(self.table.rows)
         if self._prefixes and request.keys:
             for holders, count in self.index.matches(request.keys):
-                tokens = max(0, min(count * self.index.key_tokens, request.tokens - 1))
-                while holders:
-                    lowest = holders & -holders
-                    row = lowest.bit_length() - 1
-                    matched[row] = max(matched[row], tokens)
-                    holders ^= lowest
+                tokens = float(max(0, min(count * self.index.key_tokens, request.tokens - 1)))
+                np.maximum(matched, tokens, out=matched, where=_bits(holders, len(matched)))
             matched -= matched % self.table.block_tokens
         return matched
 
@@ -265,3 +262,9 @@ class Router:
             self.table.free_row(row)
             del self._rows[row], self._lanes[row], self._trust[row]
             self._show_names()
+
+
+def _bits(number: int, count: int) -> npt.NDArray[np.bool_]:
+    """(count) its bits, the lowest first."""
+    octets = np.frombuffer(number.to_bytes(-(-count // 8), "little"), np.uint8)
+    return np.unpackbits(octets, count=count, bitorder="little").view(np.bool_)

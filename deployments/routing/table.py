@@ -94,7 +94,7 @@ class ReplicaTable:
         """Rows that can take one more request."""
         room = self.present & ~self.leaving & (self.suspect_until <= now)
         room &= self.open_requests + self.others_open < self.limit
-        return np.flatnonzero(room)
+        return room.nonzero()[0]
 
     def waiting_seconds(self, rows: Ints, now: float) -> Floats:
         """Seconds until each replica has done the first tokens that it owes."""
@@ -108,17 +108,23 @@ class ReplicaTable:
         have been seen. Two of these may pass before anything is made of it: a prompt is computed beside answers under
         way.
         """
-        theta, waiting = self.theta[rows], self.waiting_requests[rows] > 0
-        booked_s: Floats = ((self.waiting_work[rows] + self.others_work[rows]) * theta).sum(axis=1)
-        if not waiting.any():
+        theta, waiting = self.theta.take(rows, 0), self.waiting_requests[rows] > 0
+        booked_s: Floats = np.vecdot(self.booked_work(rows), theta)
+        if not np.count_nonzero(waiting):
             return booked_s, np.ones(len(rows))
-        passed_s = np.where(waiting, np.maximum(now - self.waiting_since[rows], 0.0), 0.0)
+        passed_s = np.maximum(now - self.waiting_since[rows], 0.0) * waiting
         seen = self.head_seen[rows] & waiting
-        head_s = np.where(seen, (self.head_work[rows] * theta).sum(axis=1), 1.0)
-        slower: Floats = np.where(seen, np.maximum(passed_s / head_s - 1.0, 1.0), 1.0)
-        progress_s = np.where(seen, np.minimum(passed_s, head_s), passed_s)
-        left: Floats = np.where(slower > 1.0, booked_s * slower - head_s, np.maximum(booked_s - progress_s, 0.0))
+        head_s = np.where(seen, np.vecdot(self.head_work.take(rows, 0), theta), np.inf)
+        slower: Floats = np.maximum(passed_s / head_s - 1.0, 1.0)
+        left: Floats = np.maximum(booked_s - np.minimum(passed_s, head_s), 0.0)
+        if np.count_nonzero(late := slower > 1.0):
+            left = np.where(late, booked_s * slower - head_s, left)
         return left, slower
+
+    def booked_work(self, rows: Ints) -> Floats:
+        """(n, features) that waits on each replica, booked here and by other gateways."""
+        work: Floats = self.waiting_work.take(rows, 0) + self.others_work.take(rows, 0)
+        return work
 
     def decoding(self, rows: Ints) -> Ints:
         """Requests whose first token has come and that have not ended."""

@@ -67,8 +67,10 @@ class Seconds:
     def _behind(self, situation: Situation, fleet: Floats) -> Floats:
         """(n) how many requests are taken to wait for this one, if it goes to each candidate."""
         table, rows = situation.table, situation.rows
-        backlog_s = float((table.waiting_work[rows] + table.others_work[rows]).sum(axis=0) @ fleet) / len(rows)
-        queue = backlog_s / self._typical_s if self._typical_s else 0.0
+        backlog_s = float((table.booked_work(rows) @ fleet).sum()) / len(rows)
+        if not backlog_s or not self._typical_s:
+            return np.zeros(len(rows))
+        queue = backlog_s / self._typical_s
         waiting = table.waiting_requests[rows] + table.others_waiting[rows]
         behind: Floats = queue + min(1.0, queue / LONG_QUEUE) * (waiting + OPEN_SHARE * situation.open_requests)
         return behind
@@ -90,7 +92,7 @@ class Seconds:
 
 def fleet_theta(situation: Situation) -> Floats:
     """Seconds of each feature at the mean of the candidates' rates."""
-    seconds: Floats = len(situation.rows) / (1.0 / situation.table.theta[situation.rows]).sum(axis=0)
+    seconds: Floats = len(situation.rows) / (1.0 / situation.theta).sum(axis=0)
     return seconds
 
 
