@@ -65,7 +65,7 @@ class Situation:
 
     @cached_property
     def _waiting_and_slowness(self) -> tuple[Floats, Floats]:
-        return self.table.waiting_and_slowness(self.rows, self.now)
+        return self.table.waiting_and_slowness(self.rows, self.now, self.theta, self.booked_work)
 
     @cached_property
     def open_requests(self) -> Floats:
@@ -75,11 +75,22 @@ class Situation:
         return open_requests
 
     @cached_property
+    def waiting_requests(self) -> Floats:
+        """(n) of those, the ones whose first token has not come."""
+        table = self.table
+        waiting: Floats = (table.waiting_requests[self.rows] + table.others_waiting[self.rows]).astype(np.float64)
+        return waiting
+
+    @cached_property
+    def booked_work(self) -> Floats:
+        """(n, features) of those that wait."""
+        return self.table.booked_work(self.rows)
+
+    @property
     def waiting_tokens(self) -> Floats:
-        """(n) uncached prompt tokens booked on each candidate, of requests whose first token has not come."""
-        table, kilo_tokens = self.table, FEATURES.index("kilo-tokens")
-        work: Floats = table.waiting_work[self.rows, kilo_tokens] + table.others_work[self.rows, kilo_tokens]
-        return work * 1e3
+        """(n) uncached prompt tokens of those that wait."""
+        tokens: Floats = self.booked_work[:, FEATURES.index("kilo-tokens")] * 1e3
+        return tokens
 
 
 @dataclass(frozen=True, slots=True)

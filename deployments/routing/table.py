@@ -94,22 +94,24 @@ class ReplicaTable:
         """Rows that can take one more request."""
         room = self.present & ~self.leaving & (self.suspect_until <= now)
         room &= self.open_requests + self.others_open < self.limit
-        return room.nonzero()[0]
+        rows: Ints = room.nonzero()[0]
+        return rows
 
     def waiting_seconds(self, rows: Ints, now: float) -> Floats:
         """Seconds until each replica has done the first tokens that it owes."""
-        return self.waiting_and_slowness(rows, now)[0]
+        return self.waiting_and_slowness(rows, now, self.theta.take(rows, 0), self.booked_work(rows))[0]
 
-    def waiting_and_slowness(self, rows: Ints, now: float) -> tuple[Floats, Floats]:
+    def waiting_and_slowness(self, rows: Ints, now: float, theta: Floats, booked: Floats) -> tuple[Floats, Floats]:
         """Seconds until each replica has done the first tokens that it owes: booked work less likely progress; and how
-        many times as slow as its rates it must be now: 1, or more where a first token is overdue.
+        many times as slow as its rates it must be now: 1, or more where a first token is overdue. `theta` and `booked`
+        (n, features) are those of `rows`.
 
         Progress is the time that has passed, but no more than the oldest one's own seconds where its first token would
         have been seen. Two of these may pass before anything is made of it: a prompt is computed beside answers under
         way.
         """
-        theta, waiting = self.theta.take(rows, 0), self.waiting_requests[rows] > 0
-        booked_s: Floats = np.vecdot(self.booked_work(rows), theta)
+        booked_s: Floats = np.vecdot(booked, theta)
+        waiting = self.waiting_requests[rows] > 0
         if not np.count_nonzero(waiting):
             return booked_s, np.ones(len(rows))
         passed_s = np.maximum(now - self.waiting_since[rows], 0.0) * waiting
@@ -125,11 +127,6 @@ class ReplicaTable:
         """(n, features) that waits on each replica, booked here and by other gateways."""
         work: Floats = self.waiting_work.take(rows, 0) + self.others_work.take(rows, 0)
         return work
-
-    def decoding(self, rows: Ints) -> Ints:
-        """Requests whose first token has come and that have not ended."""
-        here = self.open_requests[rows] - self.waiting_requests[rows]
-        return here + self.others_open[rows] - self.others_waiting[rows]
 
     def _double(self) -> None:
         for name, column in vars(self).items():

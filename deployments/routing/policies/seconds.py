@@ -49,16 +49,16 @@ class Seconds:
         waiting_s, own_s = situation.waiting_s, situation.own_s
         fleet = fleet_theta(situation)
         fleet_s: Floats = situation.work @ fleet
-        others = self._behind(situation, fleet) * self.weight * urgency(situation.request.priority)
+        others_s = fleet_s * self._behind(situation, fleet) * (self.weight * urgency(situation.request.priority))
         decoding_s = self._decoding_s(situation)
-        price = waiting_s + own_s + others * fleet_s + decoding_s
+        price = waiting_s + own_s + others_s + decoding_s
         place = cheapest(self._in_time(situation, price), situation.chance)
         least = float(fleet_s.min())
         self._typical_s = MEMORY * self._typical_s + (1 - MEMORY) * least if self._typical_s else least
         terms = {
             "waiting_s": waiting_s,
             "own_s": own_s,
-            "others_s": others * fleet_s,
+            "others_s": others_s,
             "decoding_s": decoding_s,
             "price_s": price,
         }
@@ -66,19 +66,19 @@ class Seconds:
 
     def _behind(self, situation: Situation, fleet: Floats) -> Floats:
         """(n) how many requests are taken to wait for this one, if it goes to each candidate."""
-        table, rows = situation.table, situation.rows
-        backlog_s = float((table.booked_work(rows) @ fleet).sum()) / len(rows)
+        count = len(situation.rows)
+        backlog_s = float((situation.booked_work @ fleet).sum()) / count
         if not backlog_s or not self._typical_s:
-            return np.zeros(len(rows))
+            return np.zeros(count)
         queue = backlog_s / self._typical_s
-        waiting = table.waiting_requests[rows] + table.others_waiting[rows]
-        behind: Floats = queue + min(1.0, queue / LONG_QUEUE) * (waiting + OPEN_SHARE * situation.open_requests)
+        own = situation.waiting_requests + OPEN_SHARE * situation.open_requests
+        behind: Floats = queue + min(1.0, queue / LONG_QUEUE) * own
         return behind
 
     def _decoding_s(self, situation: Situation) -> Floats:
-        table, rows = situation.table, situation.rows
         tokens_ahead = situation.output_tokens * DECODE_HORIZON
-        added: Floats = table.step_s[rows] * table.decoding(rows) * tokens_ahead
+        decoding = situation.open_requests - situation.waiting_requests
+        added: Floats = situation.table.step_s[situation.rows] * (decoding * tokens_ahead)
         return added
 
     def _in_time(self, situation: Situation, price: Floats) -> Floats:
