@@ -8,11 +8,11 @@ READY := $(ENV)/ready
 demo: $(READY)
 	$(PYTHON) -m loadtest.demo
 
-test: $(READY)
-	$(PYTHON) -m pytest tests
+test: unit
+	$(PYTHON) -m pytest tests/integration tests/e2e
 
 unit: $(READY)
-	$(PYTHON) -m pytest tests/unit
+	$(PYTHON) -m pytest --numprocesses auto --dist loadfile tests/unit
 
 lint: $(READY)
 	$(PYTHON) -m ruff check .
