@@ -45,6 +45,11 @@ def endpoint(fleet: str | None, url: str | None, mlperf: bool = True) -> Iterato
         yield started
 
 
+def bearer(api_key: str | None) -> dict[str, str]:
+    """The header that names who asks; none where there is no key."""
+    return {"Authorization": f"Bearer {api_key}"} if api_key else {}
+
+
 def get_json(url: str, headers: Mapping[str, str] | None = None) -> dict[str, Any] | None:
     """A JSON object; None where nothing listens or the route is not there. Raises TargetError for anything else."""
     try:
@@ -55,7 +60,8 @@ def get_json(url: str, headers: Mapping[str, str] | None = None) -> dict[str, An
     except urllib.error.HTTPError as error:
         if error.code in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):
             return None
-        raise TargetError(f"{url} answers {error.code} {error.reason}") from None
+        remedy = "; give a key of it with --api-key" if error.code == HTTPStatus.UNAUTHORIZED else ""
+        raise TargetError(f"{url} answers {error.code} {error.reason}{remedy}") from None
     except urllib.error.URLError as error:
         if isinstance(error.reason, ConnectionRefusedError):
             return None

@@ -26,6 +26,7 @@ def parse(arguments: list[str]) -> Options:
     subject.add_argument("--fleet", help="a preset or a fleet file; it is started in MLPerf mode")
     subject.add_argument("--endpoint", metavar="URL", help="an OpenAI-compatible server that runs already")
     parser.add_argument("--model", metavar="NAME", help="the model to test, where the endpoint serves several")
+    parser.add_argument("--api-key", metavar="KEY", help="sent as bearer")
     parser.add_argument("--data", type=Path, metavar="PATH", help="the official data set (default: the embedded one)")
     parser.add_argument("--mode", type=Mode, choices=list(Mode), default=Mode.PERFORMANCE)
     parser.add_argument("--out", type=Path, metavar="DIR", default=Path("results"), help="default: results")
@@ -51,6 +52,7 @@ def parse(arguments: list[str]) -> Options:
         target_qps=given.target_qps,
         timeout_s=given.timeout,
         attempts=given.attempts,
+        api_key=given.api_key,
         foreign=ForeignLoad(given.pullers, given.window),
     )
 

@@ -15,7 +15,7 @@ from loadtest.benchmarks import benchmark
 from loadtest.benchmarks.base import Benchmark, DataError, Dataset, Mode, Score
 from loadtest.client import Call
 from loadtest.command import Refused
-from loadtest.endpoint import TargetError, endpoint
+from loadtest.endpoint import TargetError, bearer, endpoint
 from loadtest.loadgen.log import read_log, read_responses
 from loadtest.loadgen.settings import LoadGenError, TestPlan
 from loadtest.measure import Measurement, MeasurementError, Subject, measure
@@ -42,6 +42,7 @@ class Options:
     target_qps: float | None = None
     timeout_s: float = 3600.0
     attempts: int = 5
+    api_key: str | None = None
     foreign: ForeignLoad = field(default_factory=ForeignLoad)
 
 
@@ -51,7 +52,7 @@ def run(options: Options) -> bool:
         tested = benchmark(options.benchmark)
         dataset = tested.load(options.data, options.mode, tested.quick_samples if options.quick else None)
         with endpoint(options.fleet, options.endpoint) as url:
-            target = inspect(url, tested, options.model, options.foreign)
+            target = inspect(url, tested, options.model, options.foreign, bearer(options.api_key))
             if not options.quick:
                 target.refuse_reuse()
             join_or_start()
@@ -69,7 +70,7 @@ def _test(options: Options, tested: Benchmark, dataset: Dataset, target: Target)
     plan = TestPlan(tested.official, options.mode, len(dataset), options.quick, options.target_qps)
     call = Call(
         url=target.url + tested.path,
-        headers={"Content-Type": tested.content_type},
+        headers={"Content-Type": tested.content_type, **bearer(options.api_key)},
         timeout_s=options.timeout_s,
         attempts=options.attempts,
     )

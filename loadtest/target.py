@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,10 +51,14 @@ class Target:
             )
 
 
-def inspect(url: str, benchmark: Benchmark, model: str | None, foreign: ForeignLoad) -> Target:
+def inspect(
+    url: str, benchmark: Benchmark, model: str | None, foreign: ForeignLoad, headers: Mapping[str, str] | None = None
+) -> Target:
     """The target at `url`. `model` picks one where several could do. Raises TargetError."""
-    fleet = get_json(f"{url}/fleet")
-    return _own(url, fleet, benchmark, model) if fleet is not None else _foreign(url, benchmark, model, foreign)
+    fleet = get_json(f"{url}/fleet", headers)
+    if fleet is not None:
+        return _own(url, fleet, benchmark, model)
+    return _foreign(url, benchmark, model, foreign, headers)
 
 
 def _own(url: str, fleet: dict[str, Any], benchmark: Benchmark, wanted: str | None) -> Target:
@@ -81,8 +86,10 @@ def _own(url: str, fleet: dict[str, Any], benchmark: Benchmark, wanted: str | No
     )
 
 
-def _foreign(url: str, benchmark: Benchmark, wanted: str | None, load: ForeignLoad) -> Target:
-    listing = get_json(f"{url}/v1/models")
+def _foreign(
+    url: str, benchmark: Benchmark, wanted: str | None, load: ForeignLoad, headers: Mapping[str, str] | None
+) -> Target:
+    listing = get_json(f"{url}/v1/models", headers)
     if listing is None:
         raise TargetError(f"nothing answers at {url}/v1/models; give the address of an OpenAI-compatible server")
     models = listing.get("data", [])

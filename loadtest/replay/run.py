@@ -16,7 +16,7 @@ import uvloop
 from cluster.checkpoints import CheckpointError
 from cluster.loading import FleetError
 from loadtest.command import Refused
-from loadtest.endpoint import TargetError, endpoint
+from loadtest.endpoint import TargetError, bearer, endpoint
 from loadtest.latency import Slo
 from loadtest.progress import Progress
 from loadtest.replay.contents import Contents
@@ -63,7 +63,7 @@ def run(options: Options) -> bool:
         trace = chosen(options)
         make_room(min(options.max_in_flight, len(trace)))
         with endpoint(options.fleet, options.endpoint, mlperf=False) as url:
-            headers = {"Authorization": f"Bearer {options.api_key}"} if options.api_key else {}
+            headers = bearer(options.api_key)
             plan = Plan(
                 target=inspect(url, headers),
                 headers=headers,

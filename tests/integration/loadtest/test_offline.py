@@ -17,12 +17,15 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from cluster.fleet import Tenant
+from cluster.keys import digest
 from deployments.engine.process import PROJECT_ROOT
 from loadtest.benchmarks.gpt_oss import GptOss
-from tests.support.processes import fake_engine, fake_pool
+from tests.support.processes import announcement, fake_engine, fake_fleet, fake_pool, gateway
 
 SAMPLES = GptOss.quick_samples
 TIMEOUT_S = 120
+KEY = "the-key-of-this-tests-tenant"
 SLOW = {"max_model_len": 110, "decode_step_s": 0.03}
 FAST = {"max_model_len": 90, "decode_step_s": 0.001}
 
@@ -46,6 +49,11 @@ def start(url: str, out: Path, *more: str) -> subprocess.Popen[str]:
         start_new_session=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,
     )
+
+
+def finished(process: subprocess.Popen[str]) -> tuple[str, int]:
+    output, _ = process.communicate(timeout=TIMEOUT_S)
+    return output, process.returncode
 
 
 def read_until(process: subprocess.Popen[str], word: str) -> str:
@@ -144,6 +152,21 @@ def test_ctrl_c_is_clean(engine: str, tmp_path: Path) -> None:
         time.sleep(0.2)
     assert not left, [mine[pid] for pid in left]
     assert stats(engine)["running"] == 0
+
+
+@pytest.mark.parametrize("key", [None, KEY])
+def test_a_gateway_with_tenants_is_asked_with_a_key(key: str | None, tmp_path: Path) -> None:
+    pool = fake_pool(slots=16, **FAST)
+    fleet = fake_fleet(pool).model_copy(update={"tenants": [Tenant(name="t", key_sha256=[digest(KEY)])]})
+    with fake_engine(pool) as engine, gateway(fleet, [announcement(engine, pool)]) as (url, _):
+        output, code = finished(start(url, tmp_path, *(["--api-key", key] if key else [])))
+    if key is None:
+        assert code == 2
+        assert "/fleet answers 401 Unauthorized; give a key of it with --api-key" in output
+    else:
+        assert code == 0, output
+        assert results(tmp_path)[1]["samples_answered"] == SAMPLES
+        assert KEY not in output
 
 
 def test_nothing_to_measure_is_said_and_leaves_nothing(tmp_path: Path) -> None:
