@@ -1,4 +1,4 @@
-"""`python -m cluster validate FILE | show FILE | prepare [FLEET] | key`."""
+"""`python -m cluster validate FILE | show FILE | prepare [FLEET] | key | local`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from cluster.fleet import Fleet, deployment_name
 from cluster.keys import digest, new_key
 from cluster.loading import DEFAULT_FLEET, FleetError, load_fleet
 from cluster.placement import actor_options
+from cluster.rehearsal import local_yaml
 
 
 def validate(fleet: Fleet) -> None:
@@ -44,7 +45,13 @@ def key() -> None:
     print(f"sha256: {digest(made)}  (for a tenant's `key_sha256` in the fleet file)")
 
 
+def local() -> None:
+    """Prints what cluster/local.yaml is to hold."""
+    print(local_yaml(), end="")
+
+
 COMMANDS = {"validate": validate, "show": show, "prepare": prepare}
+WITHOUT_FLEET = {"key": key, "local": local}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -59,9 +66,10 @@ def main(arguments: list[str] | None = None) -> int:
         needed = None if name != "prepare" else "?"
         command.add_argument("fleet", nargs=needed, default=DEFAULT_FLEET, help="a fleet file, or a preset's name")
     commands.add_parser("key", help="make a new random key for a tenant, and its digest for the fleet file")
+    commands.add_parser("local", help="print cluster.yaml made for processes on this machine: cluster/local.yaml")
     chosen = parser.parse_args(arguments)
-    if chosen.command == "key":
-        key()
+    if chosen.command in WITHOUT_FLEET:
+        WITHOUT_FLEET[chosen.command]()
         return 0
     try:
         COMMANDS[chosen.command](load_fleet(chosen.fleet))

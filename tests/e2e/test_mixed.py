@@ -1,26 +1,95 @@
-"""One model in two pools on nodes tagged nvidia and amd: real engines, placed by label, behind one address."""
+"""`ray up` and `serve run` as a user types them: a model in two pools, on nodes tagged nvidia and amd; real engines."""
 
 from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from subprocess import Popen
 
-from deployments.engine.process import PROJECT_ROOT
+import pytest
+import requests
+import yaml
+
+from cluster.loading import load_fleet
+from deployments.engine.process import free_port
+from tests.support.local_cluster import FILE, LocalCluster, local_cluster, make_token
+
+VENDORS = ("nvidia", "amd")
+READY_WITHIN_S = 240
+ASK_FOR_S = 60
+ACTORS = """python -c '
+import json, ray
+from ray.util.state import list_actors
+ray.init(logging_level=40)
+vendors = {node["NodeID"]: node["Labels"].get("gpu-vendor", "") for node in ray.nodes()}
+print(json.dumps({a.name or "": vendors[a.node_id] for a in list_actors(filters=[("state", "=", "ALIVE")])}))
+'"""
 
 
-def test_both_vendors_nodes_serve_one_model() -> None:
-    ended = subprocess.run(
-        [sys.executable, "-m", "tests.support.mixed_cluster"],
-        cwd=PROJECT_ROOT,
-        env={name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"},
-        capture_output=True,
-        text=True,
-        timeout=290,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stdout[-3000:] + ended.stderr[-6000:]
-    seen = json.loads(next(line for line in ended.stdout.splitlines() if line.startswith("{")))
-    assert seen["answers"] == {"nvidia": "85", "amd": "85"}
-    assert seen["vendor_of_node"] == {"nvidia": "nvidia", "amd": "amd"}
+def fleet_file(folder: Path) -> tuple[Path, str]:
+    """The preset on a free port, and the address of its gateway."""
+    fleet = load_fleet("mixed-cpu").model_dump(mode="json", exclude_defaults=True)
+    fleet["gateway"] = {"port": free_port("127.0.0.1")}
+    file = folder / "fleet.yaml"
+    file.write_text(yaml.safe_dump(fleet))
+    return file, f"http://127.0.0.1:{fleet['gateway']['port']}"
+
+
+def wait_until_ready(url: str, serving: Popen[str]) -> None:
+    deadline = time.monotonic() + READY_WITHIN_S
+    while time.monotonic() < deadline and serving.poll() is None:
+        try:
+            if requests.get(f"{url}/ready", timeout=5).status_code == 200:
+                return
+        except requests.ConnectionError:
+            pass
+        time.sleep(0.5)
+    os.killpg(serving.pid, signal.SIGINT)
+    pytest.fail(f"not ready: {serving.communicate(timeout=60)[0][-6000:]}")
+
+
+def answer(url: str) -> tuple[str, str]:
+    """A sum's vendor and answer."""
+    question = [{"role": "user", "content": "What is 27 + 58?"}]
+    body = {"model": "gpt-oss", "messages": question, "temperature": 0, "max_tokens": 128}
+    answer = requests.post(f"{url}/v1/chat/completions", json=body, timeout=60)
+    return answer.headers["x-vendor"], answer.json()["choices"][0]["message"]["content"]
+
+
+def answers(url: str) -> dict[str, str]:
+    """Each vendor's answer to the same sum. At once: one after the other they go where the first is cached."""
+    found: dict[str, str] = {}
+    deadline = time.monotonic() + ASK_FOR_S
+    with ThreadPoolExecutor(4) as threads:
+        while len(found) < len(VENDORS) and time.monotonic() < deadline:
+            found |= dict(threads.map(answer, [url] * 4))
+    return found
+
+
+def vendor_of_node(url: str, cluster: LocalCluster) -> dict[str, str]:
+    """Vendor of each pool -> the label of the node that its replica's actor really runs on."""
+    replicas = requests.get(f"{url}/fleet", timeout=10).json()["models"][0]["replicas"]
+    output = cluster.execute(ACTORS)
+    actors = json.loads(next(line for line in output.splitlines() if line.startswith("{")))
+    ids = {replica["vendor"]: replica["replica"].rsplit("#", 1)[1] for replica in replicas}
+    return {vendor: next(node for name, node in actors.items() if id_ in name) for vendor, id_ in ids.items()}
+
+
+@pytest.mark.timeout(600)
+def test_both_vendors_nodes_serve_one_model(tmp_path: Path) -> None:
+    make_token()
+    file, url = fleet_file(tmp_path)
+    with local_cluster(f"mixed-{os.getpid()}") as cluster:
+        serving = cluster.start("exec", str(FILE), f"serve run deployments:app fleet={file}", start_new_session=True)
+        wait_until_ready(url, serving)
+        assert answers(url) == {"nvidia": "85", "amd": "85"}
+        assert vendor_of_node(url, cluster) == {"nvidia": "nvidia", "amd": "amd"}
+        os.killpg(serving.pid, signal.SIGINT)
+        serving.communicate(timeout=120)
+        with pytest.raises(requests.ConnectionError):
+            requests.get(f"{url}/health", timeout=5)
+    assert not cluster.processes()

@@ -1,0 +1,89 @@
+"""Clusters of processes on this machine, as a user types them: `ray up`, `ray exec`, `ray down`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cluster.process_nodes.marked import MARKER
+from deployments.engine.process import PROJECT_ROOT
+
+PROGRAMS = Path(sys.executable).parent
+FILE = PROJECT_ROOT / "cluster" / "local.yaml"
+WITHIN_S = 180
+
+
+@dataclass(frozen=True)
+class LocalCluster:
+    """A cluster of cluster/local.yaml by its name."""
+
+    name: str
+
+    def start(self, command: str, *arguments: str, **options: Any) -> subprocess.Popen[str]:
+        """`ray COMMAND -n NAME ARGUMENTS...`, with `FILE` among them."""
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+        return subprocess.Popen(
+            [str(PROGRAMS / "ray"), command, "-n", self.name, *arguments],
+            cwd=PROJECT_ROOT,
+            env=environment | {"PATH": f"{PROGRAMS}:{os.environ['PATH']}"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            **options,
+        )
+
+    def run(self, command: str, *arguments: str) -> str:
+        """What it prints. Raises AssertionError where it fails."""
+        process = self.start(command, *arguments)
+        output, _ = process.communicate(timeout=WITHIN_S)
+        assert process.returncode == 0, output[-4000:]
+        return output
+
+    def up(self) -> None:
+        self.run("up", "-y", "--no-config-cache", str(FILE))
+
+    def down(self) -> None:
+        self.run("down", "-y", str(FILE))
+
+    def execute(self, command: str) -> str:
+        """What a command prints on the head node."""
+        return self.run("exec", "--no-config-cache", str(FILE), command)
+
+    def processes(self) -> list[int]:
+        """Of all of its nodes."""
+        start = f"{MARKER}=".encode()
+        within = f"/{self.name}/".encode()
+        return [
+            int(folder.name)
+            for folder in Path("/proc").glob("[0-9]*")
+            if any(v.startswith(start) and within in v for v in _environment(folder))
+        ]
+
+
+@contextmanager
+def local_cluster(name: str) -> Iterator[LocalCluster]:
+    """Up as long as the block lasts."""
+    cluster = LocalCluster(name)
+    try:
+        cluster.up()
+        yield cluster
+    finally:
+        cluster.down()
+
+
+def make_token() -> None:
+    """Ray's token of this user, where there is none yet."""
+    subprocess.run([str(PROGRAMS / "ray"), "get-auth-token", "--generate"], check=True, capture_output=True, timeout=60)
+
+
+def _environment(folder: Path) -> list[bytes]:
+    try:
+        return (folder / "environ").read_bytes().split(b"\0")
+    except OSError:
+        return []
