@@ -34,23 +34,24 @@ from tests.support.streaming import Streamed, client, open_loop, streamed
 from tests.support.vllm_router import vllm_router
 
 ROUNDS = 5
-REQUESTS, WARM_UP = 64, 16
+REQUESTS, WARM_UP = 40, 12
 """Of one run: sent, and of these the first that are not counted."""
 
-WORKLOAD = Workload("smollm2", groups=8, prefix=(1024, 1536), question=24, output=8)
+WORKLOAD = Workload("smollm2", groups=8, prefix=(1024, 1152), question=24, output=8)
 CHECKPOINT = "smollm2-135m-instruct"
 SLOTS = 8
 FLAGS = {
     "max-model-len": 2048,
     "max-num-batched-tokens": 2048,
     "block-size": 32,
-    "num-gpu-blocks-override": 224,  # 7,168 tokens: between five and six of the eight groups
+    "num-gpu-blocks-override": 192,  # 6,144 tokens: between five and six of the eight groups
 }
 ON_S, OFF_S = 0.05, 0.1
 SLOW = ON_S / (ON_S + OFF_S)
 
-LOAD = 0.5
-"""Of what the two could do if one request in `1 / MISSES` missed."""
+LOAD = 0.3
+"""Of what the two could do if one request in `1 / MISSES` missed. Many more miss: each group's first, and those that
+were sent where their group is not."""
 
 MISSES = 0.15
 
@@ -86,7 +87,6 @@ def theirs(policy: str, token_ids: bool = False) -> Subject:
 SUBJECTS = (
     ours("seconds"),
     ours("round-robin"),
-    theirs("round_robin"),
     theirs("cache_aware"),
     theirs("kv_aware", token_ids=True),
 )
