@@ -1,4 +1,4 @@
-"""`python -m cluster validate FILE | show FILE | prepare [FLEET] | key | local`."""
+"""`python -m cluster validate FILE | show FILE | prepare [FLEET] | kuberay FLEET | key | local`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import yaml
 from cluster.checkpoints import RECIPES, CheckpointError, prepare_all
 from cluster.fleet import Fleet, deployment_name
 from cluster.keys import digest, new_key
+from cluster.kuberay import Images, NoPods, manifest
 from cluster.loading import DEFAULT_FLEET, FleetError, load_fleet
 from cluster.placement import actor_options
 from cluster.rehearsal import local_yaml
@@ -65,6 +66,12 @@ def main(arguments: list[str] | None = None) -> int:
         command = commands.add_parser(name, help=does)
         needed = None if name != "prepare" else "?"
         command.add_argument("fleet", nargs=needed, default=DEFAULT_FLEET, help="a fleet file, or a preset's name")
+    pods = commands.add_parser("kuberay", help="print a fleet as a RayService of KubeRay, for Kubernetes and OpenShift")
+    pods.add_argument("fleet", help="a fleet file, or a preset's name")
+    pods.add_argument("--registry", required=True, help="of the images mixfleet-head, mixfleet-nvidia and mixfleet-amd")
+    pods.add_argument("--tag", default="latest", help="of the images (latest)")
+    pods.add_argument("--namespace", default="default", help="(default)")
+    pods.add_argument("--claim", default="checkpoints", help="volume claim of the folder all pods share (checkpoints)")
     commands.add_parser("key", help="make a new random key for a tenant, and its digest for the fleet file")
     commands.add_parser("local", help="print cluster.yaml made for processes on this machine: cluster/local.yaml")
     chosen = parser.parse_args(arguments)
@@ -72,8 +79,12 @@ def main(arguments: list[str] | None = None) -> int:
         WITHOUT_FLEET[chosen.command]()
         return 0
     try:
-        COMMANDS[chosen.command](load_fleet(chosen.fleet))
-    except (FleetError, CheckpointError) as error:
+        fleet = load_fleet(chosen.fleet)
+        if chosen.command == "kuberay":
+            print(manifest(fleet, Images(chosen.registry, chosen.tag), chosen.namespace, chosen.claim), end="")
+        else:
+            COMMANDS[chosen.command](fleet)
+    except (FleetError, CheckpointError, NoPods) as error:
         print(error, file=sys.stderr)
         return 2
     return 0

@@ -9,6 +9,15 @@ VENDOR_LABEL = "gpu-vendor"
 
 
 @dataclass(frozen=True)
+class Pods:
+    """How Kubernetes finds the nodes of one vendor: the resource that counts its GPUs (and taints its nodes), and the
+    labels that its operator gives them."""
+
+    resource: str
+    node_selector: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
 class Vendor:
     """How Ray finds the nodes of one vendor."""
 
@@ -16,6 +25,7 @@ class Vendor:
     resource: str | None
     visible_devices: str | None
     """Variable by which Ray tells a process which GPUs are its own."""
+    pods: Pods | None = None
 
     def labels(self) -> dict[str, str]:
         return {VENDOR_LABEL: self.name} if self.resource else {}
@@ -38,8 +48,18 @@ class EngineKind:
 VENDORS: dict[str, Vendor] = {
     vendor.name: vendor
     for vendor in (
-        Vendor("nvidia", resource="nvidia", visible_devices="CUDA_VISIBLE_DEVICES"),
-        Vendor("amd", resource="amd", visible_devices="HIP_VISIBLE_DEVICES"),
+        Vendor(
+            "nvidia",
+            resource="nvidia",
+            visible_devices="CUDA_VISIBLE_DEVICES",
+            pods=Pods("nvidia.com/gpu", (("nvidia.com/gpu.present", "true"),)),
+        ),
+        Vendor(
+            "amd",
+            resource="amd",
+            visible_devices="HIP_VISIBLE_DEVICES",
+            pods=Pods("amd.com/gpu", (("feature.node.kubernetes.io/amd-gpu", "true"),)),
+        ),
         Vendor("cpu", resource=None, visible_devices=None),
     )
 }

@@ -21,7 +21,8 @@ GATEWAY = "gateway"
 UNLIMITED = 1_000_000
 """Requests do not pass through Serve: its limits would count only control calls, of which a watch stays open."""
 
-NO_CPU = {"num_cpus": 0}
+ON_HEAD = {"num_cpus": 0, "resources": {"node:__internal_head__": 0.001}}
+"""The address of the gateway is the head's, whatever else comes and goes; so the registry is there too."""
 NO_CALL_LOG = {"enable_access_log": False}
 """Serve would log a line for every heartbeat."""
 
@@ -47,7 +48,7 @@ def build(fleet: Fleet) -> Application:
     make_policy(fleet.gateway.policy)
     registry = serve.deployment(RegistryReplica).options(
         name="registry",
-        ray_actor_options=NO_CPU,
+        ray_actor_options=ON_HEAD,
         max_ongoing_requests=UNLIMITED,
         logging_config=NO_CALL_LOG,
         health_check_period_s=2,
@@ -57,7 +58,7 @@ def build(fleet: Fleet) -> Application:
     gateway = serve.deployment(GatewayReplica).options(
         name=GATEWAY,
         num_replicas=fleet.gateway.processes,
-        ray_actor_options=NO_CPU,
+        ray_actor_options=ON_HEAD,
         max_ongoing_requests=UNLIMITED,
         logging_config=NO_CALL_LOG,
         graceful_shutdown_timeout_s=30,

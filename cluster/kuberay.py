@@ -1,0 +1,173 @@
+"""A fleet as a RayService of KubeRay: the same application, with pods for machines."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from cluster.fleet import Fleet, Model, Pool
+from cluster.placement import actor_options
+from cluster.vendors import VENDORS
+
+RAY_VERSION = "2.60.0"
+FLEET_FOLDER, FLEET_FILE = "/etc/mixfleet", "fleet.yaml"
+CHECKPOINTS, CACHE = "checkpoints", "/var/lib/mixfleet"
+CPUS_PER_GPU, GIB_PER_GPU = 8, 64
+"""Of a replica's pod: engines want few cores, and memory to load weights through."""
+HEAD_CPUS, HEAD_GIB = 8, 32
+AGENT_PORT = 52365
+RAY_PORTS = {"gcs-server": 6379, "dashboard": 8265, "client": 10001}
+
+
+class NoPods(ValueError):
+    """A pool whose vendor has no pods of its own."""
+
+
+@dataclass(frozen=True)
+class Images:
+    """By what runs in the pod: the head, or a vendor's engines. All hold this project and Ray of one version."""
+
+    registry: str
+    tag: str = "latest"
+
+    def of(self, kind: str) -> str:
+        return f"{self.registry}/mixfleet-{kind}:{self.tag}"
+
+
+def manifest(fleet: Fleet, images: Images, namespace: str, claim: str) -> str:
+    """YAML of two objects: the fleet as a ConfigMap, and the RayService that serves it.
+
+    `claim` is the PersistentVolumeClaim of the folder that all pods share. Clients ask the head's service, named by
+    KubeRay: `FLEET-head-svc`. Raises NoPods.
+    """
+    objects = [_config_map(fleet, namespace), _service(fleet, images, namespace, claim)]
+    return yaml.safe_dump_all(objects, sort_keys=False, width=120)
+
+
+def _config_map(fleet: Fleet, namespace: str) -> dict[str, Any]:
+    content = fleet.model_dump(mode="json", exclude_defaults=True)
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": _metadata(fleet, namespace),
+        "data": {FLEET_FILE: yaml.safe_dump(content, sort_keys=False, width=120)},
+    }
+
+
+def _service(fleet: Fleet, images: Images, namespace: str, claim: str) -> dict[str, Any]:
+    application = {
+        "name": "default",
+        "import_path": "deployments:app",
+        "route_prefix": None,
+        "args": {"fleet": f"{FLEET_FOLDER}/{FLEET_FILE}"},
+    }
+    # The gateway has its own listener: Serve's proxies would take its port.
+    serve = {"proxy_location": "Disabled", "applications": [application]}
+    return {
+        "apiVersion": "ray.io/v1",
+        "kind": "RayService",
+        "metadata": _metadata(fleet, namespace),
+        "spec": {
+            "serveConfigV2": yaml.safe_dump(serve, sort_keys=False),
+            "rayClusterConfig": {
+                "rayVersion": RAY_VERSION,
+                "authOptions": {"mode": "token"},
+                "enableInTreeAutoscaling": True,
+                "headGroupSpec": _head(fleet, images, claim),
+                "workerGroupSpecs": [
+                    _workers(fleet, model, pool, images, claim) for model in fleet.models for pool in model.pools
+                ],
+            },
+        },
+    }
+
+
+def _metadata(fleet: Fleet, namespace: str) -> dict[str, Any]:
+    return {"name": _dns_label(fleet.name), "namespace": namespace, "labels": {"app.kubernetes.io/part-of": "mixfleet"}}
+
+
+def _head(fleet: Fleet, images: Images, claim: str) -> dict[str, Any]:
+    ports = RAY_PORTS | {"serve": fleet.gateway.port}
+    container = {
+        "name": "ray-head",
+        "image": images.of("head"),
+        "ports": [{"name": name, "containerPort": port} for name, port in ports.items()],
+        "resources": _sizes(HEAD_CPUS, HEAD_GIB),
+        "readinessProbe": {"httpGet": {"path": "/health", "port": fleet.gateway.port}, "failureThreshold": 60},
+    }
+    return {
+        "rayStartParams": {"dashboard-host": "0.0.0.0", "num-cpus": "0"},
+        "template": _pod(fleet, container, claim),
+    }
+
+
+def _workers(fleet: Fleet, model: Model, pool: Pool, images: Images, claim: str) -> dict[str, Any]:
+    """A pod for each replica: all GPUs of one lie on one node, and growth is one pod at a time."""
+    vendor = VENDORS[pool.vendor]
+    if vendor.pods is None:
+        known = ", ".join(vendor.name for vendor in VENDORS.values() if vendor.pods)
+        raise NoPods(
+            f"pool '{pool.name}' of '{model.name}': no pods are known for vendor '{pool.vendor}': set one of {known}"
+        )
+    wanted = actor_options(pool)
+    gpus = int(wanted.get("num_gpus", 0))
+    sizes = _sizes(max(1, gpus) * CPUS_PER_GPU, max(1, gpus) * GIB_PER_GPU)
+    if gpus:
+        sizes["limits"][vendor.pods.resource] = sizes["requests"][vendor.pods.resource] = str(gpus)
+    container = {
+        "name": "ray-worker",
+        "image": images.of(vendor.name),
+        "resources": sizes,
+        "readinessProbe": {
+            "httpGet": {"path": "/api/local_raylet_healthz", "port": AGENT_PORT},
+            "failureThreshold": 10,
+        },
+    }
+    pod = _pod(fleet, container, claim)
+    pod["spec"]["nodeSelector"] = dict(vendor.pods.node_selector)
+    pod["spec"]["tolerations"] = [{"key": vendor.pods.resource, "operator": "Exists", "effect": "NoSchedule"}]
+    return {
+        "groupName": _dns_label(f"{model.name}-{pool.name}"),
+        "replicas": pool.min_replicas,
+        "minReplicas": pool.min_replicas,
+        "maxReplicas": pool.most_replicas,
+        "rayStartParams": {},
+        "labels": dict(wanted.get("label_selector", {})),
+        "resources": {"CPU": str(max(1, gpus) * CPUS_PER_GPU), "GPU": str(gpus)}
+        | {name: str(count) for name, count in wanted.get("resources", {}).items()},
+        "template": pod,
+    }
+
+
+def _pod(fleet: Fleet, container: dict[str, Any], claim: str) -> dict[str, Any]:
+    mounts = [
+        {"name": "fleet", "mountPath": FLEET_FOLDER, "readOnly": True},
+        {"name": CHECKPOINTS, "mountPath": CACHE},
+        {"name": "shm", "mountPath": "/dev/shm"},
+    ]
+    environment = {"XDG_CACHE_HOME": CACHE, "RAY_worker_niceness": "0"}
+    container |= {
+        "env": [{"name": name, "value": value} for name, value in environment.items()],
+        "volumeMounts": mounts,
+    }
+    volumes = [
+        {"name": "fleet", "configMap": {"name": _dns_label(fleet.name)}},
+        {"name": CHECKPOINTS, "persistentVolumeClaim": {"claimName": claim}},
+        # Engines of several GPUs, and Ray's object store, want more than a container's 64 MiB.
+        {"name": "shm", "emptyDir": {"medium": "Memory"}},
+    ]
+    longest = max(pool.drain_timeout_s for model in fleet.models for pool in model.pools)
+    return {"spec": {"containers": [container], "volumes": volumes, "terminationGracePeriodSeconds": int(longest) + 60}}
+
+
+def _dns_label(name: str) -> str:
+    """A name as Kubernetes takes it. KubeRay appends to it: of the 63 characters that there may be it gets some."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40].strip("-")
+
+
+def _sizes(cpus: int, gib: int) -> dict[str, dict[str, str]]:
+    wanted = {"cpu": str(cpus), "memory": f"{gib}Gi"}
+    return {"requests": dict(wanted), "limits": dict(wanted)}

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import lzma
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from ray.serve.schema import ServeDeploySchema
+
+from cluster.__main__ import main
+from cluster.kuberay import Images, NoPods, manifest
+from cluster.loading import load_fleet, parse_fleet, presets
+from cluster.vendors import ENGINE_KINDS, VENDOR_LABEL, VENDORS
+from deployments.app import app
+
+DEFINITION = Path(__file__).parent / "data" / "ray.io_rayservices.yaml.xz"
+ON_PODS = [
+    name
+    for name in presets()
+    if all(VENDORS[pool.vendor].pods for model in load_fleet(name).models for pool in model.pools)
+]
+IMAGES = Images("quay.io/you", "0.1.0")
+
+
+@pytest.fixture(scope="module")
+def schema() -> dict[str, Any]:
+    """KubeRay's own of a RayService."""
+    definition = yaml.load(lzma.decompress(DEFINITION.read_bytes()), Loader=yaml.CSafeLoader)
+    version = next(version for version in definition["spec"]["versions"] if version["name"] == "v1")
+    return _closed(version["schema"]["openAPIV3Schema"])
+
+
+def _closed(schema: Any) -> Any:
+    """As the API server reads it with strict validation: a field that is not there is a mistake."""
+    if isinstance(schema, list):
+        return [_closed(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    closed = {key: _closed(value) for key, value in schema.items()}
+    if isinstance(closed.get("properties"), dict) and closed.get("type") == "object" and "apiVersion" not in schema:
+        closed.setdefault("additionalProperties", bool(schema.get("x-kubernetes-preserve-unknown-fields")))
+    return closed
+
+
+def objects(fleet: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The ConfigMap and the RayService."""
+    config, service = yaml.safe_load_all(manifest(load_fleet(fleet), IMAGES, "models", "weights"))
+    return config, service
+
+
+def test_there_are_fleets_to_check() -> None:
+    assert {"h200", "mi350x", "h200-mi350x", "mixed-cpu"} <= set(ON_PODS)
+
+
+@pytest.mark.parametrize("fleet", ON_PODS)
+def test_kuberays_schema_takes_every_preset(fleet: str, schema: dict[str, Any]) -> None:
+    _, service = objects(fleet)
+    del service["metadata"]  # of every object alike: its schema is Kubernetes' own
+    jsonschema.validate(service["spec"], schema["properties"]["spec"])
+
+
+def test_the_schema_refuses_what_is_not_there(schema: dict[str, Any]) -> None:
+    _, service = objects("h200")
+    service["spec"]["rayClusterConfig"]["workerGroupSpecs"][0]["invented"] = 1
+    with pytest.raises(jsonschema.ValidationError, match="invented"):
+        jsonschema.validate(service["spec"], schema["properties"]["spec"])
+
+
+@pytest.mark.parametrize("fleet", ON_PODS)
+def test_a_pod_is_a_replica_on_its_vendors_nodes(fleet: str) -> None:
+    groups = objects(fleet)[1]["spec"]["rayClusterConfig"]["workerGroupSpecs"]
+    pools = [pool for model in load_fleet(fleet).models for pool in model.pools]
+    assert len({group["groupName"] for group in groups}) == len(groups) == len(pools)
+    for group, pool in zip(groups, pools, strict=True):
+        pods = VENDORS[pool.vendor].pods
+        assert pods is not None
+        spec = group["template"]["spec"]
+        (container,) = spec["containers"]
+        assert (group["replicas"], group["maxReplicas"]) == (pool.min_replicas, pool.most_replicas)
+        assert group["labels"] == {VENDOR_LABEL: pool.vendor}
+        assert group["resources"][pool.vendor] == str(pool.tensor_parallel)
+        assert container["image"] == f"quay.io/you/mixfleet-{pool.vendor}:0.1.0"
+        assert spec["nodeSelector"] == dict(pods.node_selector)
+        assert spec["tolerations"] == [{"key": pods.resource, "operator": "Exists", "effect": "NoSchedule"}]
+        gpus = container["resources"]["limits"].get(pods.resource)
+        assert gpus == (str(pool.tensor_parallel) if ENGINE_KINDS[pool.engine].uses_gpu else None)
+        assert container["resources"]["limits"] == container["resources"]["requests"]
+        assert "readinessProbe" in container
+        assert spec["terminationGracePeriodSeconds"] > pool.drain_timeout_s
+
+
+@pytest.mark.parametrize("fleet", ON_PODS)
+def test_what_is_mounted_is_the_fleet_and_is_what_serve_is_told(fleet: str) -> None:
+    config, service = objects(fleet)
+    assert parse_fleet(config["data"]["fleet.yaml"], "f") == load_fleet(fleet)
+    serve = yaml.safe_load(service["spec"]["serveConfigV2"])
+    ServeDeploySchema.model_validate(serve)
+    (application,) = serve["applications"]
+    assert serve["proxy_location"] == "Disabled"
+    assert application["import_path"] == f"{app.__module__.partition('.')[0]}:{app.__name__}"
+    head = service["spec"]["rayClusterConfig"]["headGroupSpec"]["template"]["spec"]
+    mounts = {mount["name"]: mount["mountPath"] for mount in head["containers"][0]["volumeMounts"]}
+    assert application["args"]["fleet"] == f"{mounts['fleet']}/fleet.yaml"
+    assert {"name": "fleet", "configMap": {"name": config["metadata"]["name"]}} in head["volumes"]
+    assert {port["containerPort"] for port in head["containers"][0]["ports"]} >= {load_fleet(fleet).gateway.port, 6379}
+
+
+def test_names_are_names_of_kubernetes() -> None:
+    fleet = load_fleet("qwen3-vl-h200").model_copy(update={"name": "My_Fleet." + "x" * 60})
+    config, service = yaml.safe_load_all(manifest(fleet, IMAGES, "models", "weights"))
+    assert config["metadata"]["name"] == service["metadata"]["name"] == "my-fleet-" + "x" * 31
+    (group,) = service["spec"]["rayClusterConfig"]["workerGroupSpecs"]
+    assert group["groupName"] == "qwen-qwen3-vl-235b-a22b-instruct-h200"
+
+
+def test_a_vendor_without_pods_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(NoPods, match="vendor 'cpu'"):
+        manifest(load_fleet("embedded"), IMAGES, "models", "weights")
+    assert main(["kuberay", "embedded", "--registry", "r"]) == 2
+    assert "set one of nvidia, amd" in capsys.readouterr().err
+
+
+def test_the_command_prints_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["kuberay", "h200", "--registry", "quay.io/you", "--tag", "0.1.0", "--namespace", "models"]) == 0
+    config, service = yaml.safe_load_all(capsys.readouterr().out)
+    assert (config["kind"], service["kind"], service["metadata"]["namespace"]) == ("ConfigMap", "RayService", "models")
