@@ -174,6 +174,7 @@ class Gateway(Strict):
     read_timeout_s: float = Field(600, gt=0, description="longest silence of a replica within an answer")
     body_timeout_s: float = Field(120, gt=0, description="within which a request's body must have come")
     keepalive_s: float = Field(75, ge=65)
+    drain_timeout_s: float = Field(600, ge=0, description="within which what is under way may end before it stops")
     max_json_bytes: int = Field(32 * 2**20, ge=1024)
     media_domains: list[str] = Field([], description="hosts that engines may fetch images from; others: data: only")
     max_upload_bytes: int = Field(25 * 2**20, ge=1024, description="one audio file")

@@ -61,7 +61,7 @@ def build(fleet: Fleet) -> Application:
         ray_actor_options=ON_HEAD,
         max_ongoing_requests=UNLIMITED,
         logging_config=NO_CALL_LOG,
-        graceful_shutdown_timeout_s=30,
+        graceful_shutdown_timeout_s=fleet.gateway.drain_timeout_s + 30,
     )
     return gateway.bind(fleet.model_dump(mode="json"), handle, engines)
 

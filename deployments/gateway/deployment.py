@@ -91,6 +91,7 @@ class GatewayReplica:
     async def __del__(self) -> None:
         if not hasattr(self, "_watching"):
             return
+        await self._on_gateway(self._server.drain())
         self._watching.cancel()
         if self._exchange:
             await self._on_gateway(self._exchange.stop())

@@ -25,6 +25,7 @@ from deployments.gateway.requests import Parsed
 from deployments.gateway.routes import ROUTES, UNOFFERED, Route
 from deployments.gateway.routing_state import describe
 from deployments.gateway.tenants import Tenant, Tenants
+from deployments.gateway.under_way import UnderWay
 from deployments.gateway.wishes import read_wishes
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
@@ -47,6 +48,9 @@ class GatewayServer:
         self._loading: dict[tuple[str, str, str | None], asyncio.Task[str]] = {}
         self._forwarder: Forwarder | None = None
         self._runner: web.AppRunner | None = None
+        self._site: web.TCPSite | None = None
+        self._shares_port = False
+        self._under_way = UnderWay()
 
     async def start(self, reuse_port: bool = False) -> None:
         """Listens on the fleet's address. Raises OSError where the port is taken."""
@@ -62,12 +66,27 @@ class GatewayServer:
         )
         await self._runner.setup()
         try:
-            site = web.TCPSite(self._runner, settings.host, settings.port, reuse_port=reuse_port, backlog=4096)
-            await site.start()
+            self._site = web.TCPSite(self._runner, settings.host, settings.port, reuse_port=reuse_port, backlog=4096)
+            await self._site.start()
         except OSError:
             await self.stop()
             raise
         self.port = self._runner.addresses[0][1]
+        self._shares_port = reuse_port
+
+    async def drain(self) -> bool:
+        """Takes no further request and waits for the ends of those under way, but no longer than the fleet allows.
+
+        New ones get 503 and Retry-After; new connections go to the other gateways where those share the port. Returns
+        whether all ended.
+        """
+        if self._shares_port and self._site:
+            await self._site.stop()
+        within_s = self.fleet.gateway.drain_timeout_s
+        ended = await self._under_way.drain(within_s)
+        if not ended:
+            logger.warning("%d requests are cut off: they have not ended within %g s", self._under_way.count, within_s)
+        return ended
 
     def update(self, announcements: Sequence[Announcement]) -> None:
         """Takes the full list of replicas that are there now."""
@@ -119,7 +138,9 @@ class GatewayServer:
             parsed: Parsed | None = None
             planned: Plan | None = None
             charge = Charge(None, 0)
+            self._under_way.enter()
             try:
+                self._under_way.check()
                 tenant = self._tenant(request)
                 wishes = read_wishes(request.headers, tenant.priority)
                 tenant.quota.charge(Unit.REQUESTS)
@@ -151,10 +172,13 @@ class GatewayServer:
                 status = error.status
                 refusal = error.response()
                 refusal.headers["x-request-id"] = request_id
+                if self._under_way.draining:
+                    refusal.force_close()
                 if isinstance(error, OverLimit):
                     self.metrics.limit_refusals.labels(request[TENANT].name, error.unit).inc()
                 return refusal
             finally:
+                self._under_way.leave()
                 if planned and route.unit:
                     _settle(charge, route.unit, planned)
                 if parsed:
@@ -233,7 +257,7 @@ class GatewayServer:
         return self.directory.missing() + [f"the tokenizer of {checkpoint}" for checkpoint in loading]
 
     async def _ready(self, request: web.Request) -> web.Response:
-        waiting_for = self.unready()
+        waiting_for = ["drain"] if self._under_way.draining else self.unready()
         return web.json_response({"waiting_for": waiting_for}, status=503 if waiting_for else 200)
 
     async def _describe(self, request: web.Request) -> web.Response:

@@ -24,6 +24,7 @@ async def main(file: str) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     await stopped.wait()
+    await server.drain()
     await server.stop()
 
 
