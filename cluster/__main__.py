@@ -1,13 +1,16 @@
-"""`python -m cluster validate FILE | show FILE | prepare [FLEET] | kuberay FLEET | key | local`."""
+"""`python -m cluster validate FILE | show FILE | prepare [FLEET] | kuberay FLEET | key | local |
+doctor`."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 
 import yaml
 
 from cluster.checkpoints import RECIPES, CheckpointError, prepare_all
+from cluster.doctor import doctor
 from cluster.fleet import Fleet, deployment_name
 from cluster.keys import digest, new_key
 from cluster.kuberay import Images, NoPods, manifest
@@ -52,7 +55,7 @@ def local() -> None:
 
 
 COMMANDS = {"validate": validate, "show": show, "prepare": prepare}
-WITHOUT_FLEET = {"key": key, "local": local}
+WITHOUT_FLEET: dict[str, Callable[[], int | None]] = {"key": key, "local": local, "doctor": doctor}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -73,11 +76,11 @@ def main(arguments: list[str] | None = None) -> int:
     pods.add_argument("--namespace", default="default", help="(default)")
     pods.add_argument("--claim", default="checkpoints", help="volume claim of the folder all pods share (checkpoints)")
     commands.add_parser("key", help="make a new random key for a tenant, and its digest for the fleet file")
+    commands.add_parser("doctor", help="say what this machine or Ray cluster can run, and what is missing")
     commands.add_parser("local", help="print cluster.yaml made for processes on this machine: cluster/local.yaml")
     chosen = parser.parse_args(arguments)
     if chosen.command in WITHOUT_FLEET:
-        WITHOUT_FLEET[chosen.command]()
-        return 0
+        return WITHOUT_FLEET[chosen.command]() or 0
     try:
         fleet = load_fleet(chosen.fleet)
         if chosen.command == "kuberay":

@@ -20,20 +20,20 @@ SYSTEM_CONFIG = {"worker_niceness": 0}
 """Ray runs its workers, and with them our engines and gateway, at niceness 15: behind all else on the machine."""
 
 
-def join_or_start(address: str = "auto", log_to_driver: bool = False) -> None:
-    """Connects this process to Ray.
+def join_or_start(address: str = "auto", log_to_driver: bool = False) -> bool:
+    """Connects this process to Ray. Returns whether a new one was started for it.
 
     Ray's own variable RAY_ADDRESS goes before `address`. Either is an address, `auto` (the cluster that runs on this
     machine, else a new one) or `local` (a new one). A new one lives on this machine and ends with this process.
     """
     if ray.is_initialized():
-        return
+        return False
     address = os.environ.get("RAY_ADDRESS") or address
     quiet = logging.INFO if log_to_driver else logging.WARNING
     if address != "local":
         try:
             ray.init(address=address, namespace=NAMESPACE, log_to_driver=log_to_driver, logging_level=quiet)
-            return
+            return False
         except ConnectionError:
             if address != "auto":
                 raise
@@ -46,6 +46,7 @@ def join_or_start(address: str = "auto", log_to_driver: bool = False) -> None:
         log_to_driver=log_to_driver,
         logging_level=quiet,
     )
+    return True
 
 
 def connect(address: str = "auto", log_to_driver: bool = False) -> None:

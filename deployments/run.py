@@ -10,7 +10,8 @@ from ray import serve
 
 from cluster.fleet import Fleet
 from deployments.app import GATEWAY, build
-from deployments.local_ray import connect
+from deployments.local_ray import connect, join_or_start
+from deployments.room import WAIT_S, require_room
 
 APPLICATION = "default"
 
@@ -19,10 +20,12 @@ APPLICATION = "default"
 def serving(fleet: Fleet) -> Iterator[str]:
     """Starts `fleet`, yields its gateway's address once every replica is ready, and stops it at the end.
 
-    Raises RuntimeError, with the engine's last log lines, where a replica does not get ready, and where this Ray
-    cluster serves another fleet already: that one is left alone.
+    Raises NoRoom where a replica fits on no node; RuntimeError, with the engine's last log lines, where one does not
+    get ready, and where this Ray cluster serves another fleet already: that one is left alone.
     """
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
+    started = join_or_start()
+    require_room(fleet, 0 if started else WAIT_S)
     connect()
     if APPLICATION in serve.status().applications:
         raise RuntimeError(

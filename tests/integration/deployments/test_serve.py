@@ -13,7 +13,9 @@ import pytest
 import ray
 import requests
 
+from cluster.loading import load_fleet
 from deployments.local_ray import NAMESPACE
+from deployments.room import NoRoom, require_room
 from deployments.run import serving
 from tests.support.process_table import alive, descendants, gone, parent, with_arguments
 from tests.support.processes import fake_fleet, fake_pool
@@ -95,6 +97,15 @@ def test_a_killed_actor_takes_its_engine_along_and_is_replaced(url: str) -> None
     until(lambda: replicas(url).get("b", old)["incarnation"] != old["incarnation"])
     assert replicas(url)["b"]["replica"] != old["replica"]
     until(lambda: ask(url).headers["x-pool"] == "b", 20)
+
+
+def test_a_fleet_that_never_fits_is_refused_and_told_what_is_missing(url: str) -> None:
+    with pytest.raises(NoRoom) as refused:
+        require_room(load_fleet("mixed-cpu"), wait_s=1.5)
+    words = str(refused.value)
+    assert "pool 'nvidia' of 'gpt-oss' cannot be placed: a replica needs a node labelled gpu-vendor=nvidia" in words
+    assert "(CPU: 2)" in words
+    assert ask(url).status_code == 200
 
 
 def test_a_second_fleet_on_the_same_cluster_is_refused(url: str) -> None:

@@ -37,10 +37,14 @@ def engine(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 def start(url: str, out: Path, *more: str) -> subprocess.Popen[str]:
+    return start_with(out, "--endpoint", url, *more)
+
+
+def start_with(out: Path, *more: str) -> subprocess.Popen[str]:
     """The command in a session of its own, with a Ray of its own, and with the SIGINT of a terminal."""
     command = [sys.executable, "-m", "loadtest.offline", "--benchmark", "gpt-oss", "--quick"]
     return subprocess.Popen(
-        [*command, "--endpoint", url, "--out", str(out), *more],
+        [*command, "--out", str(out), *more],
         cwd=PROJECT_ROOT,
         env={**os.environ, "RAY_ADDRESS": "local"},
         stdout=subprocess.PIPE,
@@ -167,6 +171,15 @@ def test_a_gateway_with_tenants_is_asked_with_a_key(key: str | None, tmp_path: P
         assert code == 0, output
         assert results(tmp_path)[1]["samples_answered"] == SAMPLES
         assert KEY not in output
+
+
+def test_a_fleet_for_other_machines_is_refused_at_once(tmp_path: Path) -> None:
+    process = start_with(tmp_path, "--fleet", "h200")
+    output, code = finished(process)
+    assert code == 2
+    assert "error: fleet 'h200' does not fit on this Ray cluster" in output
+    assert "needs a node labelled gpu-vendor=nvidia, and none has that label" in output
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_nothing_to_measure_is_said_and_leaves_nothing(tmp_path: Path) -> None:

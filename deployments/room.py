@@ -1,0 +1,31 @@
+"""Whether a fleet's replicas can be placed at all, before Serve waits for ever for those that cannot."""
+
+from __future__ import annotations
+
+import time
+
+from cluster.fleet import Fleet
+from cluster.loading import FleetError
+from cluster.nodes import node_kinds
+from cluster.shortage import shortages
+
+WAIT_S = 45.0
+"""For nodes that are about to join."""
+LOOK_EVERY_S = 1.0
+
+
+class NoRoom(FleetError):
+    """Some replica fits on no node that is there or may come. The message says which, and what is missing."""
+
+
+def require_room(fleet: Fleet, wait_s: float = WAIT_S) -> None:
+    """Of the cluster that this process is connected to. Raises NoRoom where it is certain that there is none."""
+    deadline = time.monotonic() + wait_s
+    while found := shortages(fleet, node_kinds()):
+        if time.monotonic() > deadline:
+            lines = "\n  ".join(found)
+            raise NoRoom(
+                f"fleet '{fleet.name}' does not fit on this Ray cluster:\n  {lines}\n"
+                "add such nodes with their labels and resources (docs/deploy.md), or change the fleet file"
+            )
+        time.sleep(LOOK_EVERY_S)
