@@ -113,4 +113,5 @@ def _cluster(kinds: Sequence[NodeKind] | None) -> Finding:
 
 def _fleet(name: str, kinds: Sequence[NodeKind]) -> Finding:
     lacking = shortages(load_fleet(name), kinds)
-    return Finding(f"fleet {name} {'does not fit' if lacking else 'fits'}", "\n         ".join(lacking))
+    told = [line.partition("; looked at")[0] for line in lacking]
+    return Finding(f"fleet {name} {'does not fit' if lacking else 'fits'}", "\n         ".join(told))
