@@ -1,5 +1,4 @@
-"""`python -m cluster validate FILE | show FILE | prepare [FLEET] | kuberay FLEET | key | local |
-doctor`."""
+"""What is to be served, and what it is served on: `python -m cluster COMMAND`, see --help."""
 
 from __future__ import annotations
 
@@ -17,6 +16,7 @@ from cluster.kuberay import Images, NoPods, manifest
 from cluster.loading import DEFAULT_FLEET, FleetError, load_fleet
 from cluster.placement import actor_options
 from cluster.rehearsal import local_yaml
+from cluster.status import status
 
 
 def validate(fleet: Fleet) -> None:
@@ -77,8 +77,12 @@ def main(arguments: list[str] | None = None) -> int:
     pods.add_argument("--claim", default="checkpoints", help="volume claim of the folder all pods share (checkpoints)")
     commands.add_parser("key", help="make a new random key for a tenant, and its digest for the fleet file")
     commands.add_parser("doctor", help="say what this machine or Ray cluster can run, and what is missing")
+    state = commands.add_parser("status", help="show nodes, pools and replicas of the Ray cluster that runs here")
+    state.add_argument("--watch", action="store_true", help="again every two seconds, until Ctrl-C")
     commands.add_parser("local", help="print cluster.yaml made for processes on this machine: cluster/local.yaml")
     chosen = parser.parse_args(arguments)
+    if chosen.command == "status":
+        return status(chosen.watch)
     if chosen.command in WITHOUT_FLEET:
         return WITHOUT_FLEET[chosen.command]() or 0
     try:

@@ -6,8 +6,8 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from cluster.loading import FleetError
+from cluster.tables import aligned
 from loadtest.command import INTERRUPTED, Refused
-from loadtest.report.text import aligned
 from loadtest.results import write_text
 from loadtest.simulator.cells import Cell, Figures
 from loadtest.simulator.grid import Results, run_cells

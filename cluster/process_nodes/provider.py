@@ -119,4 +119,6 @@ class ProcessNodeProvider(NodeProvider):  # type: ignore[misc]  # Ray's classes 
         digest = hashlib.sha256(f"{self._root}/{self.cluster_name}".encode()).hexdigest()[:10]
         folder = Path(tempfile.gettempdir()) / f"mixfleet-{os.getuid()}-{digest}"
         folder.mkdir(mode=0o700, exist_ok=True)
+        if folder.stat(follow_symlinks=False).st_uid != os.getuid():
+            raise PermissionError(f"{folder} is another user's: remove it")
         return folder

@@ -84,6 +84,10 @@ class GatewayReplica:
     async def address(self) -> str:
         return f"http://{self._fleet.gateway.host}:{self._server.port}"
 
+    async def fleet(self) -> dict[str, Any]:
+        """As it was given."""
+        return self._fleet.model_dump(mode="json")
+
     async def check_health(self) -> None:
         if not self._thread.is_alive() or self._watching.done():
             raise RuntimeError("the gateway's event loop has ended")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from cluster.tables import aligned
 from loadtest.report.page import document, facts, notes, table
-from loadtest.report.text import aligned, text_table
+from loadtest.report.text import text_table
 
 LATENCY_HEADINGS = (
     "model",

@@ -15,8 +15,8 @@ from itertools import product
 from pathlib import Path
 from statistics import mean
 
+from cluster.tables import aligned
 from deployments.routing import POLICIES
-from loadtest.report.text import aligned
 from loadtest.simulator.cells import Cell, Figures
 from loadtest.simulator.grid import Results, run_cells
 from loadtest.simulator.summary import p90_ttft, slo_share

@@ -41,7 +41,10 @@ class LocalCluster:
     def run(self, command: str, *arguments: str) -> str:
         """What it prints. Raises AssertionError where it fails."""
         process = self.start(command, *arguments)
-        output, _ = process.communicate(timeout=WITHIN_S)
+        try:
+            output, _ = process.communicate(timeout=WITHIN_S)
+        finally:
+            process.kill()
         assert process.returncode == 0, output[-4000:]
         return output
 

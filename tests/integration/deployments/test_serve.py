@@ -14,6 +14,7 @@ import ray
 import requests
 
 from cluster.loading import load_fleet
+from cluster.status import page
 from deployments.local_ray import NAMESPACE
 from deployments.room import NoRoom, require_room
 from deployments.run import serving
@@ -112,3 +113,11 @@ def test_a_second_fleet_on_the_same_cluster_is_refused(url: str) -> None:
     with pytest.raises(RuntimeError, match="already serves an application"), serving(fake_fleet()):
         pass
     assert ask(url).status_code == 200
+
+
+def test_status_shows_what_is_wanted_and_what_is_there(url: str) -> None:
+    until(lambda: replicas(url).keys() == {"a", "b"})
+    lines = page().splitlines()
+    assert any(line.split()[1:] == ["1", "-", "CPU:", "2"] for line in lines)
+    pools = [line.split() for line in lines if line.startswith("m ")]
+    assert [cells[1:3] + cells[-5:] for cells in pools] == [[p, "cpu", "1", "1", "0", "0", "0%"] for p in ("a", "b")]

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from cluster.tables import aligned
 from loadtest.report.page import document, page, table
 from loadtest.report.rows import HEADINGS
-from loadtest.report.text import aligned, text_table
+from loadtest.report.text import text_table
 
 SUMMARY: dict[str, Any] = {
     "label": "quick: not an MLPerf result, not to be submitted",

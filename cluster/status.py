@@ -1,0 +1,96 @@
+"""`python -m cluster status`: a cluster's nodes and a fleet's pools, what is wanted of each and what is there."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import ray
+from ray import serve
+
+from cluster.fleet import Fleet
+from cluster.nodes import NodeKind, kinds_of
+from cluster.tables import aligned
+
+APPLICATION, GATEWAY, REGISTRY = "default", "gateway", "registry"
+NODE_HEADINGS = ("nodes", "alive", "labels", "resources")
+POOL_HEADINGS = ("model", "pool", "vendor", "engine", "wanted", "there", "running", "waiting", "KV use")
+ANSWER_WITHIN_S = 10
+LOOK_EVERY_S = 2.0
+CLEAR = "\x1b[2J\x1b[H"
+
+
+class NoFleet(RuntimeError):
+    """Nothing to tell the status of. The message says what to do."""
+
+
+def node_rows(kinds: Iterable[NodeKind]) -> Iterator[Sequence[str]]:
+    """Under `NODE_HEADINGS`."""
+    for kind in kinds:
+        labels = ", ".join(f"{name}={value}" for name, value in kind.labels)
+        resources = ", ".join(f"{name}: {amount:g}" for name, amount in kind.resources)
+        yield kind.name, str(kind.most), labels or "-", resources or "-"
+
+
+def pool_rows(fleet: Fleet, replicas: Sequence[Mapping[str, Any]]) -> Iterator[Sequence[str]]:
+    """Under `POOL_HEADINGS`. `replicas` as the registry lists them: `announcement` and `load` of each."""
+    for model in fleet.models:
+        for pool in model.pools:
+            told = [replica["announcement"] for replica in replicas]
+            mine = [number for number, a in enumerate(told) if (a["model"], a["pool"]) == (model.name, pool.name)]
+            loads = [replicas[number]["load"] for number in mine]
+            versions = sorted({f"{told[number]['engine']} {told[number]['engine_version']}" for number in mine})
+            most = f" to {pool.most_replicas}" if pool.most_replicas > pool.min_replicas else ""
+            yield (
+                *(model.name, pool.name, pool.vendor, ", ".join(versions) or pool.engine),
+                *(f"{pool.min_replicas}{most}", f"{len(mine)}{'' if len(mine) >= pool.min_replicas else ' !'}"),
+                *(str(sum(load[key] for load in loads)) for key in ("running", "waiting")),
+                f"{sum(load['kv_use'] for load in loads) / len(loads):.0%}" if loads else "-",
+            )
+
+
+def page() -> str:
+    """All of it, of the cluster that this process is connected to. Raises NoFleet."""
+    kinds = kinds_of([node for node in ray.nodes() if node["Alive"]], {})
+    lines = aligned(NODE_HEADINGS, list(node_rows(kinds)))
+    if APPLICATION not in serve.status().applications:
+        raise NoFleet("\n".join([*lines, "", "no fleet is served here: serve run deployments:app [fleet=...]"]))
+    fleet, replicas = asyncio.run(_asked())
+    return "\n".join([*lines, "", *aligned(POOL_HEADINGS, list(pool_rows(fleet, replicas)))])
+
+
+def status(watch: bool = False) -> int:
+    """Prints it, once or again and again until Ctrl-C. 1 where there is nothing to tell of."""
+    try:
+        ray.init(address="auto", namespace="serve", logging_level="ERROR", log_to_driver=False)
+    except ConnectionError:
+        print("no Ray cluster runs here: ray up, ray start, or serve run deployments:app")
+        return 1
+    try:
+        while True:
+            shown = page()
+            print(f"{CLEAR}{shown}" if watch else shown, flush=True)
+            if not watch:
+                return 0
+            time.sleep(LOOK_EVERY_S)
+    except NoFleet as nothing:
+        print(nothing)
+        return 1
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        ray.shutdown()
+
+
+async def _asked() -> tuple[Fleet, list[dict[str, Any]]]:
+    gateway = serve.get_deployment_handle(GATEWAY, APPLICATION)
+    registry = serve.get_deployment_handle(REGISTRY, APPLICATION)
+    async with asyncio.timeout(ANSWER_WITHIN_S):
+        fleet, news = await asyncio.gather(_answer(gateway.fleet.remote()), _answer(registry.watch.remote(-1)))
+    return Fleet.model_validate(fleet), news["replicas"]
+
+
+async def _answer(response: Any) -> Any:
+    return await response
