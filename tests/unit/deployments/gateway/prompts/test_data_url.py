@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.gateway.prompts import data_url
 from deployments.gateway.prompts.data_url import decode, is_inline
 
 
@@ -19,15 +18,6 @@ def test_bytes_come_back(data: bytes) -> None:
     assert decode(address(data)) == data
 
 
-@given(st.binary(min_size=1, max_size=300))
-def test_slices_change_nothing(data: bytes) -> None:
-    before, data_url.SLICE = data_url.SLICE, 8
-    try:
-        assert decode(address(data)) == data
-    finally:
-        data_url.SLICE = before
-
-
 @pytest.mark.parametrize(
     "text",
     [
@@ -36,6 +26,7 @@ def test_slices_change_nothing(data: bytes) -> None:
         "data:image/png,abcd",
         "data:;base64,QQ=",
         "data:;base64,QQ==QQ==",
+        "data:;base64,QR==",
         "data:;base64,QQ\n=",
         "data:;base64,QU_-",
         "data:;base64,QUJD\n",
