@@ -57,8 +57,7 @@ def own_identities(body: dict[str, Any], salt: str) -> tuple[list[Picture], bool
     Returns the pictures in order, and whether anything was changed. Raises ApiError 400 for a part that names a `uuid`
     and sends no media: it asks for what somebody else may have sent.
     """
-    key = blake2b(salt.encode(errors="surrogatepass")).digest()
-    processing = msgspec.json.encode([body.get(name) for name in PROCESSING], order="sorted")
+    key = processing = b""
     pictures: list[Picture] = []
     changed = False
     for part in _parts(body.get("messages")):
@@ -69,6 +68,9 @@ def own_identities(body: dict[str, Any], salt: str) -> tuple[list[Picture], bool
         if part.get("type") in TEXT_TYPES:
             changed |= part.pop("uuid", None) is not None
             continue
+        if not key:
+            key = blake2b(salt.encode(errors="surrogatepass")).digest()
+            processing = msgspec.json.encode([body.get(name) for name in PROCESSING], order="sorted")
         picture = _identify(part, names, key, processing)
         part["uuid"] = picture.identity
         changed = True
