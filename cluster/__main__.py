@@ -12,7 +12,7 @@ from cluster.checkpoints import RECIPES, CheckpointError, prepare_all
 from cluster.doctor import doctor
 from cluster.fleet import Fleet, deployment_name
 from cluster.keys import digest, new_key
-from cluster.kuberay import Images, NoPods, manifest
+from cluster.kuberay import Images, NotForPods, manifest
 from cluster.loading import DEFAULT_FLEET, FleetError, load_fleet
 from cluster.placement import actor_options
 from cluster.rehearsal import local_yaml
@@ -91,7 +91,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(manifest(fleet, Images(chosen.registry, chosen.tag), chosen.namespace, chosen.claim), end="")
         else:
             COMMANDS[chosen.command](fleet)
-    except (FleetError, CheckpointError, NoPods) as error:
+    except (FleetError, CheckpointError, NotForPods) as error:
         print(error, file=sys.stderr)
         return 2
     return 0

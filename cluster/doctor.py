@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import ray
-
 from cluster.loading import DEFAULT_FLEET, load_fleet, presets
 from cluster.machine import ENGINES, Machine, this_machine
 from cluster.nodes import NodeKind, node_kinds
@@ -20,10 +18,11 @@ MEMORY_GIB, DISK_GIB = 16, 5
 
 @dataclass(frozen=True)
 class Finding:
-    """`remedy` is what to do; '' where all is well."""
+    """`remedy` is what to do; '' where all is well. `needed` by the default fleet on this machine."""
 
     what: str
     remedy: str = ""
+    needed: bool = True
 
 
 def examine(machine: Machine, kinds: Sequence[NodeKind] | None) -> Iterator[Finding]:
@@ -40,7 +39,7 @@ def examine(machine: Machine, kinds: Sequence[NodeKind] | None) -> Iterator[Find
     yield Finding(f"port {port} {'is free' if machine.port_is_free else 'is taken'}", busy)
     for vendor, count in machine.gpus.items():
         if count:
-            yield Finding(f"{count} GPUs of {vendor}", _tag(vendor, count, kinds))
+            yield Finding(f"{count} GPUs of {vendor}", _tag(vendor, count, kinds), needed=False)
     yield _cluster(kinds)
     for name in presets():
         yield _fleet(name, kinds if kinds is not None else [NodeKind.of("this machine", {}, {"CPU": machine.cpus})])
@@ -54,16 +53,20 @@ def doctor() -> int:
         print(f"{'no  ' if finding.remedy else 'ok  '}{finding.what}")
         if finding.remedy:
             print(f"      -> {finding.remedy}")
-    return 0 if Finding(f"fleet {DEFAULT_FLEET} fits") in found else 1
+    return 1 if any(finding.needed and finding.remedy for finding in found) else 0
 
 
 def _of_running_cluster() -> list[NodeKind] | None:
+    try:
+        import ray
+    except ImportError:
+        return None
     try:
         ray.init(address="auto", logging_level="ERROR", log_to_driver=False)
     except ConnectionError:
         return None
     try:
-        return node_kinds()
+        return node_kinds() or []
     finally:
         ray.shutdown()
 
@@ -114,4 +117,5 @@ def _cluster(kinds: Sequence[NodeKind] | None) -> Finding:
 def _fleet(name: str, kinds: Sequence[NodeKind]) -> Finding:
     lacking = shortages(load_fleet(name), kinds)
     told = [line.partition("; looked at")[0] for line in lacking]
-    return Finding(f"fleet {name} {'does not fit' if lacking else 'fits'}", "\n         ".join(told))
+    verdict = "does not fit" if lacking else "fits"
+    return Finding(f"fleet {name} {verdict}", "\n         ".join(told), needed=name == DEFAULT_FLEET)

@@ -19,11 +19,12 @@ CPUS_PER_GPU, GIB_PER_GPU = 8, 64
 """Of a replica's pod: engines want few cores, and memory to load weights through."""
 HEAD_CPUS, HEAD_GIB = 8, 32
 AGENT_PORT = 52365
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 RAY_PORTS = {"gcs-server": 6379, "dashboard": 8265, "client": 10001}
 
 
-class NoPods(ValueError):
-    """A pool whose vendor has no pods of its own."""
+class NotForPods(ValueError):
+    """A fleet that would not work in pods. The message says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +42,20 @@ def manifest(fleet: Fleet, images: Images, namespace: str, claim: str) -> str:
     """YAML of two objects: the fleet as a ConfigMap, and the RayService that serves it.
 
     `claim` is the PersistentVolumeClaim of the folder that all pods share. Clients ask the head's service, named by
-    KubeRay: `FLEET-head-svc`. Raises NoPods.
+    KubeRay: `FLEET-head-svc`. Raises NotForPods.
     """
+    _refuse_what_pods_cannot_have(fleet)
     objects = [_config_map(fleet, namespace), _service(fleet, images, namespace, claim)]
     return yaml.safe_dump_all(objects, sort_keys=False, width=120)
+
+
+def _refuse_what_pods_cannot_have(fleet: Fleet) -> None:
+    if fleet.gateway.host in LOOPBACK:
+        raise NotForPods(f"gateway.host {fleet.gateway.host} is reached from its own pod alone: set 0.0.0.0")
+    if not fleet.gateway.port:
+        raise NotForPods("gateway.port 0 is chosen anew at each start, and a service needs one: set 8000")
+    if files := [tenant.name for tenant in fleet.tenants if tenant.key_file]:
+        raise NotForPods(f"the key files of tenants {', '.join(files)} are in no pod: give `key_sha256`")
 
 
 def _config_map(fleet: Fleet, namespace: str) -> dict[str, Any]:
@@ -96,11 +107,12 @@ def _head(fleet: Fleet, images: Images, claim: str) -> dict[str, Any]:
         "image": images.of("head"),
         "ports": [{"name": name, "containerPort": port} for name, port in ports.items()],
         "resources": _sizes(HEAD_CPUS, HEAD_GIB),
-        "readinessProbe": {"httpGet": {"path": "/health", "port": fleet.gateway.port}, "failureThreshold": 60},
     }
+    # No probe of the gateway here: KubeRay starts the application once the head is ready. What it then asks of the port
+    # named `serve`, the gateway answers (/-/healthz).
     return {
         "rayStartParams": {"dashboard-host": "0.0.0.0", "num-cpus": "0"},
-        "template": _pod(fleet, container, claim),
+        "template": _pod(fleet, container, claim, fleet.gateway.drain_timeout_s),
     }
 
 
@@ -109,7 +121,7 @@ def _workers(fleet: Fleet, model: Model, pool: Pool, images: Images, claim: str)
     vendor = VENDORS[pool.vendor]
     if vendor.pods is None:
         known = ", ".join(vendor.name for vendor in VENDORS.values() if vendor.pods)
-        raise NoPods(
+        raise NotForPods(
             f"pool '{pool.name}' of '{model.name}': no pods are known for vendor '{pool.vendor}': set one of {known}"
         )
     wanted = actor_options(pool)
@@ -126,7 +138,7 @@ def _workers(fleet: Fleet, model: Model, pool: Pool, images: Images, claim: str)
             "failureThreshold": 10,
         },
     }
-    pod = _pod(fleet, container, claim)
+    pod = _pod(fleet, container, claim, pool.drain_timeout_s)
     pod["spec"]["nodeSelector"] = dict(vendor.pods.node_selector)
     pod["spec"]["tolerations"] = [{"key": vendor.pods.resource, "operator": "Exists", "effect": "NoSchedule"}]
     return {
@@ -142,7 +154,7 @@ def _workers(fleet: Fleet, model: Model, pool: Pool, images: Images, claim: str)
     }
 
 
-def _pod(fleet: Fleet, container: dict[str, Any], claim: str) -> dict[str, Any]:
+def _pod(fleet: Fleet, container: dict[str, Any], claim: str, drain_s: float) -> dict[str, Any]:
     mounts = [
         {"name": "fleet", "mountPath": FLEET_FOLDER, "readOnly": True},
         {"name": CHECKPOINTS, "mountPath": CACHE},
@@ -159,8 +171,8 @@ def _pod(fleet: Fleet, container: dict[str, Any], claim: str) -> dict[str, Any]:
         # Engines of several GPUs, and Ray's object store, want more than a container's 64 MiB.
         {"name": "shm", "emptyDir": {"medium": "Memory"}},
     ]
-    longest = max(pool.drain_timeout_s for model in fleet.models for pool in model.pools)
-    return {"spec": {"containers": [container], "volumes": volumes, "terminationGracePeriodSeconds": int(longest) + 60}}
+    grace_s = int(drain_s) + 60
+    return {"spec": {"containers": [container], "volumes": volumes, "terminationGracePeriodSeconds": grace_s}}
 
 
 def _dns_label(name: str) -> str:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import ray
 import yaml
 
 NODE_GROUP = "ray.io/node-group"
@@ -47,10 +46,15 @@ class NodeKind:
         return f"{self.most} x {self.name} ({', '.join(told) or 'nothing'})"
 
 
-def node_kinds() -> list[NodeKind]:
-    """Of the cluster that this process is connected to."""
+def node_kinds() -> list[NodeKind] | None:
+    """Of the cluster that this process is connected to; None where an autoscaler may add kinds unknown here."""
+    import ray  # what else is here needs none
+
     there = [node for node in ray.nodes() if node["Alive"]]
-    return kinds_of(there, _node_types(there))
+    if not any(NODE_GROUP in node["Labels"] for node in there):
+        return kinds_of(there, {})
+    file = Path(BOOTSTRAP).expanduser()
+    return kinds_of(there, _node_types(file)) if file.is_file() else None
 
 
 def kinds_of(nodes: Iterable[Mapping[str, Any]], node_types: Mapping[str, Mapping[str, Any]]) -> list[NodeKind]:
@@ -68,11 +72,8 @@ def kinds_of(nodes: Iterable[Mapping[str, Any]], node_types: Mapping[str, Mappin
     return to_come + [replace(kind, most=count) for kind, count in alive.items() if kind.name not in growing]
 
 
-def _node_types(nodes: Iterable[Mapping[str, Any]]) -> Mapping[str, Mapping[str, Any]]:
-    """Those of the cluster file, where this process is on the head of a cluster that `ray up` made."""
-    file = Path(BOOTSTRAP).expanduser()
-    if not file.is_file() or not any(NODE_GROUP in node["Labels"] for node in nodes):
-        return {}
+def _node_types(file: Path) -> Mapping[str, Mapping[str, Any]]:
+    """Those of the cluster file, on the head of a cluster that `ray up` made."""
     found: Mapping[str, Mapping[str, Any]] = yaml.safe_load(file.read_text()).get("available_node_types", {})
     return found
 

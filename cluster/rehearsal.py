@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 REAL = Path(__file__).parents[1] / "cluster.yaml"
-PROVIDER = {"type": "external", "module": "cluster.process_nodes.ProcessNodeProvider"}
+PROVIDER = {"type": "external", "module": "cluster.process_nodes.provider.ProcessNodeProvider"}
 CPUS_PER_NODE = 4
 """What a node is told to have: as many nodes as there are share this machine's."""
 MOST_NODES = 2

@@ -7,23 +7,16 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import ray
-from ray import serve
-
 from cluster.fleet import Fleet
+from cluster.names import APPLICATION, GATEWAY, REGISTRY
 from cluster.nodes import NodeKind, kinds_of
 from cluster.tables import aligned
 
-APPLICATION, GATEWAY, REGISTRY = "default", "gateway", "registry"
 NODE_HEADINGS = ("nodes", "alive", "labels", "resources")
 POOL_HEADINGS = ("model", "pool", "vendor", "engine", "wanted", "there", "running", "waiting", "KV use")
 ANSWER_WITHIN_S = 10
 LOOK_EVERY_S = 2.0
 CLEAR = "\x1b[2J\x1b[H"
-
-
-class NoFleet(RuntimeError):
-    """Nothing to tell the status of. The message says what to do."""
 
 
 def node_rows(kinds: Iterable[NodeKind]) -> Iterator[Sequence[str]]:
@@ -52,17 +45,25 @@ def pool_rows(fleet: Fleet, replicas: Sequence[Mapping[str, Any]]) -> Iterator[S
 
 
 def page() -> str:
-    """All of it, of the cluster that this process is connected to. Raises NoFleet."""
+    """All of it, of the cluster that this process is connected to."""
+    import ray  # here and below: not for those who only read a fleet file
+    from ray import serve
+
     kinds = kinds_of([node for node in ray.nodes() if node["Alive"]], {})
-    lines = aligned(NODE_HEADINGS, list(node_rows(kinds)))
+    lines = [*aligned(NODE_HEADINGS, list(node_rows(kinds))), ""]
     if APPLICATION not in serve.status().applications:
-        raise NoFleet("\n".join([*lines, "", "no fleet is served here: serve run deployments:app [fleet=...]"]))
-    fleet, replicas = asyncio.run(_asked())
-    return "\n".join([*lines, "", *aligned(POOL_HEADINGS, list(pool_rows(fleet, replicas)))])
+        return "\n".join([*lines, "no fleet is served here: serve run deployments:app [fleet=...]"])
+    try:
+        fleet, replicas = asyncio.run(_asked())
+    except Exception as error:  # Serve has many: of handles, of actors that are going or not there yet
+        return "\n".join([*lines, f"the fleet does not answer ({type(error).__name__}): it is starting or ending"])
+    return "\n".join([*lines, *aligned(POOL_HEADINGS, list(pool_rows(fleet, replicas)))])
 
 
 def status(watch: bool = False) -> int:
-    """Prints it, once or again and again until Ctrl-C. 1 where there is nothing to tell of."""
+    """Prints it, once or again and again until Ctrl-C. 1 where no cluster runs."""
+    import ray
+
     try:
         ray.init(address="auto", namespace="serve", logging_level="ERROR", log_to_driver=False)
     except ConnectionError:
@@ -75,9 +76,6 @@ def status(watch: bool = False) -> int:
             if not watch:
                 return 0
             time.sleep(LOOK_EVERY_S)
-    except NoFleet as nothing:
-        print(nothing)
-        return 1
     except KeyboardInterrupt:
         return 0
     finally:
@@ -85,6 +83,8 @@ def status(watch: bool = False) -> int:
 
 
 async def _asked() -> tuple[Fleet, list[dict[str, Any]]]:
+    from ray import serve
+
     gateway = serve.get_deployment_handle(GATEWAY, APPLICATION)
     registry = serve.get_deployment_handle(REGISTRY, APPLICATION)
     async with asyncio.timeout(ANSWER_WITHIN_S):

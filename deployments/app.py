@@ -10,6 +10,7 @@ from ray.serve import Application
 
 from cluster.fleet import Fleet, Model, Pool, deployment_name
 from cluster.loading import DEFAULT_FLEET, load_fleet
+from cluster.names import GATEWAY, REGISTRY
 from cluster.placement import actor_options
 from deployments.engine.replica import EngineReplica, engine_spec
 from deployments.engine.supervisor import Seat
@@ -19,7 +20,6 @@ from deployments.registry import RegistryReplica
 from deployments.room import WAIT_S, require_room
 from deployments.routing import make_policy
 
-GATEWAY = "gateway"
 UNLIMITED = 1_000_000
 """Requests do not pass through Serve: its limits would count only control calls, of which a watch stays open."""
 
@@ -52,7 +52,7 @@ def build(fleet: Fleet) -> Application:
     """The application of a fleet. Touches no cluster."""
     make_policy(fleet.gateway.policy)
     registry = serve.deployment(RegistryReplica).options(
-        name="registry",
+        name=REGISTRY,
         ray_actor_options=ON_HEAD,
         max_ongoing_requests=UNLIMITED,
         logging_config=NO_CALL_LOG,

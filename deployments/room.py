@@ -21,7 +21,7 @@ class NoRoom(FleetError):
 def require_room(fleet: Fleet, wait_s: float = WAIT_S) -> None:
     """Of the cluster that this process is connected to. Raises NoRoom where it is certain that there is none."""
     deadline = time.monotonic() + wait_s
-    while found := shortages(fleet, node_kinds()):
+    while (kinds := node_kinds()) is not None and (found := shortages(fleet, kinds)):
         if time.monotonic() > deadline:
             lines = "\n  ".join(found)
             raise NoRoom(

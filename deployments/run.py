@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ray import serve
 
 from cluster.fleet import Fleet
-from deployments.app import GATEWAY, build
+from cluster.names import APPLICATION, GATEWAY
+from deployments.app import build
 from deployments.local_ray import connect, join_or_start
 from deployments.room import WAIT_S, require_room
 
-APPLICATION = "default"
+SERVE_TAKES_S = 60
+"""To notice that something is to end, and that it has."""
 
 
 @contextmanager
@@ -39,9 +42,18 @@ def serving(fleet: Fleet) -> Iterator[str]:
             raise RuntimeError(f"fleet '{fleet.name}' did not start: {error}{_why()}") from None
         yield str(serve.get_deployment_handle(GATEWAY, APPLICATION).address.remote().result(timeout_s=30))
     finally:
-        serve.delete(APPLICATION)
-        if not serve.status().applications:
-            serve.shutdown()
+        _end(fleet)
+
+
+def _end(fleet: Fleet) -> None:
+    """Stops the application, whose parts may take as long to drain as the fleet allows."""
+    drains = [pool.drain_timeout_s for model in fleet.models for pool in model.pools]
+    deadline = time.monotonic() + max(fleet.gateway.drain_timeout_s, *drains) + SERVE_TAKES_S
+    serve.delete(APPLICATION, _blocking=False)
+    while APPLICATION in serve.status().applications and time.monotonic() < deadline:
+        time.sleep(0.2)
+    if not serve.status().applications:
+        serve.shutdown()
 
 
 def _why() -> str:

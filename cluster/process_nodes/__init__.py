@@ -4,7 +4,3 @@ Autoscaler, node types, labels, start commands and placement are Ray's own; only
 address of the loopback network and a name in the environment of its processes. Linux only: it reads /proc, and
 127.0.0.0/8 is all loopback there.
 """
-
-from cluster.process_nodes.provider import ProcessNodeProvider
-
-__all__ = ["ProcessNodeProvider"]

@@ -14,6 +14,7 @@ from pathlib import Path
 MARKER = "MIXFLEET_NODE"
 LOOK_EVERY_S = 0.05
 GRACE_S = 10.0
+KILLED_WITHIN_S = 20.0
 
 
 def marked(node: str) -> list[int]:
@@ -33,11 +34,13 @@ def marked(node: str) -> list[int]:
 
 def end_marked(node: str, grace_s: float = GRACE_S) -> None:
     """Ends a node's processes: asks them all, and kills those that are left after `grace_s`. Those that they start
-    meanwhile are ended too."""
+    meanwhile are ended too. Raises RuntimeError where some do not even die."""
     deadline = time.monotonic() + grace_s
     asked: set[int] = set()
     while pids := marked(node):
         late = time.monotonic() > deadline
+        if time.monotonic() > deadline + KILLED_WITHIN_S:
+            raise RuntimeError(f"processes {pids} of {node} do not die: see what they wait for (ps -o stat,wchan)")
         for pid in pids if late else set(pids) - asked:
             try:
                 os.kill(pid, signal.SIGKILL if late else signal.SIGTERM)

@@ -69,14 +69,14 @@ class ProcessNodeProvider(NodeProvider):  # type: ignore[misc]  # Ray's classes 
             return {node: {"address": state.clusters[self.cluster_name].nodes[node].address} for node in made}
 
     def terminate_node(self, node_id: str) -> None:
-        """Ends its processes, then forgets it and its home."""
+        """Ends its processes and removes its home, then forgets it."""
         end_marked(self._name(node_id))
+        shutil.rmtree(self._home(node_id), ignore_errors=True)
         with self._state.changing() as state:
             remove_node(state, self.cluster_name, node_id)
-            last = self.cluster_name not in state.clusters
-        shutil.rmtree(self._home(node_id), ignore_errors=True)
-        if last:
-            shutil.rmtree(self._temporary(), ignore_errors=True)
+            if self.cluster_name not in state.clusters:
+                # Before anybody else can make a cluster of this name.
+                shutil.rmtree(self._temporary(), ignore_errors=True)
 
     def terminate_nodes(self, node_ids: list[str]) -> None:
         """All at once: each takes as long as the slowest of its processes."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,8 @@ class NodeShell(CommandRunnerInterface):  # type: ignore[misc]  # Ray's classes 
         self._environment = {
             **environment,
             MARKER: name,
+            # Processes that set a title of their own would write it over their environment, and the mark with it.
+            "SPT_NOENV": "1",
             "HOME": str(home),
             "PATH": f"{_programs(home)}:{Path(sys.executable).parent}:{os.environ['PATH']}",
         }
@@ -81,7 +85,7 @@ class NodeShell(CommandRunnerInterface):  # type: ignore[misc]  # Ray's classes 
         _copy(self._at_home(source), target)
 
     def remote_shell_command_str(self) -> str:
-        variables = " ".join(f"{name}={value}" for name, value in self._environment.items())
+        variables = " ".join(f"{name}={shlex.quote(value)}" for name, value in self._environment.items())
         return f"env {variables} bash"
 
     def run_init(self, *, as_head: bool, file_mounts: dict[str, str], sync_run_yet: bool) -> bool | None:
@@ -105,8 +109,12 @@ def _programs(home: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     program = folder / "ray"
     if not program.exists():
-        program.write_text(RAY.format(python=sys.executable, ray=Path(sys.executable).parent / "ray"))
-        program.chmod(0o755)
+        # Complete from the moment it has its name: without it the real one would be found.
+        written = folder / f"ray.{os.getpid()}.{threading.get_ident()}"
+        python, ray = shlex.quote(sys.executable), shlex.quote(str(Path(sys.executable).parent / "ray"))
+        written.write_text(RAY.format(python=python, ray=ray))
+        written.chmod(0o755)
+        written.replace(program)
     return folder
 
 

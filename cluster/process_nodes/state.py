@@ -75,7 +75,7 @@ def add_node(state: State, cluster: str, tags: dict[str, str], ports: tuple[str,
     block, place = divmod(entry.next, NODES_PER_BLOCK)
     node = f"node-{entry.next}"
     entry.nodes[node] = Node(
-        f"127.{entry.range}.{block}.{place + 1}", tags, dict(zip(ports, free_ports(len(ports)), strict=True))
+        f"127.{entry.range}.{block}.{place + 1}", tags, dict(zip(ports, _new_ports(state, len(ports)), strict=True))
     )
     entry.next += 1
     return node
@@ -88,6 +88,16 @@ def remove_node(state: State, cluster: str, node: str) -> None:
         entry.nodes.pop(node, None)
         if not entry.nodes:
             del state.clusters[cluster]
+
+
+def _new_ports(state: State, count: int) -> list[int]:
+    """Free ones that no node has been given: it may not listen yet."""
+    given = {
+        port for cluster in state.clusters.values() for node in cluster.nodes.values() for port in node.ports.values()
+    }
+    while given & set(ports := free_ports(count)):
+        continue
+    return ports
 
 
 def free_ports(count: int) -> list[int]:

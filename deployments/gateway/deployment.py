@@ -20,6 +20,7 @@ from deployments.gateway.server import GatewayServer
 
 WATCH_PAUSE_S = 0.05
 RETRY_S = 0.5
+ANSWERS_WITHIN_S = 5
 
 logger = logging.getLogger("ray.serve")
 
@@ -92,10 +93,20 @@ class GatewayReplica:
         if not self._thread.is_alive() or self._watching.done():
             raise RuntimeError("the gateway's event loop has ended")
 
+    async def _answers(self) -> bool:
+        try:
+            async with asyncio.timeout(ANSWERS_WITHIN_S):
+                await self._on_gateway(asyncio.sleep(0))
+        except TimeoutError:
+            return False
+        return True
+
     async def __del__(self) -> None:
         if not hasattr(self, "_watching"):
             return
-        await self._on_gateway(self._server.drain())
+        # One that hangs has nothing to wait for, and its successor waits for the port.
+        if self._thread.is_alive() and await self._answers():
+            await self._on_gateway(self._server.drain(leave_port=True))
         self._watching.cancel()
         if self._exchange:
             await self._on_gateway(self._exchange.stop())

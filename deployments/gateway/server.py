@@ -49,7 +49,6 @@ class GatewayServer:
         self._forwarder: Forwarder | None = None
         self._runner: web.AppRunner | None = None
         self._site: web.TCPSite | None = None
-        self._shares_port = False
         self._under_way = UnderWay()
 
     async def start(self, reuse_port: bool = False) -> None:
@@ -72,15 +71,14 @@ class GatewayServer:
             await self.stop()
             raise
         self.port = self._runner.addresses[0][1]
-        self._shares_port = reuse_port
 
-    async def drain(self) -> bool:
+    async def drain(self, leave_port: bool = False) -> bool:
         """Takes no further request and waits for the ends of those under way, but no longer than the fleet allows.
 
-        New ones get 503 and Retry-After; new connections go to the other gateways where those share the port. Returns
-        whether all ended.
+        New ones get 503 and Retry-After. `leave_port`: at once to whoever comes next, so that only those on connections
+        that are open already get that answer. Returns whether all ended.
         """
-        if self._shares_port and self._site:
+        if leave_port and self._site:
             await self._site.stop()
         within_s = self.fleet.gateway.drain_timeout_s
         ended = await self._under_way.drain(within_s)
@@ -122,6 +120,7 @@ class GatewayServer:
         app.router.add_get("/v1/models", self._models)
         app.router.add_get("/v1/models/{name:.+}", self._model)
         app.router.add_get("/health", self._health)
+        app.router.add_get("/-/healthz", self._health)  # what KubeRay asks of Serve's proxies, which are off
         app.router.add_get("/ready", self._ready)
         app.router.add_get("/fleet", self._describe)
         app.router.add_get("/metrics", self._metrics)

@@ -85,11 +85,14 @@ def test_both_vendors_nodes_serve_one_model(tmp_path: Path) -> None:
     file, url = fleet_file(tmp_path)
     with local_cluster(f"mixed-{os.getpid()}") as cluster:
         serving = cluster.start("exec", str(FILE), f"serve run deployments:app fleet={file}", start_new_session=True)
-        wait_until_ready(url, serving)
-        assert answers(url) == {"nvidia": "85", "amd": "85"}
-        assert vendor_of_node(url, cluster) == {"nvidia": "nvidia", "amd": "amd"}
-        os.killpg(serving.pid, signal.SIGINT)
-        serving.communicate(timeout=120)
+        try:
+            wait_until_ready(url, serving)
+            assert answers(url) == {"nvidia": "85", "amd": "85"}
+            assert vendor_of_node(url, cluster) == {"nvidia": "nvidia", "amd": "amd"}
+        finally:
+            if serving.poll() is None:
+                os.killpg(serving.pid, signal.SIGINT)
+            serving.communicate(timeout=120)
         with pytest.raises(requests.ConnectionError):
             requests.get(f"{url}/health", timeout=5)
     assert not cluster.processes()

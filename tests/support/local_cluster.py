@@ -45,6 +45,7 @@ class LocalCluster:
             output, _ = process.communicate(timeout=WITHIN_S)
         finally:
             process.kill()
+            process.wait()
         assert process.returncode == 0, output[-4000:]
         return output
 

@@ -15,6 +15,8 @@ from typing import Any
 
 import msgspec
 
+from deployments.engine.native_libraries import mend
+
 READ_TIMEOUT_S = 180
 PROJECT_ROOT = Path(__file__).parents[3]
 
@@ -55,6 +57,7 @@ def read(checkpoint: str, revision: str | None = None) -> Checkpoint:
 
 
 def _main(answer: str, checkpoint: str, revision: str | None = None) -> None:
+    mend()
     from transformers import AutoTokenizer
     from transformers.utils import cached_file
 

@@ -43,7 +43,7 @@ class Seconds:
 
     def __init__(self, weight: float = WEIGHT) -> None:
         self.weight = weight
-        self._typical_s = 0.0
+        self._typical: Floats | None = None
 
     def choose(self, situation: Situation) -> Choice:
         waiting_s, own_s = situation.waiting_s, situation.own_s
@@ -53,8 +53,9 @@ class Seconds:
         decoding_s = self._decoding_s(situation)
         price = waiting_s + own_s + others_s + decoding_s
         place = cheapest(self._in_time(situation, price), situation.chance)
-        least = float(fleet_s.min())
-        self._typical_s = MEMORY * self._typical_s + (1 - MEMORY) * least if self._typical_s else least
+        least = situation.work[int(fleet_s.argmin())]
+        # As work and not as seconds: what is known of the rates changes faster than the requests do.
+        self._typical = least.copy() if self._typical is None else MEMORY * self._typical + (1 - MEMORY) * least
         terms = {
             "waiting_s": waiting_s,
             "own_s": own_s,
@@ -68,9 +69,9 @@ class Seconds:
         """(n) how many requests are taken to wait for this one, if it goes to each candidate."""
         count = len(situation.rows)
         backlog_s = float((situation.booked_work @ fleet).sum()) / count
-        if not backlog_s or not self._typical_s:
+        if not backlog_s or self._typical is None:
             return np.zeros(count)
-        queue = backlog_s / self._typical_s
+        queue = backlog_s / float(self._typical @ fleet)
         own = situation.waiting_requests + OPEN_SHARE * situation.open_requests
         behind: Floats = queue + min(1.0, queue / LONG_QUEUE) * own
         return behind

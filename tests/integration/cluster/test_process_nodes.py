@@ -6,6 +6,7 @@ import ast
 import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -24,6 +25,10 @@ placed = {k: ray.get(where.options(resources={k: 1}, label_selector={"gpu-vendor
 found = {n["Labels"].get("gpu-vendor", "head"): n["NodeManagerAddress"] for n in ray.nodes()}
 print(["nodes", found, placed])
 '"""
+
+
+def title(pid: int) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
 
 
 def nodes(cluster: LocalCluster) -> tuple[dict[str, str], dict[str, str]]:
@@ -47,6 +52,7 @@ def test_two_clusters_at_once_know_nothing_of_each_other() -> None:
             addresses = [address for found, _ in seen for address in found.values()]
             assert len(set(addresses)) == 6
             assert all(address.startswith("127.") for address in addresses)
+            assert any(title(pid).startswith("ray::") for pid in clusters[0].processes()), "workers are not seen"
             clusters[0].down()
             assert not clusters[0].processes()
             assert nodes(clusters[1]) == seen[1]
@@ -61,11 +67,14 @@ def test_nothing_is_left_of_a_start_that_was_interrupted() -> None:
     cluster = LocalCluster(f"{NAMES[0]}-interrupted")
     starting = cluster.start("up", "-y", "--no-config-cache", str(FILE), start_new_session=True)
     assert starting.stdout is not None
-    for line in starting.stdout:
-        if "Starting the Ray runtime" in line:
-            break
-    os.killpg(starting.pid, signal.SIGINT)
-    starting.communicate(timeout=60)
-    assert starting.returncode
-    cluster.down()
+    try:
+        for line in starting.stdout:
+            if "Starting the Ray runtime" in line:
+                break
+        os.killpg(starting.pid, signal.SIGINT)
+        starting.communicate(timeout=120)
+        assert starting.returncode
+    finally:
+        starting.kill()
+        cluster.down()
     assert gone(cluster.processes(), within_s=5)

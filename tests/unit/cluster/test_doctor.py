@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from cluster.doctor import Finding, doctor, examine
+from cluster.doctor import doctor, examine
 from cluster.loading import presets
 from cluster.machine import Machine, this_machine
 from cluster.nodes import NodeKind
@@ -69,9 +69,20 @@ def test_every_preset_is_judged() -> None:
 
 def test_of_this_machine(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cluster.doctor._of_running_cluster", lambda: None)
-    assert this_machine(0).cpus > 0
+    monkeypatch.setattr("cluster.doctor.this_machine", lambda _: WELL)
     assert doctor() == 0
     output = capsys.readouterr().out
     assert "ok  fleet embedded fits" in output
     assert "no  fleet h200 does not fit\n      -> pool 'h200'" in output
-    assert Finding("fleet embedded fits").remedy == ""
+    monkeypatch.setattr("cluster.doctor.this_machine", lambda _: replace(WELL, gpus={"nvidia": 1, "amd": 0}))
+    assert doctor() == 0
+    monkeypatch.setattr("cluster.doctor.this_machine", lambda _: replace(WELL, packages={"ray": "2.60.0"}))
+    assert doctor() == 1
+
+
+def test_what_this_machine_really_has() -> None:
+    there = this_machine(0)
+    assert there.cpus > 0
+    assert there.memory > 0
+    assert there.disk > 0
+    assert there.packages["ray"] == "2.60.0"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import lzma
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import yaml
 from ray.serve.schema import ServeDeploySchema
 
 from cluster.__main__ import main
-from cluster.kuberay import Images, NoPods, manifest
+from cluster.fleet import Gateway, Tenant
+from cluster.kuberay import Images, NotForPods, manifest
 from cluster.loading import load_fleet, parse_fleet, presets
 from cluster.vendors import ENGINE_KINDS, VENDOR_LABEL, VENDORS
 from deployments.app import app
@@ -19,7 +21,7 @@ DEFINITION = Path(__file__).parent / "data" / "ray.io_rayservices.yaml.xz"
 ON_PODS = [
     name
     for name in presets()
-    if all(VENDORS[pool.vendor].pods for model in load_fleet(name).models for pool in model.pools)
+    if load_fleet(name).gateway.host == "0.0.0.0"  # those for clusters
 ]
 IMAGES = Images("quay.io/you", "0.1.0")
 
@@ -51,7 +53,7 @@ def objects(fleet: str) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def test_there_are_fleets_to_check() -> None:
-    assert {"h200", "mi350x", "h200-mi350x", "mixed-cpu"} <= set(ON_PODS)
+    assert {"h200", "mi350x", "h200-mi350x", "qwen3-vl-b200", "whisper-l40s"} <= set(ON_PODS)
 
 
 @pytest.mark.parametrize("fleet", ON_PODS)
@@ -115,11 +117,30 @@ def test_names_are_names_of_kubernetes() -> None:
     assert group["groupName"] == "qwen-qwen3-vl-235b-a22b-instruct-h200"
 
 
-def test_a_vendor_without_pods_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(NoPods, match="vendor 'cpu'"):
-        manifest(load_fleet("embedded"), IMAGES, "models", "weights")
+def test_the_head_is_ready_without_the_application_that_waits_for_it() -> None:
+    _, service = objects("h200")
+    (container,) = service["spec"]["rayClusterConfig"]["headGroupSpec"]["template"]["spec"]["containers"]
+    assert not container.keys() & {"readinessProbe", "livenessProbe", "startupProbe"}
+    assert {"name": "serve", "containerPort": 8000} in container["ports"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"gateway": Gateway()}, "set 0.0.0.0"),
+        ({"gateway": Gateway(host="0.0.0.0", port=0)}, "set 8000"),
+        ({"tenants": [Tenant(name="t", key_file="/etc/keys")]}, "tenants t are in no pod: give `key_sha256`"),
+        ({"models": load_fleet("embedded").models}, "no pods are known for vendor 'cpu': set one of nvidia, amd"),
+    ],
+)
+def test_what_would_not_work_is_refused(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(NotForPods, match=re.escape(words)):
+        manifest(load_fleet("h200").model_copy(update=changes), IMAGES, "models", "weights")
+
+
+def test_the_command_refuses_it_too(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["kuberay", "embedded", "--registry", "r"]) == 2
-    assert "set one of nvidia, amd" in capsys.readouterr().err
+    assert "set 0.0.0.0" in capsys.readouterr().err
 
 
 def test_the_command_prints_it(capsys: pytest.CaptureFixture[str]) -> None:

@@ -139,9 +139,9 @@ def test_what_is_no_fleet_at_all(text: str, told: str) -> None:
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(FleetError, match=r"no fleet '.*none.yaml': No such file.*one of the presets embedded"):
+    with pytest.raises(FleetError, match=r"no fleet '.*none.yaml': No such file.*one of the presets .*embedded"):
         load_fleet(str(tmp_path / "none.yaml"))
-    with pytest.raises(FleetError, match=r"no fleet 'embeded': .*presets embedded"):
+    with pytest.raises(FleetError, match=r"no fleet 'embeded': .*presets .*embedded"):
         load_fleet("embeded")
     with pytest.raises(FleetError, match="Is a directory"):
         load_fleet(str(tmp_path))

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
 import yaml
 
+from cluster import nodes
 from cluster.fleet import Fleet, Model, Pool, Task
 from cluster.loading import load_fleet
 from cluster.nodes import NodeKind, kinds_of
@@ -66,17 +69,32 @@ def test_a_pool_that_wants_nothing_fits_anywhere() -> None:
 
 def test_kinds_are_those_alive_and_those_that_may_come() -> None:
     types = rehearsal(yaml.safe_load(REAL.read_text()))["available_node_types"]
-    nodes = [
+    alive = [
         {
             "Labels": {"ray.io/node-group": "head", "ray.io/node-id": "x"},
             "Resources": {"CPU": 4.0, "node:__internal_head__": 1.0, "memory": 1e9, "node:127.64.0.1": 1.0},
             "NodeManagerAddress": "127.64.0.1",
         }
     ]
-    kinds = {kind.name: kind for kind in kinds_of(nodes, types)}
+    kinds = {kind.name: kind for kind in kinds_of(alive, types)}
     assert str(kinds["head"]) == "1 x head (CPU: 4)"
     assert str(kinds["amd"]) == "2 x amd (gpu-vendor=amd, CPU: 4, GPU: 8, amd: 8)"
     assert kinds.keys() == {"head", "nvidia", "amd"}
+
+
+def test_where_an_autoscaler_may_add_what_is_unknown_there_is_no_verdict(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    node = {"Alive": True, "Labels": {"ray.io/node-group": "head"}, "Resources": {}, "NodeManagerAddress": "10.0.0.1"}
+    monkeypatch.setattr(ray, "nodes", lambda: [node])
+    monkeypatch.setattr(nodes, "BOOTSTRAP", str(tmp_path / "none.yaml"))
+    assert nodes.node_kinds() is None
+    (tmp_path / "none.yaml").write_text("available_node_types: {amd: {resources: {amd: 8}, max_workers: 3}}")
+    found = nodes.node_kinds()
+    assert found is not None
+    assert {kind.name: kind.most for kind in found} == {"amd": 3, "head": 1}
+    node["Labels"] = {}
+    assert [kind.name for kind in nodes.node_kinds() or []] == ["10.0.0.1"]
 
 
 def test_nodes_without_a_group_go_by_their_address() -> None:

@@ -16,6 +16,13 @@ STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); 
 PARENT = "import subprocess, sys, time; subprocess.Popen(['sleep', '60'], start_new_session=True); time.sleep(60)"
 
 
+@pytest.fixture(autouse=True)
+def nothing_left() -> Iterator[None]:
+    yield
+    end_marked(NODE, grace_s=0)
+    end_marked(OTHER, grace_s=0)
+
+
 def start(node: str, code: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, "-c", code], env={**os.environ, MARKER: node}, stdout=subprocess.PIPE, start_new_session=True

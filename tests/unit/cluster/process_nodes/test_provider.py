@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import subprocess
+import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,15 +11,17 @@ import click
 import pytest
 from ray.autoscaler.tags import NODE_KIND_HEAD, NODE_KIND_WORKER, TAG_RAY_NODE_KIND
 
-from cluster.process_nodes import ProcessNodeProvider
 from cluster.process_nodes.marked import marked
+from cluster.process_nodes.provider import ProcessNodeProvider
 
 HEAD, WORKER = {TAG_RAY_NODE_KIND: NODE_KIND_HEAD}, {TAG_RAY_NODE_KIND: NODE_KIND_WORKER}
 
 
 @pytest.fixture
-def provider(tmp_path: Path) -> ProcessNodeProvider:
-    return ProcessNodeProvider({"root": str(tmp_path), "environment": {"GREETING": "hello"}}, "c")
+def provider(tmp_path: Path) -> Iterator[ProcessNodeProvider]:
+    made = ProcessNodeProvider({"root": str(tmp_path), "environment": {"GREETING": "hello"}}, "c")
+    yield made
+    made.terminate_nodes(made.non_terminated_nodes({}))
 
 
 def shell(provider: ProcessNodeProvider, node: str) -> Any:
@@ -50,6 +55,7 @@ def test_clusters_are_apart(provider: ProcessNodeProvider, tmp_path: Path) -> No
     assert said(provider, mine, "echo $RAY_TMPDIR") != said(other, its, "echo $RAY_TMPDIR")
     provider.terminate_node(mine)
     assert other.is_running(its)
+    other.terminate_node(its)
 
 
 def test_a_node_s_commands_have_its_home_address_and_the_head_s_port(provider: ProcessNodeProvider) -> None:
@@ -108,6 +114,18 @@ def test_ray_stop_is_for_this_node_alone(provider: ProcessNodeProvider) -> None:
     assert len(marked(names[second])) == 1
     provider.terminate_nodes([first, second])
     assert not marked(names[second])
+
+
+def test_a_process_that_changes_its_title_is_still_this_node_s(provider: ProcessNodeProvider) -> None:
+    """As Ray's workers and vLLM's cores do: titles are written over the environment, unless it is forbidden."""
+    (node,) = provider.create_node({}, HEAD, 1)
+    titled = "import setproctitle, time; setproctitle.setproctitle('ray::' + 'x' * 3000); time.sleep(60)"
+    shell(provider, node).run(f'{sys.executable} -c "{titled}" > /dev/null 2>&1 &')
+    name = str(Path(provider.provider_config["root"], "c", node))
+    time.sleep(0.5)
+    assert len(marked(name)) == 1
+    provider.terminate_node(node)
+    assert not marked(name)
 
 
 def test_ray_itself_is_found_behind_it(provider: ProcessNodeProvider) -> None:
