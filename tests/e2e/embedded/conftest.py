@@ -19,10 +19,7 @@ import yaml
 from openai import OpenAI
 
 from cluster.loading import load_fleet
-from deployments.engine.native_libraries import mend
 from deployments.engine.process import PROJECT_ROOT, free_port
-
-mend()  # before transformers, the reference of these tests, is imported
 
 START_TIMEOUT_S = 600
 STOP_TIMEOUT_S = 90
