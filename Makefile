@@ -9,7 +9,7 @@ demo: $(READY)
 	$(PYTHON) -m loadtest.demo
 
 test: unit
-	$(PYTHON) -m pytest tests/integration tests/e2e
+	$(PYTHON) -m pytest tests/e2e tests/integration
 
 unit: $(READY)
 	$(PYTHON) -m pytest --numprocesses auto --dist loadfile tests/unit
