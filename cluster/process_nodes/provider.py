@@ -77,6 +77,7 @@ class ProcessNodeProvider(NodeProvider):  # type: ignore[misc]  # Ray's classes 
             if self.cluster_name not in state.clusters:
                 # Before anybody else can make a cluster of this name.
                 shutil.rmtree(self._temporary(), ignore_errors=True)
+                shutil.rmtree(self._root / self.cluster_name, ignore_errors=True)
 
     def terminate_nodes(self, node_ids: list[str]) -> None:
         """All at once: each takes as long as the slowest of its processes."""
