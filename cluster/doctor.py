@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from cluster.loading import DEFAULT_FLEET, load_fleet, presets
 from cluster.machine import ENGINES, Machine, this_machine
-from cluster.nodes import NodeKind, node_kinds
+from cluster.nodes import NodeKind, alive, kinds_of, node_kinds
 from cluster.shortage import shortages
 from cluster.vendors import VENDOR_LABEL
+from cluster.versions import RAY, VLLM
 
-PYTHON, RAY, VLLM = (3, 11), "2.60.0", "0.32.0"
+PYTHON = (3, 11)
 MEMORY_GIB, DISK_GIB = 16, 5
 """Of the embedded fleet."""
 
@@ -66,7 +67,8 @@ def _of_running_cluster() -> list[NodeKind] | None:
     except ConnectionError:
         return None
     try:
-        return node_kinds() or []
+        known = node_kinds()
+        return kinds_of(alive(), {}) if known is None else known
     finally:
         ray.shutdown()
 

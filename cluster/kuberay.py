@@ -9,10 +9,11 @@ from typing import Any
 import yaml
 
 from cluster.fleet import Fleet, Model, Pool
+from cluster.names import APPLICATION
 from cluster.placement import actor_options
 from cluster.vendors import VENDORS
+from cluster.versions import RAY
 
-RAY_VERSION = "2.60.0"
 FLEET_FOLDER, FLEET_FILE = "/etc/mixfleet", "fleet.yaml"
 CHECKPOINTS, CACHE = "checkpoints", "/var/lib/mixfleet"
 CPUS_PER_GPU, GIB_PER_GPU = 8, 64
@@ -70,7 +71,7 @@ def _config_map(fleet: Fleet, namespace: str) -> dict[str, Any]:
 
 def _service(fleet: Fleet, images: Images, namespace: str, claim: str) -> dict[str, Any]:
     application = {
-        "name": "default",
+        "name": APPLICATION,
         "import_path": "deployments:app",
         "route_prefix": None,
         "args": {"fleet": f"{FLEET_FOLDER}/{FLEET_FILE}"},
@@ -84,7 +85,7 @@ def _service(fleet: Fleet, images: Images, namespace: str, claim: str) -> dict[s
         "spec": {
             "serveConfigV2": yaml.safe_dump(serve, sort_keys=False),
             "rayClusterConfig": {
-                "rayVersion": RAY_VERSION,
+                "rayVersion": RAY,
                 "authOptions": {"mode": "token"},
                 "enableInTreeAutoscaling": True,
                 "headGroupSpec": _head(fleet, images, claim),
@@ -126,7 +127,8 @@ def _workers(fleet: Fleet, model: Model, pool: Pool, images: Images, claim: str)
         )
     wanted = actor_options(pool)
     gpus = int(wanted.get("num_gpus", 0))
-    sizes = _sizes(max(1, gpus) * CPUS_PER_GPU, max(1, gpus) * GIB_PER_GPU)
+    cpus = max(1, gpus) * CPUS_PER_GPU
+    sizes = _sizes(cpus, max(1, gpus) * GIB_PER_GPU)
     if gpus:
         sizes["limits"][vendor.pods.resource] = sizes["requests"][vendor.pods.resource] = str(gpus)
     container = {
@@ -148,7 +150,7 @@ def _workers(fleet: Fleet, model: Model, pool: Pool, images: Images, claim: str)
         "maxReplicas": pool.most_replicas,
         "rayStartParams": {},
         "labels": dict(wanted.get("label_selector", {})),
-        "resources": {"CPU": str(max(1, gpus) * CPUS_PER_GPU), "GPU": str(gpus)}
+        "resources": {"CPU": str(cpus), "GPU": str(gpus)}
         | {name: str(count) for name, count in wanted.get("resources", {}).items()},
         "template": pod,
     }

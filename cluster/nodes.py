@@ -48,18 +48,23 @@ class NodeKind:
 
 def node_kinds() -> list[NodeKind] | None:
     """Of the cluster that this process is connected to; None where an autoscaler may add kinds unknown here."""
-    import ray  # what else is here needs none
-
-    there = [node for node in ray.nodes() if node["Alive"]]
+    there = alive()
     if not any(NODE_GROUP in node["Labels"] for node in there):
         return kinds_of(there, {})
     file = Path(BOOTSTRAP).expanduser()
     return kinds_of(there, _node_types(file)) if file.is_file() else None
 
 
+def alive() -> list[Mapping[str, Any]]:
+    """Nodes as Ray lists them, of the cluster that this process is connected to."""
+    import ray  # what else is here needs none
+
+    return [node for node in ray.nodes() if node["Alive"]]
+
+
 def kinds_of(nodes: Iterable[Mapping[str, Any]], node_types: Mapping[str, Mapping[str, Any]]) -> list[NodeKind]:
     """Of nodes as Ray lists them, and of the node types of a cluster file."""
-    alive = Counter(
+    there = Counter(
         NodeKind.of(node["Labels"].get(NODE_GROUP) or node["NodeManagerAddress"], node["Labels"], node["Resources"])
         for node in nodes
     )
@@ -69,7 +74,7 @@ def kinds_of(nodes: Iterable[Mapping[str, Any]], node_types: Mapping[str, Mappin
         if kind.get("max_workers", 0)
     ]
     growing = {kind.name for kind in to_come}
-    return to_come + [replace(kind, most=count) for kind, count in alive.items() if kind.name not in growing]
+    return to_come + [replace(kind, most=count) for kind, count in there.items() if kind.name not in growing]
 
 
 def _node_types(file: Path) -> Mapping[str, Mapping[str, Any]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from cluster.fleet import Fleet
 from cluster.names import APPLICATION, GATEWAY, REGISTRY
-from cluster.nodes import NodeKind, kinds_of
+from cluster.nodes import NodeKind, alive, kinds_of
 from cluster.tables import aligned
 
 NODE_HEADINGS = ("nodes", "alive", "labels", "resources")
@@ -31,10 +31,10 @@ def pool_rows(fleet: Fleet, replicas: Sequence[Mapping[str, Any]]) -> Iterator[S
     """Under `POOL_HEADINGS`. `replicas` as the registry lists them: `announcement` and `load` of each."""
     for model in fleet.models:
         for pool in model.pools:
-            told = [replica["announcement"] for replica in replicas]
-            mine = [number for number, a in enumerate(told) if (a["model"], a["pool"]) == (model.name, pool.name)]
-            loads = [replicas[number]["load"] for number in mine]
-            versions = sorted({f"{told[number]['engine']} {told[number]['engine_version']}" for number in mine})
+            mine = [replica for replica in replicas if _seat(replica) == (model.name, pool.name)]
+            loads = [replica["load"] for replica in mine]
+            told = [replica["announcement"] for replica in mine]
+            versions = sorted({f"{announcement['engine']} {announcement['engine_version']}" for announcement in told})
             most = f" to {pool.most_replicas}" if pool.most_replicas > pool.min_replicas else ""
             yield (
                 *(model.name, pool.name, pool.vendor, ", ".join(versions) or pool.engine),
@@ -46,11 +46,9 @@ def pool_rows(fleet: Fleet, replicas: Sequence[Mapping[str, Any]]) -> Iterator[S
 
 def page() -> str:
     """All of it, of the cluster that this process is connected to."""
-    import ray  # here and below: not for those who only read a fleet file
-    from ray import serve
+    from ray import serve  # here and below: not for those who only read a fleet file
 
-    kinds = kinds_of([node for node in ray.nodes() if node["Alive"]], {})
-    lines = [*aligned(NODE_HEADINGS, list(node_rows(kinds))), ""]
+    lines = [*aligned(NODE_HEADINGS, list(node_rows(kinds_of(alive(), {})))), ""]
     if APPLICATION not in serve.status().applications:
         return "\n".join([*lines, "no fleet is served here: serve run deployments:app [fleet=...]"])
     try:
@@ -88,9 +86,9 @@ async def _asked() -> tuple[Fleet, list[dict[str, Any]]]:
     gateway = serve.get_deployment_handle(GATEWAY, APPLICATION)
     registry = serve.get_deployment_handle(REGISTRY, APPLICATION)
     async with asyncio.timeout(ANSWER_WITHIN_S):
-        fleet, news = await asyncio.gather(_answer(gateway.fleet.remote()), _answer(registry.watch.remote(-1)))
+        fleet, news = await asyncio.gather(gateway.fleet.remote(), registry.watch.remote(-1))
     return Fleet.model_validate(fleet), news["replicas"]
 
 
-async def _answer(response: Any) -> Any:
-    return await response
+def _seat(replica: Mapping[str, Any]) -> tuple[str, str]:
+    return replica["announcement"]["model"], replica["announcement"]["pool"]

@@ -15,9 +15,9 @@ from cluster.placement import actor_options
 from deployments.engine.replica import EngineReplica, engine_spec
 from deployments.engine.supervisor import Seat
 from deployments.gateway.deployment import GatewayReplica
-from deployments.local_ray import connect, join_or_start
+from deployments.local_ray import connect
 from deployments.registry import RegistryReplica
-from deployments.room import WAIT_S, require_room
+from deployments.room import join_with_room
 from deployments.routing import make_policy
 
 UNLIMITED = 1_000_000
@@ -42,8 +42,7 @@ def app(args: dict[str, str]) -> Application:
     fleet = load_fleet(args.get("fleet", DEFAULT_FLEET))
     application = build(fleet)
     if not ray.is_initialized():  # else Serve itself builds it, as for Kubernetes: nodes take as long as they take
-        started = join_or_start(log_to_driver=True)
-        require_room(fleet, 0 if started else WAIT_S)
+        join_with_room(fleet, log_to_driver=True)
     connect(log_to_driver=True)
     return application
 

@@ -12,8 +12,8 @@ from ray import serve
 from cluster.fleet import Fleet
 from cluster.names import APPLICATION, GATEWAY
 from deployments.app import build
-from deployments.local_ray import connect, join_or_start
-from deployments.room import WAIT_S, require_room
+from deployments.local_ray import connect
+from deployments.room import join_with_room
 
 SERVE_TAKES_S = 60
 """To notice that something is to end, and that it has."""
@@ -27,8 +27,7 @@ def serving(fleet: Fleet) -> Iterator[str]:
     get ready, and where this Ray cluster serves another fleet already: that one is left alone.
     """
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
-    started = join_or_start()
-    require_room(fleet, 0 if started else WAIT_S)
+    join_with_room(fleet)
     connect()
     if APPLICATION in serve.status().applications:
         raise RuntimeError(
