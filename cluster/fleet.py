@@ -170,6 +170,7 @@ class Gateway(Strict):
     queue_timeout_s: float = Field(120, gt=0)
     overcommit: float = Field(2.0, ge=1, description="requests sent to a replica at once, per slot of it")
     attempts: int = Field(3, ge=1, description="replicas tried before a failure reaches the client")
+    resume: bool = Field(True, description="continue a stream on another replica where its own fails")
     connect_timeout_s: float = Field(5, gt=0)
     read_timeout_s: float = Field(600, gt=0, description="longest silence of a replica within an answer")
     body_timeout_s: float = Field(120, gt=0, description="within which a request's body must have come")

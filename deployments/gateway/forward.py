@@ -1,4 +1,4 @@
-"""Sends a request to a replica and its answer back: booked, retried before the first byte, never silently cut after."""
+"""Sends a request to a replica and its answer back: booked, retried before the first byte, continued after it."""
 
 from __future__ import annotations
 
@@ -6,18 +6,23 @@ import asyncio
 import json
 import math
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import aiohttp
+import msgspec
 from aiohttp import web
 
 from cluster.fleet import Gateway
+from deployments.announcement import Announcement
 from deployments.gateway.directory import Served
-from deployments.gateway.errors import ApiError, engine_error, error_event
+from deployments.gateway.errors import ApiError, engine_error
 from deployments.gateway.metrics import Metrics
 from deployments.gateway.planning import Plan
 from deployments.gateway.requests import Parsed
-from deployments.gateway.usage import FRAME_END, AnswerUsage
+from deployments.gateway.resume import Continuation, NotExact
+from deployments.gateway.stream import ERROR_EVENT, Answer, ClientStream, StreamCut
 from deployments.routing import Booking
 
 PASSED_ON = ("Accept", "traceparent", "tracestate", "User-Agent")
@@ -25,6 +30,8 @@ EXPLAIN = "x-explain-routing"
 """A request with this header, whatever it says, is told in `x-routing` why it went where it went."""
 RETRIED_STATUS = frozenset({500, 502, 503, 504})
 MOST_ERROR_BYTES = 2**20
+DETOKENIZE_TIMEOUT_S = 10
+CUT, AGAIN = "the replica failed in the middle of the answer", "send the request again"
 KEEPALIVE_S = 4
 """Shorter than the 5 s after which vLLM's server closes an idle connection, lest a request meet the closing."""
 
@@ -40,20 +47,40 @@ class ReplicaFailed(Exception):
         self.reached, self.suspect = reached, suspect
 
 
-class StreamCut(Exception):
-    """The replica's answer ended before its end, after the client had seen bytes of it."""
+@dataclass(frozen=True)
+class Errand:
+    """What one replica is to do for a request: all of it, or the rest of its stream.
+
+    `given`: tokens that the client has of other replicas. `stream`: the one that is open already; None at first.
+    """
+
+    parsed: Parsed
+    path: str
+    stream: ClientStream | None = None
+    continuation: Continuation | None = None
+
+    @property
+    def given(self) -> int:
+        return len(self.continuation.ids) if self.continuation else 0
 
 
 @dataclass
-class Answer:
-    """A replica's answer with its first bytes read: from here on the client sees it."""
+class _Task:
+    """One request on its way through replicas.
 
-    upstream: aiohttp.ClientResponse
-    head: bytes
+    Attributes:
+        failed: incarnations that failed it. stream: what its client sees, from the first byte on.
+        renderer, room: of the replica that answered last.
+    """
 
-    @property
-    def streams(self) -> bool:
-        return self.upstream.content_type == "text/event-stream"
+    request: web.Request
+    served: Served
+    plan: Plan
+    request_id: str
+    failed: set[str] = field(default_factory=set)
+    stream: ClientStream | None = None
+    renderer: str = ""
+    room: int | None = None
 
 
 class Forwarder:
@@ -75,21 +102,59 @@ class Forwarder:
         await self._session.close()
 
     async def forward(self, request: web.Request, served: Served, plan: Plan, request_id: str) -> web.StreamResponse:
-        """Answers `request` from some replica of the model. Raises ApiError where none could."""
-        failed: set[str] = set()
-        attempts = 0
-        admission, model = served.admission, served.model.name
+        """Answers `request` from some replica of the model, or from several in turn where its stream is cut. Raises
+        ApiError where none could and the client has seen nothing."""
+        task = _Task(request, served, plan, request_id)
+        errand = Errand(plan.parsed, request.path)
+        while True:
+            try:
+                return await self._carry_out(task, errand)
+            except StreamCut as cut:
+                assert task.stream is not None
+                self.metrics.cut_streams.labels(served.model.name).inc()
+                try:
+                    continued = await self._next_errand(task)
+                except NotExact as reason:
+                    return await task.stream.fail(f"{CUT} ({cut}), which no other can continue: {reason}; {AGAIN}")
+                if continued is None:
+                    return task.stream.response
+                errand = continued
+            except (ApiError, NotExact) as failure:
+                if task.stream is None:
+                    raise
+                return await task.stream.fail(f"{CUT}, and no other could continue it: {failure}; {AGAIN}")
+
+    async def _next_errand(self, task: _Task) -> Errand | None:
+        """What is left to do for a stream that was cut; None where that was only its end. Raises NotExact."""
+        stream, plan = task.stream, task.plan
+        assert stream is not None
+        if not stream.shown:
+            return Errand(plan.parsed, task.request.path, stream)
+        if stream.follower is None:
+            raise NotExact(plan.unfollowed)
+        continuation = await stream.follower.continuation(task.renderer, task.room)
+        if stream.follower.emitted.finished:
+            await stream.end(continuation.closing())
+            return None
+        asked = replace(plan.parsed.request, tokens=continuation.tokens)
+        parsed = replace(plan.parsed, request=asked, content_type="application/json")
+        return Errand(parsed, continuation.path, stream, continuation)
+
+    async def _carry_out(self, task: _Task, errand: Errand) -> web.StreamResponse:
+        """Asks replicas until one has answered. Raises StreamCut, NotExact, and ApiError where none did."""
+        failed, served = task.failed, task.served
+        attempts, admission, model = 0, served.admission, served.model.name
         deadline = time.monotonic() + (math.inf if admission.queue_timeout_s is None else admission.queue_timeout_s)
         while attempts < self.settings.attempts and (not failed or time.monotonic() < deadline):
             waited = time.perf_counter()
-            booking = await admission.book(plan.parsed.request, frozenset(failed))
+            booking = await admission.book(errand.parsed.request, frozenset(failed))
             self.metrics.queue_wait.labels(model).observe(time.perf_counter() - waited)
             self.metrics.decision.labels(model).observe(booking.decision.seconds)
             served.decisions.append(booking.decision)
             try:
-                response = await self._attempt(request, served, plan, request_id, booking, failed)
+                response = await self._attempt(task, errand, booking)
                 if response.status < 400:
-                    self._finish(served, booking, plan)
+                    self._finish(task, errand, booking)
                 return response
             except ReplicaFailed as failure:
                 failed.add(booking.replica.incarnation)
@@ -98,6 +163,10 @@ class Forwarder:
                 self.metrics.retries.labels(model, booking.replica.pool).inc()
                 if failure.suspect:
                     admission.suspect(booking.replica)
+            except StreamCut:
+                failed.add(booking.replica.incarnation)
+                admission.suspect(booking.replica)
+                raise
             finally:
                 admission.release(booking)
         raise ApiError(
@@ -107,58 +176,66 @@ class Forwarder:
             retry_after_s=5,
         )
 
-    def _finish(self, served: Served, booking: Booking, plan: Plan) -> None:
+    def _finish(self, task: _Task, errand: Errand, booking: Booking) -> None:
         """Holds what was predicted against what the engine found."""
-        usage = plan.usage
+        usage, served = task.plan.usage, task.served
         cached = usage.cached_tokens
         if cached is None and usage.reported() and booking.request.keys:
             cached = 0  # engines leave the count out where it is nothing
-        served.admission.finish(booking, usage.output_tokens, cached)
+        output = usage.output_tokens
+        served.admission.finish(booking, None if output is None else output - errand.given, cached)
         if cached is not None and booking.request.keys:
             labels = (served.model.name, booking.replica.pool)
             self.metrics.predicted_cached.labels(*labels).inc(booking.cached_tokens)
             self.metrics.actual_cached.labels(*labels).inc(cached)
             self.metrics.cached_error.labels(*labels).inc(abs(booking.cached_tokens - cached))
 
-    async def _attempt(
-        self,
-        request: web.Request,
-        served: Served,
-        plan: Plan,
-        request_id: str,
-        booking: Booking,
-        failed: set[str],
-    ) -> web.StreamResponse:
-        """One replica's answer, given to the client. Raises ReplicaFailed while another may still be asked."""
+    async def _attempt(self, task: _Task, errand: Errand, booking: Booking) -> web.StreamResponse:
+        """One replica's answer, given to the client. Raises ReplicaFailed while another may still be asked, StreamCut
+        after that."""
+        served = task.served
         announcement = served.announcements.get(booking.replica.incarnation)
         if announcement is None:
             raise ReplicaFailed("it left meanwhile", reached=False, suspect=False)
-        answer = await self._ask(request, announcement.url, plan.parsed, request_id)
+        has_other = served.admission.has_other({*task.failed, booking.replica.incarnation})
+        answer = await self._ask(task, announcement.url, errand)
         try:
             status = answer.upstream.status
-            if status in RETRIED_STATUS and served.admission.has_other({*failed, booking.replica.incarnation}):
+            if status in RETRIED_STATUS and has_other:
                 raise ReplicaFailed(f"it answered {status}", suspect=False)
+            if answer.streams and has_other and answer.head.startswith(ERROR_EVENT):
+                raise ReplicaFailed("its stream began with an error", suspect=False)
             if answer.streams and status < 400:
                 served.admission.first_token(booking)
-            headers = {
-                "x-request-id": request_id,
-                "x-replica": announcement.replica,
-                "x-pool": announcement.pool,
-                "x-vendor": announcement.vendor,
-            }
-            if EXPLAIN in request.headers:
-                headers["x-routing"] = json.dumps(booking.decision.as_dict())
-            return await self._deliver(request, answer, headers, served.model.name, plan.usage)
+            task.renderer, task.room = announcement.renderer, announcement.max_model_len
+            if errand.stream:
+                return await self._deliver_rest(answer, errand.stream, errand.continuation, served.model.name)
+            return await self._deliver(task, answer, self._headers(task, announcement, booking))
         finally:
             answer.upstream.release() if answer.upstream.content.at_eof() else answer.upstream.close()
 
-    async def _ask(self, request: web.Request, url: str, parsed: Parsed, request_id: str) -> Answer:
+    def _headers(self, task: _Task, announcement: Announcement, booking: Booking) -> dict[str, str]:
+        headers = {
+            "x-request-id": task.request_id,
+            "x-replica": announcement.replica,
+            "x-pool": announcement.pool,
+            "x-vendor": announcement.vendor,
+        }
+        if EXPLAIN in task.request.headers:
+            headers["x-routing"] = json.dumps(booking.decision.as_dict())
+        return headers
+
+    async def _ask(self, task: _Task, url: str, errand: Errand) -> Answer:
         """Sends the request and reads the first bytes of the answer. Raises ReplicaFailed where there are none."""
+        request, parsed = task.request, errand.parsed
         headers = {name: request.headers[name] for name in PASSED_ON if name in request.headers}
-        headers |= {"Content-Type": parsed.content_type, "Content-Length": str(parsed.length)}
-        headers["X-Request-Id"] = request_id
+        headers["X-Request-Id"] = task.request_id
         try:
-            upstream = await self._session.post(url + request.path, data=parsed.body(), headers=headers)
+            if errand.continuation:
+                data = await errand.continuation.body(partial(self._detokenized, url, parsed.model))
+                parsed = replace(parsed, body=lambda: data, length=len(data))
+            headers |= {"Content-Type": parsed.content_type, "Content-Length": str(parsed.length)}
+            upstream = await self._session.post(url + errand.path, data=parsed.body(), headers=headers)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise ReplicaFailed(str(error), reached=False) from error
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
@@ -178,48 +255,41 @@ class Forwarder:
             raise ReplicaFailed("the stream ended before its first byte")
         return answer
 
-    async def _deliver(
-        self, request: web.Request, answer: Answer, headers: dict[str, str], model: str, usage: AnswerUsage
-    ) -> web.StreamResponse:
-        upstream = answer.upstream
+    async def _detokenized(self, url: str, model: str, token_ids: Sequence[int]) -> str:
+        """The text of these ids, by the engine's own tokenizer."""
+        body = {"model": model, "tokens": token_ids}
+        timeout = aiohttp.ClientTimeout(total=DETOKENIZE_TIMEOUT_S)
+        async with self._session.post(url + "/detokenize", json=body, timeout=timeout) as answer:
+            if answer.status != 200:
+                raise ReplicaFailed(f"it answered {answer.status} to /detokenize", suspect=False)
+            told = msgspec.json.decode(await answer.read())
+            return str(told["prompt"])
+
+    async def _deliver(self, task: _Task, answer: Answer, headers: dict[str, str]) -> web.StreamResponse:
+        upstream, plan = answer.upstream, task.plan
         if upstream.status >= 400:
             error = engine_error(upstream.status, answer.head[:MOST_ERROR_BYTES]).response()
             error.headers.update(headers)
             return error
         headers["Content-Type"] = upstream.headers.get("Content-Type", "application/json")
         if not answer.streams:
-            usage.take_whole(answer.head)
+            plan.usage.take_whole(answer.head)
             return web.Response(body=answer.head, headers=headers)
         headers |= {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
         response = web.StreamResponse(headers=headers)
-        await response.prepare(request)
-        await self._pump(answer, response, model, usage)
+        await response.prepare(task.request)
+        task.stream = ClientStream(response, plan.usage, plan.follower)
+        await task.stream.pass_on(answer)
         return response
 
-    async def _pump(self, answer: Answer, response: web.StreamResponse, model: str, usage: AnswerUsage) -> None:
-        """Passes frames on as they come. Only whole frames, so that a cut can be told in a frame of its own."""
-        rest = b""
-        piece = answer.head
-        try:
-            while piece:
-                piece = rest + piece if rest else piece
-                if piece.endswith(FRAME_END):
-                    rest = b""
-                else:
-                    end = piece.rfind(FRAME_END) + len(FRAME_END)
-                    piece, rest = (piece[:end], piece[end:]) if end >= len(FRAME_END) else (b"", piece)
-                if piece and (shown := usage.take_frames(piece)):
-                    await response.write(shown)
-                piece = await self._next(answer)
-            await response.write_eof(rest)
-        except StreamCut as cut:
-            self.metrics.cut_streams.labels(model).inc()
-            reason = f"the replica failed in the middle of the answer ({cut}); send the request again"
-            await response.write_eof(error_event(reason, "replica_failed"))
-
-    async def _next(self, answer: Answer) -> bytes:
-        """The next piece of the answer; nothing at its end. Raises StreamCut where that comes too early."""
-        try:
-            return await answer.upstream.content.readany()
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise StreamCut(type(error).__name__) from error
+    async def _deliver_rest(
+        self, answer: Answer, stream: ClientStream, continuation: Continuation | None, model: str
+    ) -> web.StreamResponse:
+        """Goes on with a stream that is open already. Raises ApiError where the replica refuses."""
+        if answer.upstream.status >= 400:
+            raise engine_error(answer.upstream.status, answer.head[:MOST_ERROR_BYTES])
+        if not answer.streams:
+            raise ReplicaFailed("its answer is no stream", suspect=False)
+        self.metrics.resumed_streams.labels(model).inc()
+        await stream.pass_on(answer, continuation.splice if continuation else None)
+        return stream.response

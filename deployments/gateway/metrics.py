@@ -40,6 +40,9 @@ class Metrics:
         self.cut_streams = Counter(
             "gateway_cut_streams", "Streams whose replica failed after the first byte", ["model"], registry=registry
         )
+        self.resumed_streams = Counter(
+            "gateway_resumed_streams", "Of these, those that another replica continued", ["model"], registry=registry
+        )
         self.tenant_requests = Counter(
             "gateway_tenant_requests", "Answers by tenant and status", ["tenant", "status"], registry=registry
         )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from deployments.gateway.directory import Served
 from deployments.gateway.prompts import Prompts
 from deployments.gateway.requests import Parsed
+from deployments.gateway.resume import Follower, ask_for_ids, why_not
 from deployments.gateway.routes import Route
 from deployments.gateway.tenants import Tenant
 from deployments.gateway.usage import AnswerUsage, ask_for_usage
@@ -23,17 +24,29 @@ class Plan:
     parsed: the request with its keys and wishes, and the body as it is sent on.
     usage: reads the answer.
     unkeyed: why the router cannot look for its prefix; '' where it can.
+    follower: follows a stream that another replica could continue; None where none could.
+    unfollowed: why that is so; '' where it is followed, or is no stream.
     """
 
     parsed: Parsed
     usage: AnswerUsage
     unkeyed: str = ""
+    follower: Follower | None = None
+    unfollowed: str = ""
 
 
 async def plan(
-    parsed: Parsed, route: Route, served: Served, tenant: Tenant, wishes: Wishes, arrived: float, prompts: Prompts
+    parsed: Parsed,
+    route: Route,
+    served: Served,
+    tenant: Tenant,
+    wishes: Wishes,
+    arrived: float,
+    prompts: Prompts,
+    resumes: bool = True,
 ) -> Plan:
-    """`arrived`: on the router's clock. Raises ApiError 400 for media that cannot be told apart."""
+    """`arrived`: on the router's clock. `resumes`: whether streams are followed. Raises ApiError 400 for media that
+    cannot be told apart."""
     asked = replace(
         parsed.request,
         # Two tenants may use the same word for their sessions.
@@ -50,7 +63,13 @@ async def plan(
         route.path, parsed.fields, parsed.raw, renderer, checkpoint, tenant.salt, revision=revision
     )
     sent, hidden = ask_for_usage(made.body, parsed.fields) if route.path in REPORTING else (made.body, False)
+    follower, unfollowed = None, ""
+    if parsed.request.streams:
+        unfollowed = why_not(route.path, parsed.fields) if resumes else "streams are not followed"
+        if not unfollowed:
+            sent = ask_for_ids(sent, parsed.fields)
+            follower = Follower(route.path, parsed.fields, served.model, include_usage=hidden)
     keys = prompt_keys(made.prompt, served.router.index.root(made.salt)) if made.prompt else ()
     asked = replace(asked, tokens=made.prompt_tokens, keys=keys, image_tokens=made.image_tokens)
     answered = replace(parsed, request=asked, body=lambda: sent, length=len(sent))
-    return Plan(answered, AnswerUsage(hidden), made.reason)
+    return Plan(answered, AnswerUsage(hidden), made.reason, follower, unfollowed)

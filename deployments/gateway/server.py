@@ -157,6 +157,7 @@ class GatewayServer:
                     wishes,
                     time.monotonic() - time.perf_counter() + started,
                     self.prompts,
+                    self.fleet.gateway.resume,
                 )
                 if planned.unkeyed:
                     self.metrics.unkeyed.labels(model, planned.unkeyed).inc()

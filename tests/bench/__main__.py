@@ -4,6 +4,7 @@ the long ones."""
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
 import time
 
@@ -32,6 +33,7 @@ def main(chosen: list[str]) -> int:
         known = ", ".join((*BENCHES, *LONG))
         print(f"unknown benchmark {', '.join(sorted(unknown))}: there are {known}", file=sys.stderr)
         return 2
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a bench ends the processes that it started
     for name in chosen or BENCHES:
         started = time.monotonic()
         print(f"== {name}: {(importlib.import_module(f'tests.bench.{name}').__doc__ or '').strip()}", flush=True)

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from subprocess import Popen
 
+import psutil
 import pytest
 import requests
 import yaml
@@ -79,6 +80,42 @@ def vendor_of_node(url: str, cluster: LocalCluster) -> dict[str, str]:
     return {vendor: next(node for name, node in actors.items() if id_ in name) for vendor, id_ in ids.items()}
 
 
+def streamed(url: str, killing: bool) -> tuple[str, str, bool]:
+    """Reasoning and content of one long greedy answer; where `killing`, its engine dies in the middle. And whether it
+    died."""
+    body = {"model": "gpt-oss", "messages": [{"role": "user", "content": "What is 27 + 58?"}], "stream": True}
+    body |= {"temperature": 0, "max_tokens": 800, "ignore_eos": True}
+    reasoning = content = ""
+    killed = False
+    with requests.post(f"{url}/v1/chat/completions", json=body, timeout=60, stream=True) as answer:
+        for number, line in enumerate(answer.iter_lines(chunk_size=64)):
+            if not line or line == b"data: [DONE]":
+                continue
+            chunk = json.loads(line.removeprefix(b"data: "))
+            assert "error" not in chunk, chunk
+            for choice in chunk["choices"]:
+                reasoning += choice["delta"].get("reasoning") or ""
+                content += choice["delta"].get("content") or ""
+            if killing and not killed and number > 20:
+                kill_engine(url, answer.headers["x-replica"])
+                killed = True
+        assert line == b"data: [DONE]" or not line
+    return reasoning, content, killed
+
+
+def kill_engine(url: str, replica: str) -> None:
+    """SIGKILL to every process of the replica's engine."""
+    (model,) = requests.get(f"{url}/fleet", timeout=10).json()["models"]
+    port = next(told["url"] for told in model["replicas"] if told["replica"] == replica).rsplit(":", 1)[1]
+    for process in psutil.process_iter(["cmdline"]):
+        words = process.info["cmdline"] or []
+        if "deployments.engine.guard" in words and port in words:
+            for member in process.children(recursive=True):
+                member.kill()
+            return
+    raise AssertionError(f"no engine of {replica}")
+
+
 @pytest.mark.timeout(600)
 def test_both_vendors_nodes_serve_one_model(tmp_path: Path) -> None:
     make_token()
@@ -89,6 +126,10 @@ def test_both_vendors_nodes_serve_one_model(tmp_path: Path) -> None:
             wait_until_ready(url, serving)
             assert answers(url) == {"nvidia": "85", "amd": "85"}
             assert vendor_of_node(url, cluster) == {"nvidia": "nvidia", "amd": "amd"}
+            undisturbed = streamed(url, killing=False)
+            assert len(undisturbed[0]) > 40
+            assert undisturbed[1]
+            assert streamed(url, killing=True) == (*undisturbed[:2], True), "the other vendor's engine went on"
         finally:
             if serving.poll() is None:
                 os.killpg(serving.pid, signal.SIGINT)

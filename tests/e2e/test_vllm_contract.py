@@ -10,6 +10,7 @@ from cluster.checkpoints import resolve
 from cluster.loading import load_fleet
 from deployments.engine.backend import EngineSpec
 from deployments.engine.replica import engine_spec
+from deployments.gateway.resume.conditions import CARRIED, KNOWN, why_not
 from tests.support.engine_contract import EngineContract
 
 
@@ -22,3 +23,13 @@ class TestVllm(EngineContract):
         spec = engine_spec(fleet, model, model.pools[0])
         found = resolve(spec.checkpoint)
         return replace(spec, checkpoint=found.path, environment={**spec.environment, **found.environment})
+
+
+def test_the_fields_that_a_continuation_sends_again_are_vllms() -> None:
+    """And none that vLLM knows is let through without having been thought of."""
+    from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
+    from vllm.entrypoints.openai.completion.protocol import CompletionRequest
+
+    assert set(CompletionRequest.model_fields) >= set(CARRIED)
+    for name in {*ChatCompletionRequest.model_fields, *CompletionRequest.model_fields} - KNOWN:
+        assert why_not("/v1/chat/completions", {"messages": [], name: 1}) == f"`{name}` is set"

@@ -127,21 +127,23 @@ def frames_of(raw: bytes) -> list[Any]:
 @pytest.mark.parametrize("tokens", [1, 3, 50])
 @pytest.mark.parametrize("path", ["/v1/completions", "/v1/chat/completions"])
 async def test_a_stream_that_is_cut_ends_with_an_error_event(
-    two: Front, engines: tuple[Engine, Engine], tokens: int, path: str
+    engines: tuple[Engine, Engine], tokens: int, path: str
 ) -> None:
-    for engine in engines:
-        await engine.fault(cut_after_tokens=tokens)
-    raw = await two.stream(path, messages=[{"role": "user", "content": "x"}], max_tokens=100, ignore_eos=True)
-    *_, last = frames_of(raw)
-    assert last["error"]["code"] == "replica_failed"
-    assert "send the request again" in last["error"]["message"]
-    assert b"[DONE]" not in raw
-    assert raw.count(b'"choices"') >= tokens
-    assert 'gateway_cut_streams_total{model="m"} 1.0' in two.server.metrics.render().decode()
+    """Where no other replica is to continue it."""
+    a, _ = engines
+    async with front(fake_fleet(a.pool, resume=False), [a.announced()]) as gateway:
+        await a.fault(cut_after_tokens=tokens)
+        raw = await gateway.stream(path, messages=[{"role": "user", "content": "x"}], max_tokens=100, ignore_eos=True)
+        *_, last = frames_of(raw)
+        assert last["error"]["code"] == "replica_failed"
+        assert "send the request again" in last["error"]["message"]
+        assert b"[DONE]" not in raw
+        assert raw.count(b'"choices"') >= tokens
+        assert 'gateway_cut_streams_total{model="m"} 1.0' in gateway.server.metrics.render().decode()
 
 
 async def test_a_replica_killed_in_mid_stream(mortal: Engine) -> None:
-    async with front(fake_fleet(mortal.pool), [mortal.announced()]) as gateway:
+    async with front(fake_fleet(mortal.pool, resume=False), [mortal.announced()]) as gateway:
         await mortal.fault(die_after_tokens=5)
         *tokens, last = frames_of(await gateway.stream(max_tokens=100))
         assert len(tokens) == 5
@@ -178,7 +180,7 @@ async def test_a_replica_that_stalls_is_given_up_before_its_first_byte(engines: 
 
 async def test_a_stream_that_stalls_ends_with_an_error_event(engines: tuple[Engine, Engine]) -> None:
     a, _ = engines
-    async with front(fake_fleet(a.pool, read_timeout_s=0.5), [a.announced()]) as gateway:
+    async with front(fake_fleet(a.pool, read_timeout_s=0.5, resume=False), [a.announced()]) as gateway:
         streaming = asyncio.create_task(gateway.stream(max_tokens=3000))
         await a.until(running=1)
         await asyncio.sleep(0.05)
@@ -215,11 +217,9 @@ async def test_every_request_gets_exactly_one_answer_whatever_fails(engines: tup
         if not stream:
             assert json.loads(raw)["usage"]["completion_tokens"] == 1 + number % 20
             return "whole"
-        if raw.endswith(b"data: [DONE]\n\n"):
-            assert len(frames_of(raw)) == 1 + number % 20, "no token lost, none doubled"
-            return "whole"
-        assert frames_of(raw)[-1]["error"]["code"] == "replica_failed"
-        return "told"
+        assert raw.endswith(b"data: [DONE]\n\n")
+        assert len(frames_of(raw)) == 1 + number % 20, "no token lost, none doubled"
+        return "whole"
 
     async def trouble() -> None:
         for _ in range(12):
@@ -232,7 +232,7 @@ async def test_every_request_gets_exactly_one_answer_whatever_fails(engines: tup
         outcomes = Counter(await asyncio.gather(*[one(gateway, number) for number in range(200)]))
         await troubling
         assert sum(outcomes.values()) == 200
-        assert outcomes["whole"] >= 150
+        assert outcomes["whole"] >= 170
         counted = sum(
             float(line.rsplit(" ", 1)[1])
             for line in gateway.server.metrics.render().decode().splitlines()

@@ -110,7 +110,7 @@ async def test_engines_that_fail(client: AsyncOpenAI, engines: tuple[Engine, Eng
         await client.completions.create(model="m", prompt="x")
     for engine in engines:
         await engine.fault(cut_after_tokens=2)
-    stream = await client.chat.completions.create(model="m", messages=HELLO, stream=True)
+    stream = await client.chat.completions.create(model="m", messages=HELLO, stream=True, stop=["half said"])
     with pytest.raises(openai.APIError, match="failed in the middle of the answer"):
         async for _ in stream:
             pass

@@ -8,17 +8,10 @@ import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from openai_harmony import (
-    Conversation,
-    HarmonyEncoding,
-    HarmonyEncodingName,
-    Message,
-    RenderConversationConfig,
-    Role,
-    load_harmony_encoding,
-)
+from openai_harmony import Conversation, HarmonyEncoding, Message, RenderConversationConfig, Role
 
 from deployments.gateway.prompts.checkpoint import Checkpoint
+from deployments.gateway.prompts.harmony_encoding import harmony_encoding
 from deployments.gateway.prompts.media import Picture
 from deployments.gateway.prompts.renderers.base import (
     CHAT,
@@ -53,7 +46,7 @@ class HarmonyRenderer:
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self._tokens = Tokens(checkpoint.tokenizer)
-        self._encoding = load_harmony_encoding(HarmonyEncodingName.HARMONY_GPT_OSS)
+        self._encoding = harmony_encoding()
         self._same = self._encoding.encode(PROBE) == self._tokens.encode(PROBE)
         self._headers = LegacyHeaders(self._encoding)
         self._message, self._ends = self._headers.message, self._headers.ends

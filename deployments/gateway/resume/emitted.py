@@ -1,0 +1,85 @@
+"""The token ids of a stream, asked for, kept, and hidden from a client that did not ask for them itself."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+from deployments.gateway.usage import FRAME_END
+
+ASKED = b'{"return_token_ids":true,'
+IDS = re.compile(rb'"token_ids":\[([\d,]*)\]')
+PROMPT_IDS = re.compile(rb'"prompt_token_ids":\[([\d,]*)\]')
+"""Within a text of the model's the quotes would be escaped."""
+
+NO_IDS, NO_PROMPT_IDS = b'"token_ids":null', b'"prompt_token_ids":null'
+FINISHED = b'"finish_reason":"'
+UNFINISHED = b'"finish_reason":null'
+NOTHING_NEW = b'"delta":{}'
+"""A frame that an engine sends for its token's id alone."""
+
+DONE = b"data: [DONE]"
+
+
+def ask_for_ids(sent: bytes, body: dict[str, Any]) -> bytes:
+    """A `body`, as bytes, that asks the engine for the ids of what it says."""
+    return sent if "return_token_ids" in body else ASKED + sent.lstrip()[1:]
+
+
+class Emitted:
+    """What a stream has said so far. `shown`: its client asked for ids itself, and sees them.
+
+    Attributes:
+        finished: whether its last token was said. done: whether its end was.
+    """
+
+    def __init__(self, shown: bool) -> None:
+        self.shown = shown
+        self.finished = self.done = False
+        self._first = b""
+        self._prompt: bytes | None = None
+        self._ids: list[bytes] = []
+
+    def take(self, frames: bytes) -> bytes:
+        """Takes the next whole frames and gives back those that the client is to see."""
+        if not self._first:
+            self._first = frames[: frames.find(FRAME_END)]
+        if self._prompt is None and (found := PROMPT_IDS.search(frames)):
+            self._prompt = found[1]
+            if not self.shown:
+                frames = PROMPT_IDS.sub(NO_PROMPT_IDS, frames)
+        self._ids += filter(None, IDS.findall(frames))
+        self.finished = self.finished or FINISHED in frames
+        self.done = self.done or DONE in frames
+        if self.shown:
+            return frames
+        frames = IDS.sub(NO_IDS, frames)
+        return frames if NOTHING_NEW not in frames else _without_nothing_new(frames)
+
+    def head(self) -> dict[str, Any]:
+        """Id, time and model, which all frames of a stream have in common."""
+        first: dict[str, Any] = msgspec.json.decode(self._first.removeprefix(b"data: "))
+        return {name: first[name] for name in ("id", "created", "model") if name in first}
+
+    def prompt_ids(self) -> list[int] | None:
+        """None where the engine did not tell."""
+        return None if self._prompt is None else _numbers(self._prompt)
+
+    def ids(self) -> list[int]:
+        return _numbers(b",".join(self._ids))
+
+    def forget(self, count: int) -> None:
+        """Takes back the last `count` ids, which have shown the client nothing yet."""
+        kept = self.ids()[: len(self.ids()) - count]
+        self._ids = [b",".join(b"%d" % token for token in kept)] if kept else []
+
+
+def _numbers(ids: bytes) -> list[int]:
+    return [int(token) for token in ids.split(b",")] if ids else []
+
+
+def _without_nothing_new(frames: bytes) -> bytes:
+    split = frames.split(FRAME_END)
+    return FRAME_END.join(frame for frame in split if not (NOTHING_NEW in frame and UNFINISHED in frame))

@@ -1,0 +1,100 @@
+"""A stream as its client sees it: frames are passed on as they come, from one replica or from several in turn."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import aiohttp
+from aiohttp import web
+
+from deployments.gateway.errors import error_event
+from deployments.gateway.resume import Follower
+from deployments.gateway.usage import FRAME_END, AnswerUsage
+
+ERROR_EVENT = b'data: {"error"'
+BROKEN_OFF = re.compile(rb'^data: \{"error"|"finish_reason":"(?:abort|error)"', re.MULTILINE)
+"""How an engine says that it ends an answer before its time. Within a text of the model's the quotes are escaped."""
+
+
+class StreamCut(Exception):
+    """The replica's answer ended before its end, after the client had seen bytes of it."""
+
+
+@dataclass
+class Answer:
+    """A replica's answer with its first bytes read: from here on the client sees it."""
+
+    upstream: aiohttp.ClientResponse
+    head: bytes
+
+    @property
+    def streams(self) -> bool:
+        return self.upstream.content_type == "text/event-stream"
+
+    async def next(self) -> bytes:
+        """The next piece; nothing at the end. Raises StreamCut where that comes too early."""
+        try:
+            return await self.upstream.content.readany()
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise StreamCut(type(error).__name__) from error
+
+
+class ClientStream:
+    """The answer to one streaming request.
+
+    `follower` is None where no other replica could continue it.
+    """
+
+    def __init__(self, response: web.StreamResponse, usage: AnswerUsage, follower: Follower | None) -> None:
+        self.response, self.usage, self.follower = response, usage, follower
+        self.shown = False
+        """Whether the client has seen any frame."""
+
+    async def pass_on(self, answer: Answer, splice: Callable[[bytes], bytes] | None = None) -> None:
+        """Passes an answer on to its end, each part of it through `splice`. Raises StreamCut.
+
+        Only whole frames, so that what follows a cut begins with a frame of its own.
+        """
+        rest, piece = b"", answer.head
+        while piece:
+            piece = rest + piece if rest else piece
+            if piece.endswith(FRAME_END):
+                rest = b""
+            else:
+                end = piece.rfind(FRAME_END) + len(FRAME_END)
+                piece, rest = (piece[:end], piece[end:]) if end >= len(FRAME_END) else (b"", piece)
+            if piece:
+                await self._pass_frames(piece, splice)
+            piece = await answer.next()
+        if self.follower and not self.follower.emitted.done:
+            raise StreamCut("it ended without its end")
+        await self.response.write_eof(rest)
+
+    async def end(self, frames: bytes) -> None:
+        """Ends the stream with these."""
+        await self._show(frames)
+        await self.response.write_eof()
+
+    async def fail(self, reason: str, code: str = "replica_failed") -> web.StreamResponse:
+        """Ends the stream with an error that clients raise on, instead of taking a cut for an end."""
+        await self.response.write_eof(error_event(reason, code))
+        return self.response
+
+    async def _pass_frames(self, frames: bytes, splice: Callable[[bytes], bytes] | None) -> None:
+        broken = BROKEN_OFF.search(frames) if self.follower else None
+        if broken:
+            end = frames.rfind(FRAME_END, 0, broken.start())
+            frames = frames[: end + len(FRAME_END)] if end >= 0 else b""
+        if frames:
+            await self._show(splice(frames) if splice else frames)
+        if broken:
+            raise StreamCut("its engine broke off")
+
+    async def _show(self, frames: bytes) -> None:
+        self.shown = True
+        if self.follower:
+            frames = self.follower.emitted.take(frames)
+        if shown := self.usage.take_frames(frames):
+            await self.response.write(shown)

@@ -1,0 +1,71 @@
+"""A TCP relay before an engine, which breaks off answers on demand: what a client meets where a replica dies."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from urllib.parse import urlsplit
+
+from tests.support.processes import HOST
+
+FRAME_END = b"\n\n"
+
+
+class Relay:
+    """`cut_after`: how many frames the next streams let through, one stream each; a stream beyond them goes whole."""
+
+    def __init__(self, target: str) -> None:
+        address = urlsplit(target)
+        self._target = address.hostname, address.port
+        self._ends: set[asyncio.StreamWriter] = set()
+        self.cut_after: list[int] = []
+        self.url = ""
+
+    async def connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        from_engine, to_engine = await asyncio.open_connection(*self._target)
+        self._ends |= {writer, to_engine}
+        try:
+            asking = asyncio.create_task(self._pass(reader, to_engine))
+            await self._answers(from_engine, writer)
+        finally:
+            asking.cancel()
+            for end in (writer, to_engine):
+                self._ends.discard(end)
+                end.transport.abort()
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while piece := await reader.read(65536):
+            writer.write(piece)
+            await writer.drain()
+
+    async def _answers(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        left: int | None = None
+        while piece := await reader.read(65536):
+            if left is None and b"text/event-stream" in piece:
+                left = self.cut_after.pop(0) if self.cut_after else None
+            if left is not None:
+                left -= piece.count(FRAME_END)
+            writer.write(piece)
+            await writer.drain()
+            if left is not None and left <= 0:
+                await asyncio.sleep(0.05)  # what was written is read before the connection breaks
+                return
+
+
+@asynccontextmanager
+async def relay(target: str) -> AsyncIterator[Relay]:
+    made = Relay(target)
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError, asyncio.CancelledError):
+            await made.connection(reader, writer)
+
+    server = await asyncio.start_server(connected, HOST, 0)
+    made.url = f"http://{HOST}:{server.sockets[0].getsockname()[1]}"
+    try:
+        yield made
+    finally:
+        server.close()
+        for end in list(made._ends):
+            end.transport.abort()
