@@ -14,6 +14,7 @@ from deployments.gateway.resume import Follower
 from deployments.gateway.usage import FRAME_END, AnswerUsage
 
 ERROR_EVENT = b'data: {"error"'
+BREAKING = b'"error"', b'"abort"'
 BROKEN_OFF = re.compile(rb'^data: \{"error"|"finish_reason":"(?:abort|error)"', re.MULTILINE)
 """How an engine says that it ends an answer before its time. Within a text of the model's the quotes are escaped."""
 
@@ -83,7 +84,9 @@ class ClientStream:
         return self.response
 
     async def _pass_frames(self, frames: bytes, splice: Callable[[bytes], bytes] | None) -> None:
-        broken = BROKEN_OFF.search(frames) if self.follower else None
+        broken = None
+        if self.follower and (BREAKING[0] in frames or BREAKING[1] in frames):
+            broken = BROKEN_OFF.search(frames)
         if broken:
             end = frames.rfind(FRAME_END, 0, broken.start())
             frames = frames[: end + len(FRAME_END)] if end >= 0 else b""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import msgspec
@@ -10,10 +9,7 @@ import msgspec
 from deployments.gateway.usage import FRAME_END
 
 ASKED = b'{"return_token_ids":true,'
-IDS = re.compile(rb'"token_ids":\[([\d,]*)\]')
-PROMPT_IDS = re.compile(rb'"prompt_token_ids":\[([\d,]*)\]')
-"""Within a text of the model's the quotes would be escaped."""
-
+IDS, PROMPT_IDS = b'"token_ids":[', b'"prompt_token_ids":['
 NO_IDS, NO_PROMPT_IDS = b'"token_ids":null', b'"prompt_token_ids":null'
 FINISHED = b'"finish_reason":"'
 UNFINISHED = b'"finish_reason":null'
@@ -21,6 +17,8 @@ NOTHING_NEW = b'"delta":{}'
 """A frame that an engine sends for its token's id alone."""
 
 DONE = b"data: [DONE]"
+# These are looked for as bytes: within a text of the model's the quotes would be escaped. And by bytes' own methods,
+# since a regular expression costs ten times as much, for every token of every stream.
 
 
 def ask_for_ids(sent: bytes, body: dict[str, Any]) -> bytes:
@@ -44,19 +42,32 @@ class Emitted:
 
     def take(self, frames: bytes) -> bytes:
         """Takes the next whole frames and gives back those that the client is to see."""
-        if not self._first:
-            self._first = frames[: frames.find(FRAME_END)]
-        if self._prompt is None and (found := PROMPT_IDS.search(frames)):
-            self._prompt = found[1]
-            if not self.shown:
-                frames = PROMPT_IDS.sub(NO_PROMPT_IDS, frames)
-        self._ids += filter(None, IDS.findall(frames))
+        if self._prompt is None:
+            frames = self._take_first(frames)
         self.finished = self.finished or FINISHED in frames
         self.done = self.done or DONE in frames
+        before, *with_ids = frames.split(IDS)
+        if not with_ids:
+            return frames
+        kept = [before]
+        for part in with_ids:
+            ids, _, after = part.partition(b"]")
+            if ids:
+                self._ids.append(ids)
+            kept.append(after)
         if self.shown:
             return frames
-        frames = IDS.sub(NO_IDS, frames)
+        frames = NO_IDS.join(kept)
         return frames if NOTHING_NEW not in frames else _without_nothing_new(frames)
+
+    def _take_first(self, frames: bytes) -> bytes:
+        if not self._first:
+            self._first = frames[: frames.find(FRAME_END)]
+        before, found, rest = frames.partition(PROMPT_IDS)
+        if not found:
+            return frames
+        self._prompt, _, after = rest.partition(b"]")
+        return frames if self.shown else before + NO_PROMPT_IDS + after
 
     def head(self) -> dict[str, Any]:
         """Id, time and model, which all frames of a stream have in common."""
