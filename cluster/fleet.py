@@ -88,8 +88,9 @@ class Pool(Strict):
     engine: str = Field(description="cuda | rocm | cpu | fake: what runs there")
     accelerator: str | None = Field(None, description="h200, mi350x, ...: seeds the learned speed and labels results")
     tensor_parallel: int = Field(1, ge=1, le=64)
-    min_replicas: int = Field(1, ge=1)
+    min_replicas: int = Field(1, ge=0, description="0: none while nobody asks; needs max_replicas")
     max_replicas: int | None = Field(None, ge=1, description="ceiling for growth; defaults to min_replicas")
+    cost: float = Field(1, gt=0, allow_inf_nan=False, description="of a replica, in any unit: cheaper pools grow first")
     cpus_per_replica: float = Field(1, ge=0, description="CPUs that Ray reserves; 0 on a machine with few")
     slots: int = Field(64, ge=1, le=65_536, description="sequences that run at once in one replica (--max-num-seqs)")
     flags: dict[str, FlagValue] = Field(default_factory=dict, description="further engine flags, without the dashes")
@@ -130,11 +131,29 @@ class Pool(Strict):
             )
         if self.max_replicas is not None and self.max_replicas < self.min_replicas:
             raise ValueError(f"max_replicas {self.max_replicas} is below min_replicas {self.min_replicas}: raise it")
+        if self.most_replicas == 0:
+            raise ValueError("min_replicas is 0 and there is no max_replicas, so that it could never have a replica")
         return self
 
     @property
     def most_replicas(self) -> int:
         return self.max_replicas or self.min_replicas
+
+    @property
+    def grows(self) -> bool:
+        return self.most_replicas > self.min_replicas
+
+
+class Autoscaling(Strict):
+    """When a model's pools grow and shrink, between their `min_replicas` and `max_replicas`. Times in seconds."""
+
+    target_use: float = Field(0.7, gt=0, le=1, description="share of a replica's slots that it is meant for")
+    target_busy: float = Field(0.6, gt=0, le=1, description="share of its time that it is meant to compute prompts")
+    target_kv_use: float = Field(0.85, gt=0, le=1, description="share of its KV cache that it is meant for")
+    up_window_s: float = Field(10, ge=0, description="growth follows the mean load of so long")
+    down_window_s: float = Field(300, ge=0, description="shrinking follows the highest load of so long")
+    to_zero_after_s: float = Field(600, ge=0, description="without any request, until the last replica goes")
+    margin: float = Field(0.1, ge=0, description="by which the load must have fallen further before a replica goes")
 
 
 class Model(Strict):
@@ -147,6 +166,7 @@ class Model(Strict):
     revision: str | None = Field(None, description="the hub commit; needed for a result that can be submitted")
     tool_parser: str | None = None
     reasoning_parser: str | None = None
+    autoscaling: Autoscaling = Autoscaling()
     pools: list[Pool] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -247,6 +267,13 @@ class Fleet(Strict):
     def _names_differ(self) -> Self:
         _distinct([name for model in self.models for name in model.names], "model name or alias")
         _distinct([deployment_name(m, p) for m in self.models for p in m.pools], "deployment name")
+        return self
+
+    @model_validator(mode="after")
+    def _measured_fleets_stay_as_they_are(self) -> Self:
+        growing = [f"{m.name}/{pool.name}" for m in self.models for pool in m.pools if self.mlperf and pool.grows]
+        if growing:
+            raise ValueError(f"an `mlperf` fleet keeps its size: remove max_replicas of {', '.join(growing)}")
         return self
 
     @model_validator(mode="after")

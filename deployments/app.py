@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
 from typing import Any
 
 import ray
 from ray import serve
 from ray.serve import Application
+from ray.serve.config import AutoscalingConfig, AutoscalingPolicy
 
 from cluster.fleet import Fleet, Model, Pool, deployment_name
 from cluster.loading import DEFAULT_FLEET, load_fleet
 from cluster.names import GATEWAY, REGISTRY
 from cluster.placement import actor_options
+from deployments.autoscaling import serve_policy
 from deployments.engine.replica import EngineReplica, engine_spec
 from deployments.engine.supervisor import Seat
 from deployments.gateway.deployment import GatewayReplica
@@ -25,6 +29,8 @@ UNLIMITED = 1_000_000
 
 ON_HEAD = {"num_cpus": 0, "resources": {"node:__internal_head__": 0.001}}
 """The address of the gateway is the head's, whatever else comes and goes; so the registry is there too."""
+REPORT_S = 1.0
+"""Between two words of the registry to Serve's controller on how large pools should be."""
 NO_CALL_LOG = {"enable_access_log": False}
 """Serve would log a line for every heartbeat."""
 
@@ -53,11 +59,12 @@ def build(fleet: Fleet) -> Application:
     registry = serve.deployment(RegistryReplica).options(
         name=REGISTRY,
         ray_actor_options=ON_HEAD,
+        autoscaling_config=_scaled(serve_policy.note, 1, 1),
         max_ongoing_requests=UNLIMITED,
         logging_config=NO_CALL_LOG,
         health_check_period_s=2,
     )
-    handle = registry.bind()
+    handle = registry.bind(fleet.model_dump(mode="json"))
     engines = [_engine(fleet, model, pool, handle) for model in fleet.models for pool in model.pools]
     gateway = serve.deployment(GatewayReplica).options(
         name=GATEWAY,
@@ -70,6 +77,23 @@ def build(fleet: Fleet) -> Application:
     return gateway.bind(fleet.model_dump(mode="json"), handle, engines)
 
 
+def _scaled(policy: Callable[..., Any], least: int, most: int) -> AutoscalingConfig:
+    """Serve follows at once: what is noise, and how long to wait, the scaler has decided."""
+    with warnings.catch_warnings():
+        # The variables that are to replace it hold for all applications of a cluster, and 10 s are long.
+        warnings.filterwarnings("ignore", "The `metrics_interval_s` field", DeprecationWarning)
+        return AutoscalingConfig(
+            min_replicas=least,
+            max_replicas=most,
+            metrics_interval_s=REPORT_S,
+            look_back_period_s=2 * REPORT_S,
+            upscale_delay_s=0,
+            downscale_delay_s=0,
+            downscale_to_zero_delay_s=0,
+            policy=AutoscalingPolicy(policy_function=policy),
+        )
+
+
 def _engine(fleet: Fleet, model: Model, pool: Pool, registry: Any) -> Application:
     seat = Seat(
         replica="",
@@ -80,9 +104,12 @@ def _engine(fleet: Fleet, model: Model, pool: Pool, registry: Any) -> Applicatio
         drain_timeout_s=pool.drain_timeout_s,
         readiness_timeout_s=pool.readiness_timeout_s,
     )
+    size: dict[str, Any] = {"num_replicas": pool.min_replicas}
+    if pool.grows:
+        size = {"autoscaling_config": _scaled(serve_policy.follow, pool.min_replicas, pool.most_replicas)}
     deployment = serve.deployment(EngineReplica).options(
         name=deployment_name(model, pool),
-        num_replicas=pool.min_replicas,
+        **size,
         ray_actor_options=actor_options(pool),
         max_ongoing_requests=UNLIMITED,
         logging_config=NO_CALL_LOG,

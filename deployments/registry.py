@@ -9,6 +9,9 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
+from cluster.fleet import Fleet
+from deployments.autoscaling.control import Door, Scaling
+
 LIFETIME_S = 10.0
 """A replica that has not been heard of for so long is gone. Long, because a busy machine delays heartbeats, and short
 failures are the gateway's to notice: it passes over a replica that refuses a connection."""
@@ -34,6 +37,7 @@ class Registry:
     def __init__(self) -> None:
         self._entries: dict[str, _Entry] = {}
         self._gateways: dict[str, float] = {}
+        self._doors: dict[str, tuple[float, list[Door]]] = {}
         self._withdrawn: deque[str] = deque(maxlen=WITHDRAWN_KEPT)
         self._version = secrets.randbits(48)  # a restarted registry never repeats a version that someone has seen
         self._changed = asyncio.Event()
@@ -55,6 +59,25 @@ class Registry:
             self._change()
         self._gateways[endpoint] = time.monotonic()
 
+    def tell_doors(self, watcher: str, doors: list[Door]) -> None:
+        """What a gateway tells of each model."""
+        self._doors[watcher] = time.monotonic(), doors
+
+    def doors(self) -> list[Door]:
+        """Of all gateways that were heard of lately."""
+        oldest = time.monotonic() - LIFETIME_S
+        self._doors = {watcher: told for watcher, told in self._doors.items() if told[0] >= oldest}
+        return [door for _, doors in self._doors.values() for door in doors]
+
+    @property
+    def settled(self) -> bool:
+        return time.monotonic() - self._born > SETTLING_S
+
+    def loads(self) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+        """Announcement and load of each live replica."""
+        self._expire()
+        return [(entry.announcement, entry.load) for entry in self._entries.values()]
+
     def withdraw(self, incarnation: str) -> None:
         """Takes a replica off the list for good: it ended, or it serves only what it has."""
         self._withdrawn.append(incarnation)
@@ -74,9 +97,8 @@ class Registry:
             except TimeoutError:
                 self._expire()
         replicas = [{"announcement": e.announcement, "load": e.load} for e in self._entries.values()]
-        settled = time.monotonic() - self._born > SETTLING_S
         gateways = list(self._gateways)
-        return {"version": self._version, "settled": settled, "replicas": replicas, "gateways": gateways}
+        return {"version": self._version, "settled": self.settled, "replicas": replicas, "gateways": gateways}
 
     def _expire(self) -> None:
         oldest = time.monotonic() - LIFETIME_S
@@ -97,8 +119,9 @@ class Registry:
 class RegistryReplica:
     """The registry as Serve runs it: asynchronous methods, so that all of them share one event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, fleet: dict[str, Any]) -> None:
         self._registry = Registry()
+        self._scaling = Scaling(Fleet.model_validate(fleet), time.monotonic())
 
     async def heartbeat(self, announcement: dict[str, Any], load: dict[str, Any]) -> None:
         self._registry.heartbeat(announcement, load)
@@ -106,8 +129,19 @@ class RegistryReplica:
     async def withdraw(self, incarnation: str) -> None:
         self._registry.withdraw(incarnation)
 
-    async def watch(self, seen: int, gateway: str = "") -> dict[str, Any]:
-        """`gateway`: where who watches publishes its bookings; watching is its heartbeat."""
+    async def watch(
+        self, seen: int, gateway: str = "", watcher: str = "", doors: list[Door] | None = None
+    ) -> dict[str, Any]:
+        """`gateway`: where who watches publishes its bookings; watching is its heartbeat. `doors`: what it tells of
+        each model."""
         if gateway:
             self._registry.gateway(gateway)
+        if doors is not None:
+            self._registry.tell_doors(watcher, doors)
         return await self._registry.watch(seen)
+
+    async def record_autoscaling_stats(self) -> dict[str, int]:
+        """How large each pool should be, for Serve's controller. Nothing before all that live had time to say so."""
+        if not self._registry.settled:
+            return {}
+        return self._scaling.wanted(time.monotonic(), self._registry.loads(), self._registry.doors())

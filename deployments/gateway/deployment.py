@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import uuid
 from concurrent.futures import Future
 from typing import Any
 
@@ -14,6 +15,7 @@ from ray.serve.handle import DeploymentHandle
 
 from cluster.fleet import Fleet
 from deployments.announcement import Announcement
+from deployments.autoscaling.control import Door
 from deployments.engine.backend import EngineLoad
 from deployments.gateway.exchange import Exchange
 from deployments.gateway.server import GatewayServer
@@ -57,13 +59,13 @@ class GatewayReplica:
 
     async def _watch(self) -> None:
         """Hands each new list of replicas to the server."""
-        version = -1
+        version, watcher = -1, uuid.uuid4().hex
         replicas: dict[str, Announcement] = {}
         while True:
             try:
                 async with asyncio.timeout(30):
                     own = self._exchange.endpoint if self._exchange else ""
-                    news = await self._registry.watch.remote(version, own)
+                    news = await self._registry.watch.remote(version, own, watcher, self._doors())
                 listed = [Announcement.from_dict(replica["announcement"]) for replica in news["replicas"]]
                 current = {announcement.incarnation: announcement for announcement in listed}
                 if not news["settled"]:
@@ -81,6 +83,12 @@ class GatewayReplica:
                 # What is known stays in force: the registry restarts by itself.
                 logger.warning("the registry does not answer (%s: %s); trying again", type(error).__name__, error)
                 await asyncio.sleep(RETRY_S)
+
+    def _doors(self) -> list[Door]:
+        return [
+            Door(model=one.model.name, waiting=one.admission.waiting, booked_s=dict(one.router.booked_s))
+            for one in self._server.directory.models
+        ]
 
     async def address(self) -> str:
         return f"http://{self._fleet.gateway.host}:{self._server.port}"

@@ -95,5 +95,9 @@ class Directory:
         )
 
     def missing(self) -> list[str]:
-        """Models that have no replica yet."""
-        return [served.model.name for served in self.models if not served.announcements]
+        """Models that have no replica yet, but for those that have one only while someone asks."""
+        return [
+            served.model.name
+            for served in self.models
+            if not served.announcements and any(pool.min_replicas for pool in served.model.pools)
+        ]

@@ -55,6 +55,8 @@ class Router:
         self.table = ReplicaTable()
         self.replicas: dict[str, Replica] = {}
         self.output_tokens = FIRST_OUTPUT_TOKENS
+        self.booked_s: dict[str, float] = {}
+        """Pool -> seconds of prompts, each at its replica's own speed, that have been sent there."""
         self._prefixes = prefixes and self.policy.uses_prefixes
         self._rows: dict[int, Replica] = {}
         self._names: tuple[str, ...] = ()
@@ -172,6 +174,8 @@ class Router:
         booking = Booking(self._rows[row], request, decision, int(matched[row]), now, waiting)
         self.table.open_requests[row] += 1
         self.table.open_tokens[row] += request.tokens
+        own_s = float(waiting.work @ situation.theta[choice.place])
+        self.booked_s[booking.replica.pool] = self.booked_s.get(booking.replica.pool, 0.0) + own_s
         self._lanes[row].enter(waiting, now)
         if self._prefixes and request.keys:
             until = now + min(first_token_s + EXPECTED_FOR_S, MOST_EXPECTED_FOR_S)

@@ -103,11 +103,11 @@ def simulate(
     settings: Settings | None = None,
 ) -> Outcome:
     """All requests to their ends. Raises CannotSimulate."""
-    return _Run(fleet, requests, policy, settings or Settings()).to_the_end()
+    return Run(fleet, requests, policy, settings or Settings()).to_the_end()
 
 
 @dataclass
-class _Run:
+class Run:
     fleet: SimulatedFleet
     requests: SequenceOf[TraceRequest]
     policy: Policy | str
@@ -129,16 +129,33 @@ class _Run:
         self.replicas: list[Replica] = []
         self.engines: list[Engine] = []
         self.news: list[CacheNews] = []
+        self.left: set[int] = set()
+        """Numbers of those that the router no longer knows."""
+        self._numbers: dict[str, int] = {}
+        self._block_tokens = block_tokens
         for member in self.fleet.members:
-            self._add(member, block_tokens)
+            self._add(member)
         self._waiting: deque[Trip] = deque()
-        self._told: deque[tuple[float, CacheNews, list[BlockEvent]]] = deque()
+        self._told: deque[tuple[float, int, list[BlockEvent]]] = deque()
         self._sent: list[tuple[float, int, Trip]] = []
         self._due: list[tuple[float, int]] = []
         self._by_sequence = {trip.sequence: trip for trip in self.trips}
         self._open = len(self.trips)
 
-    def _add(self, member: Member, block_tokens: int) -> None:
+    # What a fleet whose size changes does otherwise
+
+    def _going_on(self) -> bool:
+        return self._open > 0
+
+    def _tick_at(self) -> float:
+        """When the fleet's size is looked at next."""
+        return math.inf
+
+    def _tick(self) -> None:
+        raise NotImplementedError
+
+    def _add(self, member: Member) -> None:
+        block_tokens = self._block_tokens
         blocks = KvBlocks(member.speed.kv_tokens // block_tokens, block_tokens, caches=self.fleet.prefixes)
         known = self.settings.rates == "known"
         replica = self.router.add(
@@ -152,6 +169,7 @@ class _Run:
         )
         news = CacheNews(self.router.index, replica.row)
         blocks.on_event = news.take
+        self._numbers[member.name] = len(self.engines)
         self.news.append(news)
         self.replicas.append(replica)
         self.engines.append(Engine(member.speed, member.slots, member.budget, blocks))
@@ -159,17 +177,20 @@ class _Run:
     def to_the_end(self) -> Outcome:
         arrivals = deque(self.trips)
         heartbeat_at = 0.0
-        while self._open:
+        while self._going_on():
             arrive = arrivals[0].asked.at_s if arrivals else math.inf
             reach = self._sent[0][0] if self._sent else math.inf
             end = self._due[0][0] if self._due else math.inf
-            at = min(arrive, reach, end, heartbeat_at)
+            tick = self._tick_at()
+            at = min(arrive, reach, end, heartbeat_at, tick)
             assert at >= self.now, "the clock went back"
             assert at < math.inf
             self.now = at
             # At one moment: an engine's news first, so that whoever arrives then finds them.
             if end == at:
                 self._advance()
+            elif tick == at:
+                self._tick()
             elif heartbeat_at == at:
                 self._report()
                 heartbeat_at = at + self.settings.heartbeat_s
@@ -186,21 +207,24 @@ class _Run:
         """Places who is first at the door, as long as some replica has room."""
         while self._waiting:
             while self._told and self._told[0][0] <= self.now:
-                _, news, changes = self._told.popleft()
-                news.apply(changes)
+                _, number, changes = self._told.popleft()
+                if number not in self.left:
+                    self.news[number].apply(changes)
             trip = self._waiting[0]
             booking = self.router.place(trip.request, self.now)
             if booking is None:
                 return
             self._waiting.popleft()
             trip.booking, trip.placed_at = booking, self.now
-            trip.engine = booking.replica.row
+            trip.engine = self._numbers[booking.replica.incarnation]
             speed = self.engines[trip.engine].speed
             at = self.now + self.settings.decision_s + speed.arrival_s
             heappush(self._sent, (at, trip.sequence.number, trip))
 
     def _report(self) -> None:
-        for replica, engine in zip(self.replicas, self.engines, strict=True):
+        for number, (replica, engine) in enumerate(zip(self.replicas, self.engines, strict=True)):
+            if number in self.left:
+                continue
             blocks = engine.blocks
             self.router.report(replica, len(engine.running), len(engine.waiting), blocks.in_use / blocks.count)
 
@@ -238,7 +262,7 @@ class _Run:
     def _tell(self, number: int) -> None:
         """What its cache changed, on its way to the router."""
         if changes := self.news[number].gathered():
-            self._told.append((self.now + self.settings.events_after_s, self.news[number], changes))
+            self._told.append((self.now + self.settings.events_after_s, number, changes))
 
 
 def _trips(requests: SequenceOf[TraceRequest], block_tokens: int, prefixes: bool) -> list[Trip]:

@@ -15,6 +15,7 @@ BENCHES = (
     "prompts",
     "routing_decision",
     "image_chat",
+    "autoscaling",
     "simulator_speed",
     "step_time",
     "gateway_vs_router",
@@ -22,6 +23,7 @@ BENCHES = (
     "offline_vs_generate",
     "real_mixed",
     "soak",
+    "chaos",
 )
 LONG = ("routing_grid",)
 """Run only when named: the better part of an hour each."""

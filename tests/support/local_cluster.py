@@ -25,14 +25,16 @@ class LocalCluster:
 
     name: str
 
-    def start(self, command: str, *arguments: str, **options: Any) -> subprocess.Popen[str]:
+    def start(
+        self, command: str, *arguments: str, output: Any = subprocess.PIPE, **options: Any
+    ) -> subprocess.Popen[str]:
         """`ray COMMAND -n NAME ARGUMENTS...`, with `FILE` among them."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
         return subprocess.Popen(
             [str(PROGRAMS / "ray"), command, "-n", self.name, *arguments],
             cwd=PROJECT_ROOT,
             env=environment | {"PATH": f"{PROGRAMS}:{os.environ['PATH']}"},
-            stdout=subprocess.PIPE,
+            stdout=output,
             stderr=subprocess.STDOUT,
             text=True,
             **options,

@@ -1,0 +1,56 @@
+"""Fake engines on a cluster of processes, served as a user serves them: `ray up`, `ray exec ... serve run`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from subprocess import Popen
+
+import requests
+import yaml
+
+from cluster.fleet import Fleet
+from deployments.engine.process import free_port
+from tests.support.local_cluster import FILE, LocalCluster, local_cluster, make_token
+
+READY_WITHIN_S = 120
+
+
+@contextmanager
+def served_on_cluster(fleet: Fleet, name: str, folder: Path) -> Iterator[tuple[str, LocalCluster]]:
+    """The gateway's address and the cluster, until the block ends."""
+    make_token()
+    port = free_port("127.0.0.1")
+    content = fleet.model_dump(mode="json", exclude_defaults=True)
+    content["gateway"] = {**content.get("gateway", {}), "port": port}
+    file = folder / "fleet.yaml"
+    file.write_text(yaml.safe_dump(content))
+    url = f"http://127.0.0.1:{port}"
+    with local_cluster(name) as cluster, (folder / "serve.log").open("w") as log:
+        serving = cluster.start(
+            "exec", str(FILE), f"serve run deployments:app fleet={file}", output=log, start_new_session=True
+        )
+        try:
+            _wait_until_ready(url, serving, folder / "serve.log")
+            yield url, cluster
+        finally:
+            if serving.poll() is None:
+                os.killpg(serving.pid, signal.SIGINT)
+            serving.wait(timeout=120)
+
+
+def _wait_until_ready(url: str, serving: Popen[str], log: Path) -> None:
+    deadline = time.monotonic() + READY_WITHIN_S
+    while time.monotonic() < deadline and serving.poll() is None:
+        try:
+            if requests.get(f"{url}/ready", timeout=5).status_code == 200:
+                return
+        except requests.ConnectionError:
+            pass
+        time.sleep(0.5)
+    os.killpg(serving.pid, signal.SIGINT)
+    raise RuntimeError(f"not ready: {log.read_text()[-4000:]}")
