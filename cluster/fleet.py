@@ -151,6 +151,7 @@ class Autoscaling(Strict):
     target_busy: float = Field(0.6, gt=0, le=1, description="share of its time that it is meant to compute prompts")
     target_kv_use: float = Field(0.85, gt=0, le=1, description="share of its KV cache that it is meant for")
     up_window_s: float = Field(10, ge=0, description="growth follows the mean load of so long")
+    growth: float = Field(2, gt=1, description="times the replicas that are ready, up to which it grows at once")
     down_window_s: float = Field(300, ge=0, description="shrinking follows the highest load of so long")
     to_zero_after_s: float = Field(600, ge=0, description="without any request, until the last replica goes")
     margin: float = Field(0.1, ge=0, description="by which the load must have fallen further before a replica goes")

@@ -7,7 +7,8 @@ The sum over pools, in slots, and what waits at the gateways is the load.
 
 What is wanted rises with the load of the last seconds and falls only as far as all of the last minutes allow (the
 stabilisation window of Kubernetes' HorizontalPodAutoscaler), and a margin less; so a load that comes and goes within
-that window moves nothing.
+that window moves nothing. Nor does it rise above a multiple of the replicas that are there: what waits while others
+start would call for ever more.
 """
 
 from __future__ import annotations
@@ -92,12 +93,15 @@ class Scaler:
         """Slots that the load of the last seconds asks for."""
         if at_gateways or any(load.running or load.waiting for load in told.values()):
             self._busy_at = now
-        queued = at_gateways / self.settings.target_use
-        asked = queued + sum(self._asked(pool, told[pool.name], now) for pool in self._pools)
+        asked = at_gateways / self.settings.target_use
+        asked += sum(self._asked(pool, told[pool.name], now) for pool in self._pools)
+        # What has gathered while replicas start is no measure of what comes.
+        there = sum(told[pool.name].replicas * pool.slots for pool in self._pools)
+        asked = min(asked, self.settings.growth * there if there else 1.0)
         mean = self._mean.take(now, asked)
         assert self._wanted is not None
-        # A model without a replica has no time to lose: what waits for one is its load.
-        return mean if any(self._wanted.values()) else max(mean, queued)
+        # A model without a replica has no time to lose.
+        return mean if any(self._wanted.values()) else max(mean, asked)
 
     def _asked(self, pool: PoolSize, load: PoolLoad, now: float) -> float:
         """Slots of this pool that it is busy with, as a replica is meant to be."""

@@ -32,11 +32,10 @@ END_S = FLAT_S + RAMP_S + PEAK_S + RAMP_S + FLAT_S
 STARTUP_S = 60.0
 IN_TIME = 0.95
 SLO = Slo(ttft_s=2.0, tpot_s=0.08)
-SLOTS = 64
 
 CHEAP, DEAR = (
-    ScaledPool(PoolSize(name, cost, SLOTS, 0, most), Member(name, name, SPEEDS[accelerator], SLOTS), STARTUP_S)
-    for name, cost, most, accelerator in (("cheap", 1.0, 2, "h200"), ("dear", 2.0, 8, "b200"))
+    ScaledPool(PoolSize(name, cost, slots, 0, most), Member(name, name, SPEEDS[accelerator], slots), STARTUP_S)
+    for name, cost, slots, most, accelerator in (("cheap", 1.0, 64, 2, "h200"), ("dear", 4.0, 160, 4, "b200"))
 )
 SETTINGS = Autoscaling(target_busy=0.75, up_window_s=20, down_window_s=240, to_zero_after_s=120, margin=0.15)
 

@@ -101,8 +101,17 @@ def test_prompts_count_by_the_seconds_that_they_take(busy: float, wanted: int) -
     """Two long prompts at a time fill a replica, however many slots it has."""
     scaler = Scaler([CHEAP], SETTINGS, 0.0)
     for second in range(100):
-        sizes = scaler.wanted(float(second), {"cheap": PoolLoad(1, running=2, booked_s=busy * second)}, 0)
+        sizes = scaler.wanted(float(second), {"cheap": PoolLoad(2, running=2, booked_s=busy * second)}, 0)
     assert sizes == {"cheap": wanted}
+
+
+def test_what_gathers_while_replicas_start_does_not_start_ever_more() -> None:
+    scaler = Scaler([CHEAP, DEAR], SETTINGS, 0.0)
+    for second in range(60):
+        assert scaler.wanted(float(second), {}, 5 * second)["cheap"] <= 1, "the first one has still to come"
+    for second in range(60, 120):
+        sizes = scaler.wanted(float(second), {"cheap": PoolLoad(1, running=10, waiting=500)}, 500)
+    assert sizes == {"cheap": 2, "dear": 0}, "twice as many, before it is known what two can do"
 
 
 def test_a_scaler_that_has_just_begun_takes_nothing_away() -> None:
