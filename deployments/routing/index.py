@@ -15,6 +15,7 @@ from sys import getsizeof
 
 from deployments.routing.keys import KEY_TOKENS, block_keys, root_key
 from deployments.routing.kv_events import Cleared, KvEvent, Removed, Stored
+from deployments.routing.lost import LostPrefixes
 
 MOST_BLOCKS_UNKNOWN = 1_000_000
 """Blocks kept of a replica that does not tell how many it has."""
@@ -34,6 +35,13 @@ class _Source:
     blocks: dict[Hashable, tuple[int, ...]] = field(default_factory=dict)
     copies: dict[Hashable, int] = field(default_factory=dict)
     """Of blocks that are there more than once: each copy is taken back by an event of its own."""
+    stored: float = 0.0
+    removed: float = 0.0
+    """Blocks lately, over about as many as its cache has."""
+
+    def count(self, stored: int, removed: int) -> None:
+        kept = max(0.0, 1.0 - stored / self.most_blocks)
+        self.stored, self.removed = self.stored * kept + stored, self.removed * kept + removed
 
 
 class PrefixIndex:
@@ -52,6 +60,7 @@ class PrefixIndex:
         self._expected_keys = 0
         self._sources: dict[int, _Source] = {}
         self._roots: dict[tuple[str, str], int] = {}
+        self.lost = LostPrefixes()
 
     def add(self, replica: int, most_blocks: int | None = None) -> None:
         """A replica without blocks; `most_blocks` is its whole cache in blocks of its own."""
@@ -104,14 +113,24 @@ class PrefixIndex:
             source.blocks[name] = (depth + first, *own)
             for key in own:
                 claims[key] = claims.get(key, 0) | bit
+        source.count(len(names), 0)
         while len(source.blocks) > source.most_blocks:
             self._remove(replica, source, next(iter(source.blocks)))
 
     def remove(self, replica: int, names: Sequence[Hashable]) -> None:
         """Blocks were taken for other content."""
         source = self._sources[replica]
+        source.count(0, len(names))
         for name in names:
+            keys = source.blocks.get(name)
             self._remove(replica, source, name)
+            if keys is not None and name not in source.blocks:
+                self.lost.take(keys, self._claims)
+
+    def displaces(self, replica: int) -> float:
+        """Blocks that its cache lately gave up for each that it took in: 0 while it fills, about 1 once it is full."""
+        source = self._sources[replica]
+        return min(1.0, source.removed / source.stored) if source.stored >= 1 else 0.0
 
     def expect(self, replica: int, keys: Sequence[int], known: int, until: float) -> None:
         """Claims a prompt's `keys` after the first `known` ahead of its engine's word, until that time."""
@@ -137,6 +156,7 @@ class PrefixIndex:
     def matches(self, keys: Sequence[int]) -> list[tuple[int, int]]:
         """How many leading keys replicas hold: (their bits, count). Those that hold nothing are not listed; of one
         that is listed twice the larger count is right: it is expected to hold more than it does."""
+        self.lost.ask(keys)
         found = self._held(keys)
         if self._expected:
             found += self._expected_of(keys)

@@ -24,6 +24,7 @@ class Situation:
         cached_tokens: (n) of the prompt that each is expected to have in its prefix cache; zeros where the policy does
             not use prefixes or there is nothing to key on.
         chance: what decides between equals.
+        asked_again: share of what full caches give up that is asked for again.
         output_tokens: what answers of this model have had on average: a request's own is not known.
     """
 
@@ -35,6 +36,7 @@ class Situation:
     cached_tokens: Floats
     chance: random.Random
     output_tokens: float
+    asked_again: float = 0.0
 
     @cached_property
     def names(self) -> tuple[str, ...]:

@@ -110,6 +110,7 @@ class Router:
         """The engine's own word of its load."""
         row, table = replica.row, self.table
         table.running[row], table.queued[row], table.kv_use[row] = running, queued, kv_use
+        table.displaces[row] = self.index.displaces(row)
 
     def scale(self, replica: Replica) -> Scale:
         """What was learned of its own speed."""
@@ -157,6 +158,7 @@ class Router:
             cached_tokens=cached,
             chance=self._chance,
             output_tokens=self.output_tokens,
+            asked_again=self.index.lost.asked_again,
         )
         choice = self.policy.choose(situation)
         row = int(rows[choice.place])

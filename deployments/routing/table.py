@@ -41,6 +41,7 @@ class ReplicaTable:
         theta, token_s, step_s: the rates (`Rates`), by columns; `step_s` is what one more sequence adds to a step.
         trust: what share of a predicted prefix the engine has been seen to have.
         running, queued, kv_use: the engine's own word, at its last heartbeat.
+        displaces: blocks that its full cache gives up for each that it takes in (`PrefixIndex.displaces`).
         suspect_until: until then others are preferred, on the caller's clock.
     """
 
@@ -68,6 +69,7 @@ class ReplicaTable:
         self.running = np.zeros(rows, np.int64)
         self.queued = np.zeros(rows, np.int64)
         self.kv_use = np.zeros(rows)
+        self.displaces = np.zeros(rows)
         self.suspect_until = np.zeros(rows)
 
     @property

@@ -31,8 +31,8 @@ def run(seconds: float = SECONDS) -> dict[str, float]:
         served_on_cluster(fleet(), f"chaos-{os.getpid()}", Path(folder)) as (url, cluster),
     ):
         seen = asyncio.run(Chaos(url, cluster, seconds).run())
-    for problem in seen.problems[:10]:
-        print(f"   {problem}", flush=True)
+        for problem in seen.problems[:10]:
+            print(f"   {problem}", flush=True)
     return {
         "requests": seen.requests,
         "answered whole and identical": seen.outcomes["whole"],

@@ -34,7 +34,7 @@ from tests.support.streaming import Streamed, client, open_loop, streamed
 from tests.support.vllm_router import vllm_router
 
 ROUNDS = 5
-REQUESTS, WARM_UP = 40, 12
+REQUESTS, WARM_UP = 64, 24
 """Of one run: sent, and of these the first that are not counted."""
 
 WORKLOAD = Workload("smollm2", groups=8, prefix=(1024, 1152), question=24, output=8)

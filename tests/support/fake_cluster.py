@@ -32,7 +32,11 @@ def served_on_cluster(fleet: Fleet, name: str, folder: Path) -> Iterator[tuple[s
     url = f"http://127.0.0.1:{port}"
     with local_cluster(name) as cluster, (folder / "serve.log").open("w") as log:
         serving = cluster.start(
-            "exec", str(FILE), f"serve run deployments:app fleet={file}", output=log, start_new_session=True
+            *("exec", str(FILE), f"serve run deployments:app fleet={file}"),
+            output=log,
+            start_new_session=True,
+            # In the background SIGINT is ignored, by all that is started there, too.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         try:
             _wait_until_ready(url, serving, folder / "serve.log")

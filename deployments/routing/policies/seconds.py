@@ -1,7 +1,7 @@
 """The project's own rule: the least seconds, for this request and for those that come after it.
 
     price(r) = waiting(r) + own(r) + behind(r) * fleet(r) + decoding(r)
-    behind(r) = queue + min(1, queue / 4) * (waiting requests of r + open requests of r / 10)
+    behind(r) = queue + min(1, queue / 4) * (waiting requests of r + open requests of r / 10) + displaced(r)
 
 - waiting(r): work booked on r whose first tokens have not come, at r's own speed.
 - own(r): what of this request r has not in its cache, at r's own speed.
@@ -13,6 +13,10 @@
 - The requests of r itself stand for those that will come behind this one there: a long prompt goes where few wait, and
   the short ones are not caught behind it; answers under way feel it too, in the time between their tokens. That is
   worth its price only where queues are long: LMetric (2603.15202) pays it always, by its product.
+- displaced(r): what a full cache gives up for this request and will have to compute again: the share of blocks that it
+  gives up for new ones, times how often those are asked for again (again / (1 - again), since what is computed again
+  drives out others in turn). Nearly zero where caches are large or nothing comes twice; else it keeps each group of
+  prompts on as many replicas as have room for it.
 - decoding(r): what one more sequence there adds to the steps of the answers under way.
 """
 
@@ -35,6 +39,9 @@ OPEN_SHARE = 0.1
 DECODE_HORIZON = 0.1
 """Share of an answer's tokens that are taken to be still ahead of a neighbour when a sequence joins it."""
 
+MOST_AGAIN = 0.75
+"""Of what is driven out, counted as asked for again."""
+
 
 class Seconds:
     """State: the typical request of the model."""
@@ -49,7 +56,8 @@ class Seconds:
         waiting_s, own_s = situation.waiting_s, situation.own_s
         fleet = fleet_theta(situation)
         fleet_s: Floats = situation.work @ fleet
-        others_s = fleet_s * self._behind(situation, fleet) * (self.weight * urgency(situation.request.priority))
+        behind = self._behind(situation, fleet) + displaced(situation)
+        others_s = fleet_s * behind * (self.weight * urgency(situation.request.priority))
         decoding_s = self._decoding_s(situation)
         price = waiting_s + own_s + others_s + decoding_s
         place = cheapest(self._in_time(situation, price), situation.chance)
@@ -89,6 +97,13 @@ class Seconds:
         first_s = situation.waiting_s + situation.own_s
         in_time = first_s <= situation.request.deadline - situation.now
         return np.where(in_time, price, np.inf) if in_time.any() else first_s
+
+
+def displaced(situation: Situation) -> Floats:
+    """(n) how often what a request needs anew on each candidate will be computed again for what it drives out."""
+    again = min(situation.asked_again, MOST_AGAIN)
+    displaced: Floats = situation.table.displaces[situation.rows] * (again / (1 - again))
+    return displaced
 
 
 def fleet_theta(situation: Situation) -> Floats:

@@ -1,0 +1,49 @@
+"""Prefixes that no replica holds any more, and whether they are asked for again: what room in a cache is worth.
+
+A list of ghosts, as adaptive caches keep it (Megiddo and Modha: ARC, FAST 2003): here it weighs nothing but a share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Sequence
+
+SAMPLED = 16
+"""Of a prompt's keys one in so many is looked at, by its place in the prompt."""
+MOST_GHOSTS = 65_536
+MEMORY = 2_000
+"""Sampled keys over which the share is a mean."""
+LEAST = 3
+"""Sampled keys that have to be lost before anything is said."""
+
+
+class LostPrefixes:
+    """The sampled keys that were lost last."""
+
+    def __init__(self) -> None:
+        self._ghosts: dict[int, None] = {}
+        self._lost = self._asked = 0.0
+
+    def take(self, block: Sequence[int], claims: Container[int]) -> None:
+        """A block was given up: how many keys come before it, then its keys. Lost are those that nobody claims."""
+        first = block[0]
+        for place in range(first + (SAMPLED - 1 - first) % SAMPLED, first + len(block) - 1, SAMPLED):
+            key = block[1 + place - first]
+            self._lost = self._lost * (1 - 1 / MEMORY) + 1
+            self._asked *= 1 - 1 / MEMORY
+            if key not in claims:
+                self._ghosts[key] = None
+        while len(self._ghosts) > MOST_GHOSTS:
+            del self._ghosts[next(iter(self._ghosts))]
+
+    def ask(self, keys: Sequence[int]) -> None:
+        """A prompt with these keys has come."""
+        if self._ghosts:
+            for key in keys[SAMPLED - 1 :: SAMPLED]:
+                if key in self._ghosts:
+                    del self._ghosts[key]
+                    self._asked += 1
+
+    @property
+    def asked_again(self) -> float:
+        """Share of what is given up that is asked for again: 0 to 1."""
+        return min(1.0, self._asked / self._lost) if self._lost >= LEAST else 0.0
