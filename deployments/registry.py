@@ -63,10 +63,15 @@ class Registry:
         """What a gateway tells of each model."""
         self._doors[watcher] = time.monotonic(), doors
 
-    def doors(self) -> list[Door]:
-        """Of all gateways that were heard of lately."""
+    def watchers(self) -> set[str]:
+        """Gateways that were heard of lately."""
         oldest = time.monotonic() - LIFETIME_S
         self._doors = {watcher: told for watcher, told in self._doors.items() if told[0] >= oldest}
+        return set(self._doors)
+
+    def doors(self) -> list[Door]:
+        """Of all of these gateways."""
+        self.watchers()
         return [door for _, doors in self._doors.values() for door in doors]
 
     @property
@@ -139,6 +144,10 @@ class RegistryReplica:
         if doors is not None:
             self._registry.tell_doors(watcher, doors)
         return await self._registry.watch(seen)
+
+    async def watchers(self, besides: str) -> int:
+        """How many gateways watch, but for the one of this name."""
+        return len(self._registry.watchers() - {besides})
 
     async def record_autoscaling_stats(self) -> dict[str, int]:
         """How large each pool should be, for Serve's controller. Nothing before all that live had time to say so."""

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
+import socket
 import threading
+import time
 import uuid
 from concurrent.futures import Future
 from typing import Any
 
 import ray
 import uvloop
+from ray import serve
 from ray.serve.handle import DeploymentHandle
+from ray.serve.schema import ApplicationStatus
 
 from cluster.fleet import Fleet
+from cluster.names import APPLICATION
 from deployments.announcement import Announcement
 from deployments.autoscaling.control import Door
 from deployments.engine.backend import EngineLoad
@@ -23,6 +29,10 @@ from deployments.gateway.server import GatewayServer
 WATCH_PAUSE_S = 0.05
 RETRY_S = 0.5
 ANSWERS_WITHIN_S = 5
+LOOK_EVERY_S = 0.3
+FOUND_WITHIN_S = 15
+"""A registry that has just started has heard of all gateways by then."""
+REPLACED_WITHIN_S = 60
 
 logger = logging.getLogger("ray.serve")
 
@@ -39,9 +49,11 @@ class GatewayReplica:
         self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="gateway", daemon=True)
         self._thread.start()
+        self._name = uuid.uuid4().hex
         settings = self._fleet.gateway
         try:
-            await self._on_gateway(self._server.start(reuse_port=settings.processes > 1))
+            await self._port_is_ours(settings.host, settings.port)
+            await self._on_gateway(self._server.start(reuse_port=True))
         except OSError as error:
             raise RuntimeError(
                 f"the gateway cannot listen on {settings.host}:{settings.port}: {error.strerror or error}; "
@@ -53,19 +65,52 @@ class GatewayReplica:
             await self._on_gateway(self._exchange.start())
         self._watching = asyncio.create_task(self._watch())
 
+    async def _port_is_ours(self, host: str, port: int) -> None:
+        """Returns once nothing listens there, or gateways of this fleet alone: of one that is replaced, or beside this
+        one. Raises OSError where something else does."""
+        deadline = time.monotonic() + FOUND_WITHIN_S
+        while True:
+            try:
+                require_free(host, port)
+                return
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE or time.monotonic() > deadline:
+                    raise
+            if await self._others():
+                return
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    async def _others(self) -> int:
+        """How many other gateways of this fleet there are. 0 where the registry does not tell."""
+        try:
+            async with asyncio.timeout(ANSWERS_WITHIN_S):
+                return int(await self._registry.watchers.remote(self._name))
+        except Exception as error:
+            logger.warning("the registry does not tell of other gateways (%s)", error)
+            return 0
+
+    async def _is_replaced(self) -> bool:
+        """Whether another gateway listens on the port, or will soon: False where the whole fleet ends."""
+        deadline = time.monotonic() + REPLACED_WITHIN_S
+        while time.monotonic() < deadline and await asyncio.to_thread(_fleet_goes_on):
+            if await self._others():
+                return True
+            await asyncio.sleep(LOOK_EVERY_S)
+        return False
+
     async def _on_gateway(self, work: Any) -> Any:
         future: Future[Any] = asyncio.run_coroutine_threadsafe(work, self._loop)
         return await asyncio.wrap_future(future)
 
     async def _watch(self) -> None:
         """Hands each new list of replicas to the server."""
-        version, watcher = -1, uuid.uuid4().hex
+        version = -1
         replicas: dict[str, Announcement] = {}
         while True:
             try:
                 async with asyncio.timeout(30):
                     own = self._exchange.endpoint if self._exchange else ""
-                    news = await self._registry.watch.remote(version, own, watcher, self._doors())
+                    news = await self._registry.watch.remote(version, own, self._name, self._doors())
                 listed = [Announcement.from_dict(replica["announcement"]) for replica in news["replicas"]]
                 current = {announcement.incarnation: announcement for announcement in listed}
                 if not news["settled"]:
@@ -114,10 +159,28 @@ class GatewayReplica:
             return
         # One that hangs has nothing to wait for, and its successor waits for the port.
         if self._thread.is_alive() and await self._answers():
-            await self._on_gateway(self._server.drain(leave_port=True))
+            replaced = await self._is_replaced()
+            await self._on_gateway(self._server.hand_over() if replaced else self._server.drain())
         self._watching.cancel()
         if self._exchange:
             await self._on_gateway(self._exchange.stop())
         await self._on_gateway(self._server.stop())
         self._loop.call_soon_threadsafe(self._loop.stop)
         await asyncio.to_thread(self._thread.join, 5)
+
+
+def require_free(host: str, port: int) -> None:
+    """Raises OSError where anything listens there, also what would share the port."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        trial.bind((host, port))
+        trial.listen(1)
+
+
+def _fleet_goes_on() -> bool:
+    """Whether Serve still runs the application that this gateway belongs to."""
+    try:
+        application = serve.status().applications.get(APPLICATION)
+    except Exception:  # the controller ends, too
+        return False
+    return application is not None and application.status is not ApplicationStatus.DELETING

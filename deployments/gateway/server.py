@@ -29,6 +29,9 @@ from deployments.gateway.under_way import UnderWay
 from deployments.gateway.wishes import read_wishes
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+HAND_OVER_S = 10.0
+"""Within which clients use an open connection once more, or have it closed."""
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 TENANT = web.RequestKey("tenant", Tenant)
 
@@ -50,6 +53,7 @@ class GatewayServer:
         self._runner: web.AppRunner | None = None
         self._site: web.TCPSite | None = None
         self._under_way = UnderWay()
+        self._handing_over = False
 
     async def start(self, reuse_port: bool = False) -> None:
         """Listens on the fleet's address. Raises OSError where the port is taken."""
@@ -72,19 +76,31 @@ class GatewayServer:
             raise
         self.port = self._runner.addresses[0][1]
 
-    async def drain(self, leave_port: bool = False) -> bool:
+    async def drain(self) -> bool:
         """Takes no further request and waits for the ends of those under way, but no longer than the fleet allows.
 
-        New ones get 503 and Retry-After. `leave_port`: at once to whoever comes next, so that only those on connections
-        that are open already get that answer. Returns whether all ended.
+        New ones get 503 and Retry-After. Returns whether all ended.
         """
-        if leave_port and self._site:
-            await self._site.stop()
         within_s = self.fleet.gateway.drain_timeout_s
         ended = await self._under_way.drain(within_s)
         if not ended:
             logger.warning("%d requests are cut off: they have not ended within %g s", self._under_way.count, within_s)
         return ended
+
+    async def hand_over(self) -> bool:
+        """Stops for the sake of another gateway that listens on this port already.
+
+        New connections are its own from now on. Requests on those that are open are still answered, the last ones:
+        their answers close them. Then as `drain`.
+        """
+        assert self._runner is not None
+        if self._site:
+            await self._site.stop()
+        self._handing_over = True
+        until = time.monotonic() + HAND_OVER_S
+        while self._runner.server and self._runner.server.connections and time.monotonic() < until:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+        return await self.drain()
 
     def update(self, announcements: Sequence[Announcement]) -> None:
         """Takes the full list of replicas that are there now."""
@@ -115,6 +131,7 @@ class GatewayServer:
     def _application(self) -> web.Application:
         app = web.Application(middlewares=[_errors_as_objects])
         app.on_response_prepare.append(_tell_limits)
+        app.on_response_prepare.append(self._say_good_bye)
         for route in ROUTES:
             app.router.add_post(route.path, self._handler(route))
         app.router.add_get("/v1/models", self._models)
@@ -189,6 +206,11 @@ class GatewayServer:
                     self.metrics.tenant_requests.labels(request[TENANT].name, status).inc()
 
         return handle
+
+    async def _say_good_bye(self, request: web.Request, response: web.StreamResponse) -> None:
+        if self._handing_over:
+            response.force_close()
+            response.headers["Connection"] = "close"
 
     def _tenant(self, request: web.Request) -> Tenant:
         """Who asks. Raises ApiError 401."""

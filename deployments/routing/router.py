@@ -123,6 +123,7 @@ class Router:
         if replica.incarnation in self.replicas:
             for event in events:
                 self.index.apply(replica.row, event)
+            self.table.displaces[replica.row] = self.index.displaces(replica.row)
 
     def clear(self, replica: Replica) -> None:
         """Forgets what it held."""

@@ -7,6 +7,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ import requests
 
 from cluster.loading import load_fleet
 from cluster.status import page
+from deployments.engine.process import free_port
 from deployments.local_ray import NAMESPACE
 from deployments.room import NoRoom, require_room
 from deployments.run import serving
@@ -29,7 +31,8 @@ def url() -> Iterator[str]:
     before = descendants()
     # As a small laptop: registry, gateway, engines and Serve itself must all find room on two CPUs.
     ray.init(address="local", num_cpus=2, namespace=NAMESPACE, include_dashboard=False, object_store_memory=100_000_000)
-    fleet = fake_fleet(fake_pool("a", decode_step_s=0.001), fake_pool("b", decode_step_s=0.001))
+    pools = [fake_pool(name, decode_step_s=0.001) for name in ("a", "b")]
+    fleet = fake_fleet(*pools, port=free_port("127.0.0.1"))
     with serving(fleet) as address:
         yield address
         engines = [pid for replica in replicas(address).values() for pid in processes_of(replica)]
@@ -58,6 +61,19 @@ def processes_of(replica: dict[str, Any]) -> tuple[int, int, int]:
     both = with_arguments("deployments.engine.fake", "--port", port)
     (engine,) = both - with_arguments("deployments.engine.guard")
     return engine, parent(engine), parent(parent(engine))
+
+
+def actor(title: str) -> int:
+    """The process of the one actor of this test's Ray whose title begins so."""
+    (found,) = [pid for pid in descendants() if _title(pid).startswith(f"ray::{title}")]
+    return found
+
+
+def _title(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
+    except OSError:
+        return ""
 
 
 def until(reached: Callable[[], bool], timeout_s: float = RECOVERY_S) -> None:
@@ -98,6 +114,55 @@ def test_a_killed_actor_takes_its_engine_along_and_is_replaced(url: str) -> None
     until(lambda: replicas(url).get("b", old)["incarnation"] != old["incarnation"])
     assert replicas(url)["b"]["replica"] != old["replica"]
     until(lambda: ask(url).headers["x-pool"] == "b", 20)
+
+
+def test_a_killed_registry_leaves_no_gap(url: str) -> None:
+    """Gateways keep what they know; the new registry hears it all again from heartbeats."""
+    registry = actor("ServeReplica:default:registry")
+    os.kill(registry, signal.SIGKILL)
+    until(lambda: ask(url).status_code == 200 and len(replicas(url)) == 2 and _is_replaced(registry, "registry"), 30)
+    assert [ask(url).status_code for _ in range(20)] == [200] * 20
+    old = replicas(url)["a"]
+    os.kill(processes_of(old)[0], signal.SIGKILL)
+    until(lambda: replicas(url).get("a", old)["incarnation"] != old["incarnation"])
+
+
+def _is_replaced(pid: int, deployment: str) -> bool:
+    try:
+        return actor(f"ServeReplica:default:{deployment}") != pid
+    except ValueError:
+        return False
+
+
+def test_a_killed_gateway_closes_its_connections_at_once_and_is_replaced(url: str) -> None:
+    body = {"model": "m", "prompt": "hello", "max_tokens": 20_000, "stream": True}
+    with requests.post(f"{url}/v1/completions", json=body, stream=True, timeout=20) as stream:
+        pieces = stream.iter_content(100)
+        next(pieces)
+        killed = time.monotonic()
+        os.kill(actor("ServeReplica:default:gateway"), signal.SIGKILL)
+        with pytest.raises(requests.exceptions.RequestException):
+            list(pieces)
+        assert time.monotonic() - killed < 5
+    until(lambda: _answers(url), 30)
+    assert [ask(url).status_code for _ in range(20)] == [200] * 20
+    assert set(replicas(url)) == {"a", "b"}
+
+
+def _answers(url: str) -> bool:
+    try:
+        return ask(url).status_code == 200
+    except requests.ConnectionError:
+        return False
+
+
+def test_a_killed_controller_is_not_missed_and_goes_on_replacing(url: str) -> None:
+    os.kill(actor("ServeController"), signal.SIGKILL)
+    assert [ask(url).status_code for _ in range(50)] == [200] * 50
+    old = replicas(url)["b"]
+    os.kill(processes_of(old)[2], signal.SIGKILL)
+    assert [ask(url).status_code for _ in range(20)] == [200] * 20
+    until(lambda: replicas(url).get("b", old)["incarnation"] != old["incarnation"])
 
 
 def test_a_fleet_that_never_fits_is_refused_and_told_what_is_missing(url: str) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from deployments.autoscaling.control import Door
 from deployments.registry import LIFETIME_S, SETTLING_S, Registry
 
 IDLE = {"running": 0, "waiting": 0, "kv_use": 0.0}
@@ -132,3 +133,15 @@ async def test_gateways_are_listed_while_they_watch(later: Callable[[float], Non
     registry.gateway("tcp://g:2")
     later(LIFETIME_S / 2 + 1)
     assert (await registry.watch(-1))["gateways"] == ["tcp://g:2"]
+
+
+def test_what_gateways_tell_is_forgotten_with_them(later: Callable[[float], None]) -> None:
+    registry = Registry()
+    registry.tell_doors("one", [Door(model="m", waiting=2, booked_s={"a": 1.0})])
+    later(LIFETIME_S / 2)
+    registry.tell_doors("two", [Door(model="m", waiting=3, booked_s={})])
+    assert registry.watchers() == {"one", "two"}
+    assert [door["waiting"] for door in registry.doors()] == [2, 3]
+    later(LIFETIME_S / 2 + 1)
+    assert registry.watchers() == {"two"}
+    assert [door["waiting"] for door in registry.doors()] == [3]
