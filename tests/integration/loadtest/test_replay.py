@@ -73,11 +73,11 @@ def engine(model: str, pool: Pool, task: Task) -> Iterator[str]:
 
 
 @contextmanager
-def two_replicas(**fake: Any) -> Iterator[tuple[str, list[str]]]:
+def two_replicas(resume: bool = True, **fake: Any) -> Iterator[tuple[str, list[str]]]:
     """A gateway over two replicas of `m` in pools of their own, and the engines' addresses."""
     pools = [fake_pool("a", **{**FAST, **fake}), fake_pool("b", **{**FAST, **fake})]
     model = Model(name="m", task=Task.CHAT, checkpoint="virtual", pools=pools)
-    fleet = Fleet(name="fakes", gateway=Gateway(port=0), models=[model])
+    fleet = Fleet(name="fakes", gateway=Gateway(port=0, resume=resume), models=[model])
     with ExitStack() as stack:
         urls = [stack.enter_context(fake_engine(pool, caches=True)) for pool in pools]
         told = [announcement(url, pool, caches=True) for url, pool in zip(urls, pools, strict=True)]
@@ -149,8 +149,18 @@ def test_a_mix_of_three_models(tmp_path: Path) -> None:
     assert set(summary["by_model"]) == set(summary["replicas"]) == set(tasks)
 
 
-def test_a_replica_that_dies_costs_only_what_it_was_saying(tmp_path: Path) -> None:
+def test_a_replica_that_dies_costs_nothing(tmp_path: Path) -> None:
     with two_replicas(decode_step_s=0.02) as (url, engines):
+        fault(engines[0], die_after_tokens=3)
+        summary, requests = replay(url, tmp_path, "--trace", "poisson:count=60,rate=60,input=100,output=20")
+    assert (summary["samples_answered"], summary["samples_failed"]) == (60, 0), summary["reasons"]
+    assert set(requests["output_tokens"]) == {20}, "what another replica continued is whole, and counted once"
+    assert "a" in set(requests["pool"])
+    assert requests.iloc[-1]["pool"] == "b"
+
+
+def test_without_resumption_a_replica_that_dies_costs_only_what_it_was_saying(tmp_path: Path) -> None:
+    with two_replicas(resume=False, decode_step_s=0.02) as (url, engines):
         fault(engines[0], die_after_tokens=3)
         summary, requests = replay(url, tmp_path, "--trace", "poisson:count=60,rate=60,input=100,output=20")
     assert summary["state"] == "complete"
