@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ FIRST_PAUSE_S = 0.25
 LONGEST_PAUSE_S = 8.0
 RETRIED_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 QUOTED_REPLY = 300
-POOL_HEADER = "x-pool"
+POOL_HEADER, REPLICA_HEADER = "x-pool", "x-replica"
 
 
 class Outcome(Struct, array_like=True):
@@ -31,7 +32,12 @@ class Outcome(Struct, array_like=True):
     answer: Answer | None = None
     error: str = ""
     pool: str = ""
-    """The pool that answered, as this project's gateway tells it in a header."""
+    replica: str = ""
+    """Who answered, as this project's gateway tells it in headers."""
+    due: float = math.nan
+    """When the test meant to issue it; NaN where it has no schedule."""
+    first: float = math.nan
+    """When its first token came; NaN where it was not streamed."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,7 @@ async def ask(
 ) -> Outcome:
     """The outcome of one sample; after `call.attempts` failures, or one that no repetition mends, it has an error."""
     started = time.time()
-    error = pool = ""
+    error = pool = replica = ""
     attempt = 0
     while attempt < call.attempts:
         attempt += 1
@@ -59,9 +65,10 @@ async def ask(
                 reply = await response.read()
                 status = response.status
                 pool = response.headers.get(POOL_HEADER, "")
+                replica = response.headers.get(REPLICA_HEADER, "")
             if status == 200:
                 answer = benchmark.answer(reply)
-                return Outcome(place, index, started, time.time(), attempt, answer, pool=pool)
+                return Outcome(place, index, started, time.time(), attempt, answer, pool=pool, replica=replica)
             error = f"status {status}: {reply[:QUOTED_REPLY].decode('utf-8', 'replace')}"
             if status not in RETRIED_STATUS:
                 break
@@ -70,10 +77,10 @@ async def ask(
         except (aiohttp.ClientError, OSError, BadReply) as failure:
             error = f"{type(failure).__name__}: {failure}"
         if attempt < call.attempts:
-            await asyncio.sleep(_pause(attempt))
+            await asyncio.sleep(pause(attempt))
     return Outcome(place, index, started, time.time(), attempt, None, error)
 
 
-def _pause(attempt: int) -> float:
+def pause(attempt: int) -> float:
     """Exponential, with jitter so that samples that failed together do not come back together."""
     return min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** (attempt - 1)) * random.uniform(0.5, 1.0)

@@ -1,84 +1,55 @@
-"""Brings LoadGen and the Ray Data job together: issues go to the queue, outcomes to LoadGen."""
+"""An Offline test: brings LoadGen and the Ray Data job together. Issues go to the queue, outcomes to LoadGen."""
 
 from __future__ import annotations
 
 import contextlib
+import signal
 import threading
 import time
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import ray
+from msgspec.structs import replace
 
-from loadtest.benchmarks.base import Benchmark, Dataset, Served
-from loadtest.client import Call, Outcome
-from loadtest.ledger import Ledger
-from loadtest.loadgen.offline import FEWEST_TOKENS, complete, run_offline
+from deployments.local_ray import join_or_start
+from loadtest.client import Outcome
+from loadtest.loadgen.session import COMPLETION_GAP_S, complete, run_loadgen
 from loadtest.loadgen.settings import TestPlan
+from loadtest.measuring import Measurement, MeasurementError, Subject, too_many_failures
 from loadtest.progress import Progress
 from loadtest.puller import PullerJob
-from loadtest.ray_job import Seat, outcomes
+from loadtest.ray_job import outcomes
 from loadtest.sample_queue import start_queue, store_bodies
+from loadtest.seat import Seat
 
 PULLERS_READY_S = 180.0
 BARREN_JOBS = 3
 """Jobs in a row that end with samples open and nothing answered, before the test is given up."""
 
 LOADGEN_ENDS_S = 5.0
+KNOWN_AT_ONCE = 256
+"""Answers of an earlier try that are settled in one batch."""
 
-LEAST_FAILURES = 10
-FAILED_SHARE = 0.01
 RPC_S = 30.0
 
 
-class MeasurementError(RuntimeError):
-    """The test could not be brought to its end. What was measured so far is kept."""
-
-
-@dataclass
-class Measurement:
-    """What happened, also of a test that was cut short."""
-
-    ledger: Ledger = field(default_factory=Ledger)
-    started: float = 0.0
-    """When LoadGen issued its first query, in seconds since the epoch; 0 before that."""
-    finished: float = 0.0
-
-    @property
-    def failures(self) -> list[Outcome]:
-        return [outcome for outcome in self.ledger.outcomes.values() if outcome.answer is None]
-
-    @property
-    def short_answers(self) -> int:
-        """Answers of fewer tokens than LoadGen can take: they were reported as two tokens long."""
-        answers = (outcome.answer for outcome in self.ledger.outcomes.values())
-        return sum(answer is not None and answer.tokens < FEWEST_TOKENS for answer in answers)
-
-
-@dataclass(frozen=True)
-class Subject:
-    """What is asked, where, and how."""
-
-    benchmark: Benchmark
-    dataset: Dataset
-    served: Served
-    call: Call
-    seats: tuple[Seat, ...]
-
-
 def measure(plan: TestPlan, subject: Subject, folder: Path, into: Measurement) -> None:
-    """Runs the test; `into` fills as it goes, so that an interrupted run keeps what it has. Needs a connected Ray.
+    """Runs the test; `into` fills as it goes, so that an interrupted run keeps what it has.
 
     Raises MeasurementError, LoadGenError, DataError.
     """
+    join_or_start()
+    # Ray would end the process on SIGTERM without a word: an orderly end keeps what was measured.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     dataset, served = subject.dataset, subject.served
     bodies = store_bodies(dataset.body(index, served, plan.mode) for index in range(plan.samples))
     work = [dataset.work(index) for index in range(plan.samples)]
     samples = start_queue(bodies)
-    test = _LoadGenThread(plan, folder, samples, work, len(subject.seats), into)
+    books = _Books(plan, subject, samples, into)
+    test = _LoadGenThread(plan, folder, work, len(subject.seats), books)
     try:
         test.start()
         job = PullerJob(subject.benchmark.name, subject.call, samples)
@@ -86,7 +57,9 @@ def measure(plan: TestPlan, subject: Subject, folder: Path, into: Measurement) -
             Progress(f"{subject.benchmark.name} {plan.mode}") as progress,
             closing(_until_done(test, job, subject.seats)) as frames,
         ):
-            _settle(frames, plan, samples, into, progress)
+            for frame in frames:
+                books.settle(frame)
+                progress.update(into.ledger.issued, len(into.ledger.outcomes), time.time() - into.started)
         test.join()
     finally:
         with contextlib.suppress(Exception):  # a cut-off cluster must not hide what went wrong
@@ -94,25 +67,52 @@ def measure(plan: TestPlan, subject: Subject, folder: Path, into: Measurement) -
         ray.kill(samples)
 
 
-def _settle(
-    frames: Iterable[list[Outcome]], plan: TestPlan, samples: Any, into: Measurement, progress: Progress
-) -> None:
-    """Books every outcome once, tells LoadGen and the queue."""
-    allowed = max(LEAST_FAILURES, int(FAILED_SHARE * plan.samples))
-    failed = 0
-    confirmed = None
-    for frame in frames:
-        fresh = into.ledger.admit(frame)
-        into.finished = max([into.finished, *(outcome.finished for _, outcome in fresh)])
-        failed += sum(outcome.answer is None for _, outcome in fresh)
-        if failed > allowed:
-            raise MeasurementError(f"{failed} samples failed, the last with: {_last_error(fresh)}")
-        progress.update(into.ledger.issued, len(into.ledger.outcomes), time.time() - into.started)
-        if confirmed is not None:
-            ray.get(confirmed, timeout=RPC_S)
+class _Books:
+    """Books every outcome once, tells LoadGen and the queue. Used by LoadGen's thread and by that of Ray's results."""
+
+    def __init__(self, plan: TestPlan, subject: Subject, samples: Any, into: Measurement) -> None:
+        self.into = into
+        self.samples = samples
+        self._plan = plan
+        self._subject = subject
+        self._lock = threading.Lock()
+        self._confirmed: Any = None
+        self._failed = 0
+
+    def issue(self, responses: Sequence[int], indexes: Sequence[int], work: Sequence[float]) -> None:
+        """Puts a query's samples into the queue, and settles those that an earlier try answered."""
+        self.into.started = self.into.started or time.time()
+        with self._lock:
+            items = self.into.ledger.issue(responses, indexes, work.__getitem__, self._plan.samples)
+        known = {place: outcome for place, index in items if (outcome := self._subject.known(index)) is not None}
+        ray.get(self.samples.put.remote([item for item in items if item[0] not in known]), timeout=RPC_S)
+        if known:
+            earlier = [replace(outcome, place=place) for place, outcome in known.items()]
+            threading.Thread(target=self._settle_known, args=(earlier,), name="earlier answers", daemon=True).start()
+
+    def settle(self, frame: Iterable[Outcome]) -> None:
+        """Raises MeasurementError where too many samples have failed."""
+        with self._lock:
+            self._settle(frame)
+
+    def _settle_known(self, earlier: Sequence[Outcome]) -> None:
+        for start in range(0, len(earlier), KNOWN_AT_ONCE):
+            self.settle(earlier[start : start + KNOWN_AT_ONCE])
+
+    def _settle(self, frame: Iterable[Outcome]) -> None:
+        fresh = self.into.ledger.admit(frame)
+        outcomes = [outcome for _, outcome in fresh]
+        self._subject.keep(outcomes)
+        self.into.finished = max([self.into.finished, *(outcome.finished for outcome in outcomes)])
+        self._failed += sum(outcome.answer is None for outcome in outcomes)
+        if too_many_failures(self._failed, self._plan.samples):
+            raise MeasurementError(f"{self._failed} samples failed, the last with: {_last_error(fresh)}")
+        if self._confirmed is not None:
+            ray.get(self._confirmed, timeout=RPC_S)
         # Confirmed before completed: LoadGen ends the test, and the queue with it, on its last completion.
-        confirmed = samples.confirm.remote([outcome.place for _, outcome in fresh])
+        self._confirmed = self.samples.confirm.remote([outcome.place for outcome in outcomes])
         if fresh:
+            time.sleep(COMPLETION_GAP_S)
             complete([_response(response, outcome) for response, outcome in fresh])
 
 
@@ -145,15 +145,13 @@ def _until_done(test: _LoadGenThread, job: PullerJob, seats: Sequence[Seat]) -> 
 class _LoadGenThread:
     """LoadGen's own thread: it blocks there for the whole test, while Ray's results are taken in the main thread."""
 
-    def __init__(
-        self, plan: TestPlan, folder: Path, samples: Any, work: Sequence[float], pullers: int, into: Measurement
-    ) -> None:
+    def __init__(self, plan: TestPlan, folder: Path, work: Sequence[float], pullers: int, books: _Books) -> None:
         self._plan = plan
         self._folder = folder
-        self._samples = samples
+        self._samples = books.samples
         self._work = work
         self._pullers = pullers
-        self._into = into
+        self._books = books
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="loadgen", daemon=True)
 
@@ -173,7 +171,7 @@ class _LoadGenThread:
     def _run(self) -> None:
         try:
             self._wait_for_pullers()
-            run_offline(self._plan, self._folder, self._issue)
+            run_loadgen(self._plan, self._folder, self._issue)
         except BaseException as failure:
             self._failure = failure
         finally:
@@ -192,6 +190,4 @@ class _LoadGenThread:
             time.sleep(0.05)
 
     def _issue(self, responses: Sequence[int], indexes: Sequence[int]) -> None:
-        self._into.started = self._into.started or time.time()
-        items = self._into.ledger.issue(responses, indexes, self._work.__getitem__, self._plan.samples)
-        ray.get(self._samples.put.remote(items), timeout=RPC_S)
+        self._books.issue(responses, indexes, self._work)

@@ -7,7 +7,6 @@ import logging
 import warnings
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,6 +20,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from loadtest.client import Outcome
 from loadtest.puller import Puller, PullerJob, decode_frame
+from loadtest.seat import Seat
 
 FLUSH_S = 0.1
 FRAMES_PER_S = 40
@@ -28,14 +28,6 @@ FRAMES_PER_S = 40
 
 NEVER_REPEATED: dict[str, Any] = {"max_retries": 0}
 """Ray takes the frames of a repeated generator for those that the dead one yielded, and drops as many of them."""
-
-
-@dataclass(frozen=True)
-class Seat:
-    """A puller's place: it keeps `window` requests in flight on behalf of `replica`."""
-
-    replica: str
-    window: int
 
 
 def outcomes(job: PullerJob, seats: Sequence[Seat]) -> Generator[list[Outcome]]:

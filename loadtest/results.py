@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -28,6 +29,9 @@ _SCHEMA = pa.schema(
         ("attempts", pa.int32()),
         ("tokens", pa.int64()),
         ("pool", pa.string()),
+        ("replica", pa.string()),
+        ("due", pa.float64()),
+        ("first", pa.float64()),
         ("text", pa.string()),
         ("error", pa.string()),
     ]
@@ -60,11 +64,18 @@ def write_samples(folder: Path, outcomes: Iterable[Outcome], label: str) -> None
         "attempts": [outcome.attempts for outcome in ordered],
         "tokens": [outcome.answer.tokens if outcome.answer else 0 for outcome in ordered],
         "pool": [outcome.pool for outcome in ordered],
+        "replica": [outcome.replica for outcome in ordered],
+        "due": [_known(outcome.due) for outcome in ordered],
+        "first": [_known(outcome.first) for outcome in ordered],
         "text": [outcome.answer.text if outcome.answer else None for outcome in ordered],
         "error": [outcome.error or None for outcome in ordered],
     }
     table = pa.table(columns, schema=_SCHEMA.with_metadata({"label": label}))
     atomically(folder / SAMPLES, lambda file: pq.write_table(table, file))
+
+
+def _known(time: float) -> float | None:
+    return None if math.isnan(time) else time
 
 
 def write_summary(folder: Path, summary: dict[str, Any]) -> None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
 from loadtest.benchmarks.base import Score
+from loadtest.client import Outcome
+from loadtest.latency import Quantiles
 from loadtest.loadgen.log import LogFacts
 from loadtest.loadgen.settings import TestPlan
-from loadtest.measure import Measurement, Subject
+from loadtest.measuring import Measurement, Subject
+from loadtest.online.standing import e2e_s, tpot_s, ttft_s
 from loadtest.target import Target
 from loadtest.verdict import Verdict
 
@@ -31,9 +35,13 @@ def summarise(plan: TestPlan, target: Target, subject: Subject, measured: Measur
         "label": label(plan),
         "state": state,
         "benchmark": subject.benchmark.name,
-        "scenario": "Offline",
+        "scenario": str(plan.scenario),
         "mode": str(plan.mode),
-        "loadgen_model": plan.official.loadgen_model,
+        "round": str(plan.round),
+        "compliance": plan.audit.name if plan.audit else None,
+        "target_qps": plan.target_qps,
+        "unofficial": list(plan.online.unofficial) if plan.online else [],
+        "loadgen_model": plan.loadgen_model,
         "data_set": {
             "description": subject.dataset.description,
             "embedded": subject.dataset.embedded,
@@ -54,7 +62,11 @@ def summarise(plan: TestPlan, target: Target, subject: Subject, measured: Measur
         "checkpoint": target.checkpoint,
         "revision": target.revision,
         "caches": target.caches,
-        "pullers": [asdict(seat) for seat in target.seats],
+        "answered_by_replica": dict(Counter(outcome.replica for outcome in outcomes if outcome.replica)),
+        "latency": latency(outcomes) if plan.online else None,
+        "limits": _limits(plan),
+        "client_cores": _cores(measured),
+        "pullers": [] if plan.online else [asdict(seat) for seat in target.seats],
         "fleet": target.fleet,
         "versions": {package: version(package) for package in PACKAGES},
     }
@@ -64,14 +76,14 @@ def conclude(
     summary: dict[str, Any], plan: TestPlan, facts: LogFacts, verdict: Verdict, score: Score | None
 ) -> dict[str, Any]:
     """The summary of a finished test: figures from LoadGen's own log, verdict and accuracy."""
-    official = plan.official
+    official, wanted = plan.official, plan.official.accuracy(plan.scenario)
     value = facts.tokens_per_s if official.metric == "tokens/s" else facts.samples_per_s
     accuracy = None
     if score is not None:
         accuracy = {
             **asdict(score),
-            "official_reference": official.accuracy_reference,
-            "official_threshold": official.accuracy_threshold,
+            "official_reference": wanted.reference,
+            "official_threshold": wanted.threshold,
             "note": _note(plan, summary),
         }
     return {
@@ -79,7 +91,7 @@ def conclude(
         "verdict": verdict.word,
         "reasons": list(verdict.reasons),
         "not_submittable_because": list(verdict.not_submittable),
-        "metric": official.metric,
+        "metric": metric(plan),
         "value": value,
         "samples_per_s": facts.samples_per_s,
         "tokens_per_s": facts.tokens_per_s,
@@ -88,9 +100,38 @@ def conclude(
     }
 
 
+def metric(plan: TestPlan) -> str:
+    """Unit of the figure that counts: queries are what an online test calls its samples."""
+    return plan.official.metric.replace("samples", "queries") if plan.online else plan.official.metric
+
+
+def latency(outcomes: Collection[Outcome]) -> dict[str, dict[str, float] | None]:
+    """Of whole answers, in seconds from when each was due; `lateness_s`: how much later than that it was sent."""
+    whole = [outcome for outcome in outcomes if outcome.answer]
+    figures = {
+        "ttft_s": Quantiles.of(map(ttft_s, whole)),
+        "tpot_s": Quantiles.of(map(tpot_s, whole)),
+        "e2e_s": Quantiles.of(map(e2e_s, whole)),
+        "lateness_s": Quantiles.of(outcome.started - outcome.due for outcome in outcomes),
+    }
+    return {name: None if quantiles is None else asdict(quantiles) for name, quantiles in figures.items()}
+
+
+def _cores(measured: Measurement) -> float | None:
+    """CPU seconds of this process in a second of the test."""
+    seconds = measured.finished - measured.started
+    return measured.cpu_s / seconds if measured.cpu_s is not None and measured.started and seconds > 0 else None
+
+
+def _limits(plan: TestPlan) -> dict[str, float | None] | None:
+    if plan.online is None:
+        return None
+    return {"ttft_s": plan.online.ttft_s, "tpot_s": plan.online.tpot_s, "e2e_s": plan.online.e2e_s}
+
+
 def _note(plan: TestPlan, summary: dict[str, Any]) -> str | None:
     if summary["data_set"]["embedded"]:
         return "a toy figure: embedded data, which shows that the path is right and nothing of the large model"
     if not plan.is_official_size:
-        return f"over {plan.samples} samples instead of {plan.official.samples(plan.mode)}"
+        return f"over {plan.samples} samples instead of {plan.official_samples}"
     return None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 from loadtest.benchmarks.base import Benchmark, Served
 from loadtest.endpoint import CACHES_OFF, CACHES_ON, UNVERIFIED, TargetError, get_json
-from loadtest.ray_job import Seat
+from loadtest.seat import Seat
 
 WINDOWS_PER_SLOT = 2
 """Requests in flight for each sequence that a replica runs at once: as many run as wait, so no replica falls idle."""
@@ -30,6 +31,7 @@ class Target:
         caches: `off` where every replica reports so, `on` where one does not, `unverified` where none can be asked.
         offenders: replicas with a cache on that spans queries.
         fleet: the endpoint's answer to GET /fleet; None from a foreign endpoint.
+        differing: replicas of another checkpoint than the first one's.
     """
 
     url: str
@@ -40,15 +42,26 @@ class Target:
     checkpoint: str | None = None
     revision: str | None = None
     fleet: dict[str, Any] | None = None
+    differing: tuple[str, ...] = ()
 
-    def refuse_reuse(self) -> None:
-        """Raises TargetError where a cache is on: MLPerf forbids any reuse between queries."""
+    def refuse_offenders(self) -> None:
+        """Raises TargetError where a cache is on, since MLPerf forbids any reuse between queries, or where replicas run
+        different checkpoints, since a result is that of one model."""
+        told = []
         if self.offenders:
-            listed = "\n".join(f"  {offender}" for offender in self.offenders)
-            raise TargetError(
-                f"these replicas reuse work between queries, which MLPerf forbids:\n{listed}\n"
+            told.append("these replicas reuse work between queries, which MLPerf forbids:\n" + _listed(self.offenders))
+            told.append(
                 "Start the fleet with `mlperf: true`, or give --fleet (it is then started so), or --quick for a trial"
             )
+        if self.differing:
+            told.append(f"these replicas run another checkpoint than {self.checkpoint}:\n" + _listed(self.differing))
+            told.append("Deploy one checkpoint and revision to every pool of the model")
+        if told:
+            raise TargetError("\n".join(told))
+
+
+def _listed(offenders: Sequence[str]) -> str:
+    return "\n".join(f"  {offender}" for offender in offenders)
 
 
 def inspect(
@@ -71,8 +84,11 @@ def _own(url: str, fleet: dict[str, Any], benchmark: Benchmark, wanted: str | No
     if not replicas:
         raise TargetError(f"{url}: model '{model['name']}' has no running replica; wait until GET /ready answers 200")
     lengths = [replica["max_model_len"] for replica in replicas if replica["max_model_len"]]
-    offenders = tuple(
-        f"{replica['replica']} (pool {replica['pool']}, {replica['url']})" for replica in replicas if replica["caches"]
+    offenders = tuple(_place(replica) for replica in replicas if replica["caches"])
+    differing = tuple(
+        f"{_place(replica)}: {replica['checkpoint']} at {replica['revision']}"
+        for replica in replicas
+        if _weights(replica) != _weights(replicas[0])
     )
     return Target(
         url=url,
@@ -80,10 +96,20 @@ def _own(url: str, fleet: dict[str, Any], benchmark: Benchmark, wanted: str | No
         seats=tuple(Seat(replica["replica"], WINDOWS_PER_SLOT * replica["slots"]) for replica in replicas),
         caches=CACHES_ON if offenders else CACHES_OFF,
         offenders=offenders,
+        differing=differing,
         checkpoint=model["checkpoint"],
         revision=model["revision"],
         fleet=fleet,
     )
+
+
+def _place(replica: dict[str, Any]) -> str:
+    return f"{replica['replica']} (pool {replica['pool']}, {replica['url']})"
+
+
+def _weights(replica: dict[str, Any]) -> tuple[str, str | None]:
+    """A checkpoint may lie in another folder on each node; its own folder's name tells its version."""
+    return PurePath(replica["checkpoint"]).name, replica["revision"]
 
 
 def _foreign(

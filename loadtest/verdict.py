@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from loadtest.benchmarks.base import Dataset, Mode
+from loadtest.benchmarks.base import Dataset, Mode, Online
 from loadtest.endpoint import CACHES_ON, UNVERIFIED
 from loadtest.loadgen.log import LogFacts
-from loadtest.loadgen.settings import TestPlan
-from loadtest.measure import Measurement
+from loadtest.loadgen.settings import TestPlan, official_settings
+from loadtest.measuring import Measurement
 from loadtest.target import Target
 
 HEADROOM = 1.05
@@ -31,11 +32,33 @@ class Verdict:
 def judge(plan: TestPlan, target: Target, dataset: Dataset, facts: LogFacts, measured: Measurement) -> Verdict:
     """The verdict on a finished test."""
     reasons = list(facts.reasons)
-    if not facts.valid and plan.mode is Mode.PERFORMANCE and facts.samples_per_s and not plan.quick:
+    if plan.online is not None and plan.mode is Mode.PERFORMANCE:
+        reasons += _broken_limits(plan.online, facts.latency)
+    elif not facts.valid and facts.samples_per_s and not plan.quick:
         reasons.append(f"try --target-qps {facts.samples_per_s * HEADROOM:.3g}, so that it lasts the 600 s")
     if failures := measured.failures:
         reasons.append(f"{len(failures)} samples were not answered, the first with: {failures[0].error}")
-    return Verdict(facts.valid and not failures, tuple(reasons), tuple(_obstacles(plan, target, dataset)))
+    obstacles = _obstacles(plan, target, dataset) + ([] if plan.quick else _wrong_settings(plan, facts))
+    return Verdict(facts.valid and not failures, tuple(reasons), tuple(obstacles))
+
+
+def _broken_limits(limits: Online, latency: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """By LoadGen's own 99th percentiles."""
+    limited = {"ttft_s": limits.ttft_s, "tpot_s": limits.tpot_s, "e2e_s": limits.e2e_s}
+    return [
+        f"{figure.removesuffix('_s').upper()} p99 is {latency[figure]['p99']:.4g} s, limit {limit:g} s"
+        for figure, limit in limited.items()
+        if limit is not None and figure in latency and latency[figure]["p99"] >= limit
+    ]
+
+
+def _wrong_settings(plan: TestPlan, facts: LogFacts) -> list[str]:
+    """Where LoadGen ran with other settings than the round has, by its own log."""
+    return [
+        f"LoadGen ran with {key} {facts.settings.get(key)} instead of {value}"
+        for key, value in official_settings(plan).items()
+        if facts.settings.get(key) != value
+    ]
 
 
 def _obstacles(plan: TestPlan, target: Target, dataset: Dataset) -> list[str]:
@@ -43,12 +66,16 @@ def _obstacles(plan: TestPlan, target: Target, dataset: Dataset) -> list[str]:
     found = []
     if plan.quick:
         found.append("a quick run")
+    if plan.online is not None:
+        found += plan.online.unofficial
     if dataset.embedded:
         found.append("the embedded data set and checkpoint are toys")
     if not plan.is_official_size:
-        found.append(f"{plan.samples} samples instead of {official.samples(plan.mode)}")
+        found.append(f"{plan.samples} samples instead of {plan.official_samples}")
     if target.caches == CACHES_ON:
         found.append(f"caches are on in {len(target.offenders)} replicas")
+    if target.differing:
+        found.append(f"{len(target.differing)} replicas run another checkpoint")
     if target.caches == UNVERIFIED:
         found.append("unverified: this endpoint cannot prove that its caches are off")
     if target.checkpoint != official.checkpoint:

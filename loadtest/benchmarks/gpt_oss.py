@@ -13,7 +13,7 @@ import pandas as pd
 from msgspec import DecodeError, Struct
 from msgspec import json as msgjson
 
-from loadtest.benchmarks.base import Answer, BadReply, DataError, Mode, Official, Score, Served
+from loadtest.benchmarks.base import Answer, BadReply, DataError, Mode, Official, Online, Scenario, Score, Served
 from loadtest.benchmarks.embedded import embedded_folder
 from loadtest.benchmarks.embedded_sums import write_sums
 from loadtest.benchmarks.harmony import harmony_text
@@ -25,6 +25,8 @@ FEWEST_TOKENS = 2
 OFFICIAL_TEMPERATURE = 1.0
 STOP_TOKEN_IDS = [200_002, 200_012]
 """<|return|> and <|call|>: where a Harmony turn ends."""
+
+NO_TOKEN_IDS = "the completion holds no token_ids; the endpoint must honour return_token_ids=true as vLLM does"
 
 COLUMNS = ["num_tokens", "text_input", "original_messages", "ground_truth", "dataset"]
 TOKEN_COLUMNS = ["input_tokens", "tok_input"]
@@ -54,7 +56,7 @@ class Prompts:
     def work(self, index: int) -> float:
         return len(self.token_ids[index])
 
-    def body(self, index: int, served: Served, mode: Mode) -> bytes:
+    def body(self, index: int, served: Served, mode: Mode, stream: bool = False) -> bytes:
         prompt = self.token_ids[index].tolist()
         max_tokens = _answer_limit(len(prompt), served, mode)
         if max_tokens < FEWEST_TOKENS:
@@ -62,19 +64,18 @@ class Prompts:
                 f"{self.description}: prompt {index} has {len(prompt)} tokens and '{served.name}' takes "
                 f"{served.max_model_len} with the answer; serve it with a larger max-model-len"
             )
-        return msgjson.encode(
-            {
-                "model": served.name,
-                "prompt": prompt,
-                "max_tokens": max_tokens,
-                "min_tokens": 1,
-                "temperature": self._temperature,
-                "top_p": 1.0,
-                "stop_token_ids": STOP_TOKEN_IDS,
-                "skip_special_tokens": False,
-                "return_token_ids": True,
-            }
-        )
+        asked = {
+            "model": served.name,
+            "prompt": prompt,
+            "max_tokens": max_tokens,
+            "min_tokens": 1,
+            "temperature": self._temperature,
+            "top_p": 1.0,
+            "stop_token_ids": STOP_TOKEN_IDS,
+            "skip_special_tokens": False,
+            "return_token_ids": True,
+        }
+        return msgjson.encode(asked | ({"stream": True} if stream else {}))
 
     def deviations(self, served: Served, mode: Mode) -> list[str]:
         found = []
@@ -124,10 +125,15 @@ class GptOss:
         accuracy_threshold=82.2987,
         # mlperf.conf sets none, but the submission checker asks for a whole pass.
         min_query_count=6396,
+        online={
+            Scenario.SERVER: Online("gpt-oss-120b", ttft_s=3.0, tpot_s=0.080),
+            Scenario.INTERACTIVE: Online("gpt-oss-120b-interactive", ttft_s=2.0, tpot_s=0.015),
+        },
     )
     path = "/v1/completions"
     content_type = "application/json"
     quick_samples = 128
+    quick_qps = 8.0
 
     def load(self, path: Path | None, mode: Mode, limit: int | None = None) -> Prompts:
         file = embedded_folder("sums", write_sums) / "sums_eval_ref.parquet" if path is None else path
@@ -153,10 +159,42 @@ class GptOss:
             raise BadReply(f"the completion is not of OpenAI's shape: {error}") from None
         choice = completion.choices[0] if completion.choices else _Choice()
         if choice.token_ids is None:
-            raise BadReply(
-                "the completion holds no token_ids; the endpoint must honour return_token_ids=true as vLLM does"
-            )
+            raise BadReply(NO_TOKEN_IDS)
         return Answer(encode_tokens(choice.token_ids), len(choice.token_ids), choice.text)
+
+    def stream(self) -> TokenStream:
+        return TokenStream()
+
+
+class TokenStream:
+    """A streamed completion with its token ids."""
+
+    def __init__(self) -> None:
+        self._ids: list[int] = []
+        self._text: list[str] = []
+
+    def take(self, event: bytes) -> bool:
+        try:
+            part = _parts.decode(event)
+        except DecodeError as error:
+            raise BadReply(f"an event of the stream is not of OpenAI's shape: {error}") from None
+        if part.error is not None:
+            raise BadReply(f"the stream ended with an error: {part.error}")
+        brought = False
+        for choice in part.choices:
+            if choice.token_ids is None and choice.text:
+                raise BadReply(NO_TOKEN_IDS)
+            brought = brought or bool(choice.token_ids)
+            self._ids += choice.token_ids or ()
+            self._text.append(choice.text)
+        return brought
+
+    @property
+    def first(self) -> bytes:
+        return encode_tokens(self._ids[:1])
+
+    def answer(self) -> Answer:
+        return Answer(encode_tokens(self._ids), len(self._ids), "".join(self._text))
 
 
 def _answer_limit(prompt_tokens: int, served: Served, mode: Mode) -> int:
@@ -174,4 +212,10 @@ class _Completion(Struct):
     choices: list[_Choice]
 
 
+class _Part(Struct):
+    choices: list[_Choice] = []
+    error: Any = None
+
+
 _replies = msgjson.Decoder(_Completion)
+_parts = msgjson.Decoder(_Part)

@@ -14,14 +14,27 @@ from msgspec import DecodeError, Struct
 from msgspec import json as msgjson
 from PIL import Image, UnidentifiedImageError
 
-from loadtest.benchmarks.base import Answer, BadReply, DataError, Mode, Official, Score, Served
+from loadtest.benchmarks.base import (
+    Accuracy,
+    Answer,
+    BadReply,
+    DataError,
+    Mode,
+    Official,
+    Online,
+    Scenario,
+    Score,
+    Served,
+)
 from loadtest.benchmarks.embedded import embedded_folder
 from loadtest.benchmarks.embedded_digits import write_digits
 from loadtest.benchmarks.parquet import read_columns
 from loadtest.benchmarks.product_prompt import Product, ProductPrompt, prompt_of
 from loadtest.benchmarks.scoring.category_f1 import hierarchical_f1
+from loadtest.benchmarks.text_stream import TextStream
 
 MAX_TOKENS = 150
+INTERACTIVE_SAMPLES = 8000
 PIXELS_PER_TOKEN = 32 * 32
 CHARACTERS_PER_TOKEN = 4
 
@@ -56,14 +69,15 @@ class Catalogue:
         text += sum(len(category) for category in row["potential_product_categories"] or ())
         return text / CHARACTERS_PER_TOKEN + width * height / PIXELS_PER_TOKEN
 
-    def body(self, index: int, served: Served, mode: Mode) -> bytes:
+    def body(self, index: int, served: Served, mode: Mode, stream: bool = False) -> bytes:
         row = self._row(index)
         content, picture = self._picture(index, row)
         # The picture's own bytes: MLPerf forbids to resize or compress it again.
         url = f"data:image/{picture.format};base64,{base64.b64encode(content).decode()}"
         product = Product(row["product_title"], row["product_description"], row["potential_product_categories"])
         asked = {"model": served.name, "messages": self.prompt.messages(product, url), "max_tokens": MAX_TOKENS}
-        return msgjson.encode(asked | self.prompt.sampling)
+        streamed = {"stream": True, "stream_options": {"include_usage": True}} if stream else {}
+        return msgjson.encode(asked | self.prompt.sampling | streamed)
 
     def deviations(self, served: Served, mode: Mode) -> list[str]:
         return [note] if (note := self.prompt.deviation) else []
@@ -101,10 +115,21 @@ class Qwen3VL:
         metric="samples/s",
         accuracy_reference=0.7903037,
         accuracy_threshold=0.782397,
+        online={
+            Scenario.SERVER: Online("qwen3-vl-235b-a22b", e2e_s=12.0),
+            Scenario.INTERACTIVE: Online(
+                "qwen3-vl-235b-a22b",
+                e2e_s=1.5,
+                settings={"target_latency": 1500, "performance_sample_count_override": INTERACTIVE_SAMPLES},
+                unofficial=("MLCommons runs Qwen3-VL Interactive with another client: LoadGen has no settings of it",),
+            ),
+        },
+        interactive=Accuracy(INTERACTIVE_SAMPLES, reference=0.7878, threshold=0.779922),
     )
     path = "/v1/chat/completions"
     content_type = "application/json"
     quick_samples = 100
+    quick_qps = 10.0
 
     def load(self, path: Path | None, mode: Mode, limit: int | None = None) -> Catalogue:
         source = embedded_folder("digits", write_digits) if path is None else path
@@ -124,6 +149,9 @@ class Qwen3VL:
             )
         text = completion.choices[0].message.content or ""
         return Answer(text.encode(), completion.usage.completion_tokens, text)
+
+    def stream(self) -> TextStream:
+        return TextStream(str.encode)
 
 
 class _Message(Struct):

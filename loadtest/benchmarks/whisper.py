@@ -9,13 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from msgspec import DecodeError, Struct
-from msgspec import json as msgjson
-
-from loadtest.benchmarks.base import Answer, BadReply, DataError, Mode, Official, Score, Served
+from loadtest.benchmarks.base import Answer, DataError, Mode, Official, Score, Served
 from loadtest.benchmarks.embedded import embedded_folder
 from loadtest.benchmarks.embedded_speech import write_speech
 from loadtest.benchmarks.scoring.word_errors import word_error_rate
+from loadtest.benchmarks.text_stream import TextStream
 
 ALPHABET = " abcdefghijklmnopqrstuvwxyz'0123456789$%+-"
 """A response holds each character's position in here, as int64; others are dropped (reference_SUT.py)."""
@@ -54,7 +52,7 @@ class Clips:
     def work(self, index: int) -> float:
         return self.clips[index].seconds
 
-    def body(self, index: int, served: Served, mode: Mode) -> bytes:
+    def body(self, index: int, served: Served, mode: Mode, stream: bool = False) -> bytes:
         clip = self.clips[index]
         fields = {
             "model": served.name,
@@ -96,6 +94,7 @@ class Whisper:
     path = "/v1/audio/transcriptions"
     content_type = f"multipart/form-data; boundary={BOUNDARY}"
     quick_samples = 5
+    quick_qps = 0.5
 
     def load(self, path: Path | None, mode: Mode, limit: int | None = None) -> Clips:
         embedded = path is None
@@ -106,46 +105,15 @@ class Whisper:
         return Clips(clips, "five LibriVox clips" if embedded else str(manifest), embedded)
 
     def answer(self, reply: bytes) -> Answer:
-        text, tokens = "", None
+        stream = self.stream()
         for line in reply.split(b"\n"):
             event = line.strip().removeprefix(b"data:").strip()
-            if not event.startswith(b"{"):
-                continue
-            try:
-                chunk = _chunks.decode(event)
-            except DecodeError as error:
-                raise BadReply(f"a streamed transcription holds a broken event: {error}") from None
-            if chunk.error is not None:
-                raise BadReply(f"the transcription stream ended with an error: {chunk.error}")
-            text += "".join(choice.delta.content or "" for choice in chunk.choices)
-            tokens = chunk.usage.completion_tokens if chunk.usage else tokens
-        if tokens is None:
-            raise BadReply(
-                "the transcription stream holds no count of generated tokens; "
-                "the endpoint must honour stream=true with stream_include_usage=true, as vLLM does"
-            )
-        return Answer(encode_transcript(text), tokens, text.strip())
+            if event.startswith(b"{"):
+                stream.take(event)
+        return stream.answer()
 
-
-class _Delta(Struct, frozen=True):
-    content: str | None = None
-
-
-class _Choice(Struct):
-    delta: _Delta = _Delta()
-
-
-class _Usage(Struct):
-    completion_tokens: int = 0
-
-
-class _Chunk(Struct):
-    choices: list[_Choice] = []
-    usage: _Usage | None = None
-    error: Any = None
-
-
-_chunks = msgjson.Decoder(_Chunk)
+    def stream(self) -> TextStream:
+        return TextStream(encode_transcript)
 
 
 def multipart(fields: Mapping[str, str], filename: str, content: bytes) -> bytes:

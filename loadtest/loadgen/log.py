@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,12 +10,19 @@ from typing import Any
 from loadtest.loadgen.settings import LoadGenError, TestPlan
 
 _MARK = ":::MLLOG "
-_RECOMMENDATION = re.compile(r"^ \* (?P<text>.+)$", re.MULTILINE)
 _CONDITIONS = {
+    "result_perf_constraints_met": "a latency limit was not kept",
     "result_min_duration_met": "the run was shorter than the minimum duration",
     "result_min_queries_met": "fewer samples were issued than the minimum",
-    "early_stopping_met": "early stopping was not met",
+    "early_stopping_met": "early stopping was not met: too few queries to be sure of the latency limits, or too slow",
 }
+_LATENCIES = {
+    "ttft_s": "result_first_token_{}_latency_ns",
+    "tpot_s": "result_time_per_output_token_{}_ns",
+    "e2e_s": "result_{}_latency_ns",
+}
+_PERCENTILES = {"p50": "50.00_percentile", "p90": "90.00_percentile", "p99": "99.00_percentile"}
+NS = 1e-9
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,8 @@ class LogFacts:
     tokens_per_s: float | None
     samples: int
     settings: dict[str, Any] = field(default_factory=dict)
+    latency: dict[str, dict[str, float]] = field(default_factory=dict)
+    """`ttft_s`, `tpot_s`, `e2e_s` -> percentile -> seconds, where LoadGen tells them."""
 
 
 def read_log(plan: TestPlan, folder: Path) -> LogFacts:
@@ -46,13 +54,22 @@ def read_log(plan: TestPlan, folder: Path) -> LogFacts:
     return LogFacts(
         valid=verdict in (None, "VALID") and not errors,
         reasons=(*reasons, *(f"LoadGen error: {error}" for error in errors)),
-        samples_per_s=values.get("result_samples_per_second"),
-        tokens_per_s=values.get("result_tokens_per_second"),
-        samples=int(values["generated_samples_per_query"]),
+        samples_per_s=values.get("result_samples_per_second", values.get("result_completed_samples_per_sec")),
+        tokens_per_s=values.get("result_tokens_per_second", values.get("result_completed_tokens_per_second")),
+        samples=int(values["generated_samples_per_query"]) * int(values["generated_query_count"]),
+        latency=_latency(values),
         settings={
             key.removeprefix("effective_"): value for key, value in values.items() if key.startswith("effective_")
         },
     )
+
+
+def _latency(values: dict[str, Any]) -> dict[str, dict[str, float]]:
+    found = {
+        figure: {name: NS * values[key] for name, part in _PERCENTILES.items() if (key := form.format(part)) in values}
+        for figure, form in _LATENCIES.items()
+    }
+    return {figure: percentiles for figure, percentiles in found.items() if percentiles}
 
 
 def read_responses(plan: TestPlan, folder: Path) -> dict[int, bytes]:

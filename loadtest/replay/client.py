@@ -12,10 +12,10 @@ import aiohttp
 from msgspec import DecodeError, Struct
 from msgspec import json as msgjson
 
-from loadtest.client import CONNECT_TIMEOUT_S, POOL_HEADER, QUOTED_REPLY
+from loadtest.client import CONNECT_TIMEOUT_S, POOL_HEADER, QUOTED_REPLY, REPLICA_HEADER
+from loadtest.sse import Events, EventTooLong
 
-REPLICA_HEADER, SESSION_HEADER = "x-replica", "x-session-id"
-MOST_FRAME_BYTES = 2**22
+SESSION_HEADER = "x-session-id"
 
 TIMED_OUT, NO_ANSWER, CUT, BROKEN = "timeout", "no answer", "cut stream", "broken answer"
 """Failures that have no status."""
@@ -77,36 +77,32 @@ async def ask(session: aiohttp.ClientSession, sending: Sending) -> Reply:
 
 async def _read(response: aiohttp.ClientResponse, reply: Reply) -> None:
     """Reads events to the end of the stream."""
-    rest, done = b"", False
-    async for piece in response.content.iter_any():
-        now = time.perf_counter()
-        *lines, rest = (rest + piece).split(b"\n")
-        for line in lines:
-            done = _take(line.strip(), reply, now) or done
-        if len(rest) > MOST_FRAME_BYTES:
-            reply.failure, reply.detail = BROKEN, f"an event of more than {MOST_FRAME_BYTES} bytes"
-        if reply.failure:
-            return
-    done = _take(rest.strip(), reply, time.perf_counter()) or done
-    if not (done or reply.failure):
+    events = Events()
+    try:
+        async for piece in response.content.iter_any():
+            now = time.perf_counter()
+            for event in events.feed(piece):
+                _take(event, reply, now)
+            if reply.failure:
+                return
+        for event in events.end():
+            _take(event, reply, time.perf_counter())
+    except EventTooLong as error:
+        reply.failure, reply.detail = BROKEN, str(error)
+    if not (events.done or reply.failure):
         reply.failure, reply.detail = CUT, "the stream ended without its last event"
 
 
-def _take(line: bytes, reply: Reply, now: float) -> bool:
-    """Books one line; True for the stream's last event."""
-    if not line.startswith(b"data:"):
-        return False
-    event = line[5:].strip()
-    if event == b"[DONE]":
-        return True
+def _take(event: bytes, reply: Reply, now: float) -> None:
+    """Books one event."""
     try:
         frame = _frames.decode(event)
     except DecodeError as error:
         reply.failure, reply.detail = BROKEN, f"an event is no JSON of the expected shape: {error}"
-        return False
+        return
     if frame.error is not None:
         reply.failure, reply.detail = CUT if reply.frames else BROKEN, str(frame.error)[:QUOTED_REPLY]
-        return False
+        return
     if frame.choices:
         # An answer's first event comes with its first token, though it may show no text yet: a role, or half a letter.
         reply.first_s = now if not reply.frames else reply.first_s
@@ -115,7 +111,6 @@ def _take(line: bytes, reply: Reply, now: float) -> bool:
         details = frame.usage.prompt_tokens_details
         reply.input_tokens, reply.output_tokens = frame.usage.prompt_tokens, frame.usage.completion_tokens
         reply.cached_tokens = (details.cached_tokens or 0) if details else 0
-    return False
 
 
 class _Details(Struct):

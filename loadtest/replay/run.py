@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import resource
 import signal
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +14,7 @@ import uvloop
 
 from cluster.checkpoints import CheckpointError
 from cluster.loading import FleetError
-from loadtest.command import Refused
+from loadtest.command import Refused, make_room
 from loadtest.endpoint import TargetError, bearer, endpoint
 from loadtest.latency import Slo
 from loadtest.progress import Progress
@@ -31,7 +30,6 @@ from loadtest.traces.trace import Trace, TraceError, merged
 
 REQUESTS = "requests.parquet"
 LONGEST_NAME = 40
-SPARE_FILES = 128
 
 
 @dataclass(frozen=True)
@@ -87,16 +85,6 @@ def chosen(options: Options) -> Trace:
     left = max(1, len(trace) - options.start)
     trace = trace.window(options.start, left if options.count is None else min(options.count, left))
     return trace.at_rate(options.rate) if options.rate else trace.scaled(options.speed)
-
-
-def make_room(sockets: int) -> None:
-    """Lets this process open so many. Raises Refused where the machine does not allow it."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = sockets + SPARE_FILES
-    if hard != resource.RLIM_INFINITY and wanted > hard:
-        raise Refused(f"this process may open {hard} files; give --max-in-flight {max(1, hard - SPARE_FILES)} or less")
-    if soft != resource.RLIM_INFINITY and wanted > soft:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _replay(options: Options, plan: Plan, trace: Trace) -> bool:

@@ -23,6 +23,7 @@ BENCHES = (
     "offline_vs_generate",
     "real_mixed",
     "soak",
+    "client_overhead",
     "chaos",
 )
 LONG = ("routing_grid",)

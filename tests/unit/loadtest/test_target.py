@@ -6,12 +6,18 @@ import pytest
 
 from loadtest.benchmarks.gpt_oss import GptOss
 from loadtest.endpoint import TargetError
-from loadtest.ray_job import Seat
+from loadtest.seat import Seat
 from loadtest.target import ForeignLoad, inspect
 from tests.support.pages import Serve
 
 
-def replica(name: str, caches: bool = False, length: int | None = 1024) -> dict[str, Any]:
+def replica(
+    name: str,
+    caches: bool = False,
+    length: int | None = 1024,
+    checkpoint: str = "/here/gpt-oss",
+    revision: str = "b5c9",
+) -> dict[str, Any]:
     return {
         "replica": name,
         "pool": "nvidia",
@@ -19,6 +25,8 @@ def replica(name: str, caches: bool = False, length: int | None = 1024) -> dict[
         "slots": 16,
         "caches": caches,
         "max_model_len": length,
+        "checkpoint": checkpoint,
+        "revision": revision,
     }
 
 
@@ -45,7 +53,7 @@ def test_a_fleet_proves_its_caches_off(serve: Serve) -> None:
     assert (target.served.name, target.served.max_model_len) == ("m", 512)
     assert target.seats == (Seat("a", 32), Seat("b", 32))
     assert (target.caches, target.offenders, target.revision) == ("off", (), "b5c9")
-    target.refuse_reuse()
+    target.refuse_offenders()
 
 
 def test_a_replica_with_caches_is_named_and_refused(serve: Serve) -> None:
@@ -53,8 +61,20 @@ def test_a_replica_with_caches_is_named_and_refused(serve: Serve) -> None:
     target = inspect(url, GptOss(), None, ForeignLoad())
     assert target.caches == "on"
     with pytest.raises(TargetError, match=r"bad \(pool nvidia, http://bad\)") as refused:
-        target.refuse_reuse()
+        target.refuse_offenders()
     assert "good" not in str(refused.value)
+
+
+def test_replicas_of_another_checkpoint_are_named_and_refused(serve: Serve) -> None:
+    same = replica("same", checkpoint="/elsewhere/gpt-oss")
+    others = [replica("weights", checkpoint="/here/gpt-oss-fp4"), replica("revision", revision="c6d0")]
+    target = inspect(serve(fleet(model("m", replica("first"), same, *others))), GptOss(), None, ForeignLoad())
+    assert len(target.differing) == 2
+    with pytest.raises(TargetError, match="another checkpoint") as refused:
+        target.refuse_offenders()
+    assert "weights (pool nvidia" in str(refused.value)
+    assert "revision (pool nvidia, http://revision): /here/gpt-oss at c6d0" in str(refused.value)
+    assert "same" not in str(refused.value)
 
 
 def test_a_foreign_endpoint_proves_nothing(serve: Serve) -> None:

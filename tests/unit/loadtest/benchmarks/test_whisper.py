@@ -88,7 +88,7 @@ def test_a_stream_gives_text_and_true_token_count() -> None:
         (b'{"text": "he was"}', "no count of generated tokens"),
         (stream({"choices": []}, "[DONE]"), "no count of generated tokens"),
         (stream({"error": {"message": "replica died"}}), "replica died"),
-        (b"data: {broken\n\n", "broken event"),
+        (b"data: {broken\n\n", "not of OpenAI.s shape"),
     ],
 )
 def test_a_stream_without_a_usable_answer(reply: bytes, message: str) -> None:

@@ -19,7 +19,7 @@ import sys, threading
 from pathlib import Path
 from loadtest.benchmarks.base import Mode
 from loadtest.benchmarks.gpt_oss import GptOss, encode_tokens
-from loadtest.loadgen.offline import complete, run_offline
+from loadtest.loadgen.session import complete, run_loadgen
 from loadtest.loadgen.settings import TestPlan
 mode, samples, quick, tokens = Mode(sys.argv[2]), int(sys.argv[3]), sys.argv[4] == "quick", int(sys.argv[5])
 def answer(responses, indexes):
@@ -28,7 +28,7 @@ def answer(responses, indexes):
         complete([(response, encode_tokens([index, 7]), tokens) for response, index in part])
 def issue(responses, indexes):
     threading.Thread(target=answer, args=(responses, indexes)).start()
-run_offline(TestPlan(GptOss.official, mode, samples, quick), Path(sys.argv[1]), issue)
+run_loadgen(TestPlan(GptOss.official, mode, samples, quick), Path(sys.argv[1]), issue)
 """
 
 

@@ -1,0 +1,10 @@
+"""MLPerf Interactive: `python -m loadtest.interactive --benchmark gpt-oss|qwen3-vl --target-qps RATE`."""
+
+from __future__ import annotations
+
+from loadtest.benchmarks.base import Scenario
+from loadtest.command import leave
+from loadtest.online.command import main
+
+if __name__ == "__main__":
+    leave(main(Scenario.INTERACTIVE, "loadtest.interactive"))
