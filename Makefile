@@ -3,7 +3,7 @@ ENV := .venv
 PYTHON := $(ENV)/bin/python
 READY := $(ENV)/ready
 
-.PHONY: demo test unit lint bench clean
+.PHONY: demo test unit lint bench bench-mlperf clean
 
 demo: $(READY)
 	$(PYTHON) -m loadtest.demo
@@ -21,6 +21,9 @@ lint: $(READY)
 
 bench: $(READY)
 	$(PYTHON) -m tests.bench
+
+bench-mlperf: $(READY)
+	$(PYTHON) -m tests.bench mlperf
 
 clean:
 	rm -rf $(ENV) build results .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

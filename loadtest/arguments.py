@@ -20,9 +20,9 @@ class Arguments(argparse.ArgumentParser):
     def __init__(self, prog: str, description: str) -> None:
         super().__init__(prog=prog, description=description)
 
-    def add_test(self, benchmarks: list[str] | None = None, modes: bool = True, attempts: int = 5) -> None:
-        """What is asked, of whom, and where the results go."""
-        self.add_argument("--benchmark", required=True, choices=benchmarks or list(BENCHMARKS))
+    def add_test(self, required: bool = True, modes: bool = True, attempts: int = 5) -> None:
+        """What is asked, of whom, and where the results go. `required`: whether the benchmark must be named."""
+        self.add_argument("--benchmark", required=required, choices=list(BENCHMARKS))
         subject = self.add_mutually_exclusive_group()
         subject.add_argument("--fleet", help="a preset or a fleet file; it is started in MLPerf mode")
         subject.add_argument("--endpoint", metavar="URL", help="an OpenAI-compatible server that runs already")

@@ -53,6 +53,14 @@ class Clips:
         return self.clips[index].seconds
 
     def body(self, index: int, served: Served, mode: Mode, stream: bool = False) -> bytes:
+        # Without streaming vLLM reports seconds of audio in `usage`; only a stream ends with the tokens it made.
+        return self._body(index, served, {"stream": "true", "stream_include_usage": "true"})
+
+    def plain_body(self, index: int, served: Served) -> bytes:
+        """Asks for one answer without a count of its tokens, as most users do."""
+        return self._body(index, served, {})
+
+    def _body(self, index: int, served: Served, more: dict[str, str]) -> bytes:
         clip = self.clips[index]
         fields = {
             "model": served.name,
@@ -60,11 +68,8 @@ class Clips:
             "temperature": "0",
             "response_format": "json",
             "max_completion_tokens": str(MAX_TOKENS),
-            # Without streaming vLLM reports seconds of audio in `usage`; only a stream ends with the tokens it made.
-            "stream": "true",
-            "stream_include_usage": "true",
         }
-        return multipart(fields, clip.file.name, clip.file.read_bytes())
+        return multipart(fields | more, clip.file.name, clip.file.read_bytes())
 
     def deviations(self, served: Served, mode: Mode) -> list[str]:
         return []

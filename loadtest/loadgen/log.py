@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from loadtest.loadgen.settings import LoadGenError, TestPlan
+from loadtest.loadgen.settings import LOG_PREFIX, QUICK_PREFIX, LoadGenError, TestPlan
 
 _MARK = ":::MLLOG "
 _CONDITIONS = {
@@ -74,12 +74,35 @@ def _latency(values: dict[str, Any]) -> dict[str, dict[str, float]]:
 
 def read_responses(plan: TestPlan, folder: Path) -> dict[int, bytes]:
     """Sample index -> response bytes of the accuracy log. Raises LoadGenError where it is no such log."""
-    file = folder / f"{plan.log_prefix}accuracy.json"
+    return dict(read_accuracy_log(folder / f"{plan.log_prefix}accuracy.json"))
+
+
+def read_accuracy_log(file: Path) -> list[tuple[int, bytes]]:
+    """Sample index and response bytes of each entry; a performance run may log a sample more than once.
+
+    Raises LoadGenError where it is no such log.
+    """
     try:
         entries = json.loads(file.read_text(encoding="utf-8"))
-        return {int(entry["qsl_idx"]): bytes.fromhex(entry["data"]) for entry in entries}
+        return [(int(entry["qsl_idx"]), bytes.fromhex(entry["data"])) for entry in entries]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise LoadGenError(f"{file}: not a complete accuracy log: {error!r}") from None
+
+
+def find_log(folder: Path, name: str) -> Path:
+    """A log of a run's folder by the end of its name (`detail.txt`, `accuracy.json`), quick runs' too.
+
+    Raises LoadGenError where there is none.
+    """
+    for prefix in (LOG_PREFIX, QUICK_PREFIX + LOG_PREFIX):
+        if (file := folder / f"{prefix}{name}").is_file():
+            return file
+    raise LoadGenError(f"{folder}: no {LOG_PREFIX}{name} there; give the folder of a finished run")
+
+
+def read_values(file: Path) -> dict[str, Any]:
+    """Keys and values of a detail log. Raises LoadGenError."""
+    return {entry["key"]: entry["value"] for entry in _entries(file)}
 
 
 def _entries(file: Path) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from loadtest.benchmarks.base import Mode, Official, Online, Scenario
 from loadtest.compliance.audit import Audit
 from loadtest.loadgen.rounds import SEEDS, Round, Seeds
 
+LOG_PREFIX = "mlperf_log_"
 QUICK_PREFIX = "quick_"
 """Goes before the names of a quick run's logs: the submission checker does not even find them."""
 
@@ -51,7 +52,7 @@ class TestPlan:
 
     @property
     def log_prefix(self) -> str:
-        return f"{QUICK_PREFIX}mlperf_log_" if self.quick else "mlperf_log_"
+        return (QUICK_PREFIX if self.quick else "") + LOG_PREFIX
 
     @property
     def official_samples(self) -> int:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
 import threading
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import uvloop
@@ -17,6 +15,7 @@ from msgspec.structs import replace
 
 from loadtest.client import Outcome
 from loadtest.command import make_room
+from loadtest.interruption import until_interrupted
 from loadtest.loadgen.schedule import due_times
 from loadtest.loadgen.session import run_loadgen
 from loadtest.loadgen.settings import TestPlan
@@ -42,19 +41,7 @@ def measure(plan: TestPlan, subject: Subject, folder: Path, into: Measurement) -
     bodies = _bodies(plan, subject)
     make_room(min(MOST_IN_FLIGHT, 2 * plan.samples))
     with prompt_threads(), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_until_interrupted(_Session(plan, subject, bodies, into).run(folder)))
-
-
-async def _until_interrupted(session: Coroutine[Any, Any, None]) -> None:
-    """Raises KeyboardInterrupt where SIGINT or SIGTERM ended the session, after its orderly end."""
-    loop = asyncio.get_running_loop()
-    running = loop.create_task(session)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, running.cancel)
-    try:
-        await running
-    except asyncio.CancelledError:
-        raise KeyboardInterrupt from None
+        runner.run(until_interrupted(_Session(plan, subject, bodies, into).run(folder)))
 
 
 def _bodies(plan: TestPlan, subject: Subject) -> Sequence[bytes]:

@@ -26,8 +26,8 @@ BENCHES = (
     "client_overhead",
     "chaos",
 )
-LONG = ("routing_grid",)
-"""Run only when named: the better part of an hour each."""
+LONG = ("routing_grid", "mlperf")
+"""Run only when named: a quarter of an hour to the better part of one each."""
 
 
 def main(chosen: list[str]) -> int:
