@@ -44,7 +44,7 @@ def read_log(plan: TestPlan, folder: Path) -> LogFacts:
 
     Raises LoadGenError where the log is missing or was cut off.
     """
-    entries = _entries(folder / f"{plan.log_prefix}detail.txt")
+    entries = read_entries(folder / f"{plan.log_prefix}detail.txt")
     values: dict[str, Any] = {entry["key"]: entry["value"] for entry in entries}
     errors = [str(entry["value"]) for entry in entries if entry["metadata"].get("is_error")]
     reasons = [text for key, text in _CONDITIONS.items() if values.get(key) is False]
@@ -102,10 +102,11 @@ def find_log(folder: Path, name: str) -> Path:
 
 def read_values(file: Path) -> dict[str, Any]:
     """Keys and values of a detail log. Raises LoadGenError."""
-    return {entry["key"]: entry["value"] for entry in _entries(file)}
+    return {entry["key"]: entry["value"] for entry in read_entries(file)}
 
 
-def _entries(file: Path) -> list[dict[str, Any]]:
+def read_entries(file: Path) -> list[dict[str, Any]]:
+    """Entries of a detail log: `key`, `value`, `metadata`. Raises LoadGenError."""
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
         return [json.loads(line.removeprefix(_MARK)) for line in lines if line.startswith(_MARK)]

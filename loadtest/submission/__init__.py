@@ -1,0 +1,1 @@
+"""Submission trees for MLCommons, from the folders of finished runs."""
