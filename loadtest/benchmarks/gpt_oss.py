@@ -133,7 +133,7 @@ class GptOss:
     path = "/v1/completions"
     content_type = "application/json"
     quick_samples = 128
-    quick_qps = 8.0
+    quick_qps = 10.0
 
     def load(self, path: Path | None, mode: Mode, limit: int | None = None) -> Prompts:
         file = embedded_folder("sums", write_sums) / "sums_eval_ref.parquet" if path is None else path

@@ -129,7 +129,7 @@ class Qwen3VL:
     path = "/v1/chat/completions"
     content_type = "application/json"
     quick_samples = 100
-    quick_qps = 10.0
+    quick_qps = 20.0
 
     def load(self, path: Path | None, mode: Mode, limit: int | None = None) -> Catalogue:
         source = embedded_folder("digits", write_digits) if path is None else path

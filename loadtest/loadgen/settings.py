@@ -130,21 +130,19 @@ def test_settings(plan: TestPlan, conf: Path) -> lg.TestSettings:
 
 def official_settings(plan: TestPlan) -> dict[str, Any]:
     """What LoadGen's detail log must tell of a run by the rules of its round, as `effective_...` without that word."""
-    percentile = 0.9 if plan.scenario is Scenario.OFFLINE else 0.99
     found: dict[str, Any] = {
         "scenario": plan.scenario.loadgen,
         "test_mode": "AccuracyOnly" if plan.mode is Mode.ACCURACY else "PerformanceOnly",
         "qsl_rng_seed": plan.seeds.qsl,
         "sample_index_rng_seed": plan.seeds.sample_index,
         "schedule_rng_seed": plan.seeds.schedule,
-        "target_latency_percentile": percentile,
     }
     if plan.audit is None:
         found |= {"min_duration_ms": MIN_DURATION_MS, "sample_concatenate_permutation": True}
     if plan.mode is Mode.PERFORMANCE:
         found["performance_sample_count"] = plan.official_samples
     if plan.online is not None:
-        found["target_latency_ns"] = round((plan.online.e2e_s or 0) * 1e9)
+        found |= {"target_latency_ns": round((plan.online.e2e_s or 0) * 1e9), "target_latency_percentile": 0.99}
         if plan.target_qps is not None:
             found["target_qps"] = plan.target_qps
     return found

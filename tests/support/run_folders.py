@@ -55,12 +55,13 @@ def run_folder(
     kind: str,
     named: Round = Round.V6_1,
     replicas: Sequence[dict[str, Any]] | None = None,
+    qps: float = QPS,
 ) -> Path:
     """A run of `kind`: performance, accuracy or a compliance test."""
     tested = benchmark(name)
     official, audit = tested.official, AUDITS.get(kind)
     mode = Mode.ACCURACY if kind == Mode.ACCURACY else Mode.PERFORMANCE
-    plan = TestPlan(official, mode, 1, False, QPS, scenario, named, audit)
+    plan = TestPlan(official, mode, 1, False, qps, scenario, named, audit)
     plan = replace(plan, samples=plan.official_samples)
     folder = home / f"{name}-{scenario.lower()}-{kind.lower()}"
     folder.mkdir(parents=True)

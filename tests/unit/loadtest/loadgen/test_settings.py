@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from loadtest.benchmarks.base import Mode
+from loadtest.benchmarks.base import Mode, Scenario
 from loadtest.benchmarks.gpt_oss import GptOss
 from loadtest.benchmarks.qwen3_vl import Qwen3VL
 from loadtest.benchmarks.whisper import Whisper
+from loadtest.loadgen.rounds import SEEDS, Round
 from loadtest.loadgen.settings import TestPlan as Plan
 from loadtest.loadgen.settings import user_conf
 
@@ -81,3 +82,50 @@ def test_loadgen_itself_takes_the_official_settings_once(name: str, queries: int
     settings, refusal = asked.stdout.splitlines()
     assert settings == f"600000 {queries} {samples} 2085463073848966840 True"
     assert "start a new process" in refusal
+
+
+ASK_OFFICIAL = """
+import sys, threading
+from pathlib import Path
+from loadtest.benchmarks import benchmark
+from loadtest.benchmarks.base import Mode, Scenario
+from loadtest.loadgen.rounds import Round
+from loadtest.loadgen.session import complete, first_tokens, run_loadgen
+from loadtest.loadgen.settings import TestPlan, test_settings, user_conf
+official, scenario = benchmark(sys.argv[1]).official, Scenario(sys.argv[2])
+plan = TestPlan(official, Mode.PERFORMANCE, official.samples(Mode.PERFORMANCE, scenario), False, 50.0, scenario,
+                Round(sys.argv[3]))
+conf = Path(sys.argv[4])
+conf.write_text(user_conf(plan))
+s = test_settings(plan, conf)
+print(s.min_duration_ms, s.performance_sample_count_override, s.server_target_latency_ns, s.server_target_qps,
+      s.use_token_latencies, s.ttft_latency, s.tpot_latency, s.server_target_latency_percentile,
+      s.sample_concatenate_permutation, s.schedule_rng_seed, s.qsl_rng_seed, s.sample_index_rng_seed)
+"""
+
+
+@pytest.mark.parametrize("named", list(Round))
+@pytest.mark.parametrize(
+    ("name", "scenario", "samples", "latency_ns", "tokens"),
+    [
+        ("gpt-oss", Scenario.SERVER, 6396, 0, "True 3000000000 80000000"),
+        ("gpt-oss", Scenario.INTERACTIVE, 6396, 0, "True 2000000000 15000000"),
+        ("qwen3-vl", Scenario.SERVER, 48_289, 12_000_000_000, "False"),
+        ("qwen3-vl", Scenario.INTERACTIVE, 8000, 1_500_000_000, "False"),
+    ],
+)
+def test_loadgen_itself_takes_the_online_settings_of_each_round(
+    name: str, scenario: Scenario, samples: int, latency_ns: int, tokens: str, named: Round, tmp_path: Path
+) -> None:
+    asked = subprocess.run(
+        [sys.executable, "-c", ASK_OFFICIAL, name, scenario, named, str(tmp_path / "user.conf")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert asked.returncode == 0, asked.stderr
+    told = asked.stdout.split()
+    assert told[:4] == ["600000", str(samples), str(latency_ns), "50.0"]
+    assert " ".join(told[4:7]).startswith(tokens)
+    seeds = SEEDS[named]
+    assert told[7:] == ["0.99", "True", str(seeds.schedule), str(seeds.qsl), str(seeds.sample_index)]

@@ -1,0 +1,132 @@
+"""Every test that the rounds ask for, shortened, against real engines; and a rehearsal of their submission."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deployments.engine.process import PROJECT_ROOT
+from loadtest.loadgen.log import find_log, read_entries
+from tests.e2e.embedded.conftest import RunningFleet
+from tests.support.run_folders import SYSTEM
+
+TIMEOUT_S = 280
+LEAST_ACCURACY = {"whisper": 97.0, "qwen3-vl": 0.94, "gpt-oss": 95.0}
+SCENARIOS = [
+    ("gpt-oss", "server"),
+    ("gpt-oss", "interactive"),
+    ("qwen3-vl", "server"),
+    ("qwen3-vl", "interactive"),
+]
+Command = Callable[..., tuple[int, str, Path]]
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("results")
+
+
+@pytest.fixture(scope="module")
+def run(fleet: RunningFleet, results: Path) -> Command:
+    def run(module: str, *options: str) -> tuple[int, str, Path]:
+        """Exit status, output, and the folder that it made."""
+        before = set(results.iterdir())
+        ended = subprocess.run(
+            [sys.executable, "-m", module, "--quick", "--endpoint", fleet.url, "--out", str(results), *options],
+            cwd=PROJECT_ROOT,
+            env=os.environ,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+        made = set(results.iterdir()) - before
+        assert len(made) == 1, ended.stdout + ended.stderr
+        return ended.returncode, ended.stdout + ended.stderr, made.pop()
+
+    return run
+
+
+def summary_of(folder: Path) -> dict[str, Any]:
+    """Of a whole run whose LoadGen log holds no errors."""
+    summary: dict[str, Any] = json.loads((folder / "summary.json").read_text())
+    assert summary["state"] == "complete"
+    assert summary["samples_answered"] == summary["samples_issued"] > 0
+    errors = [entry for entry in read_entries(find_log(folder, "detail.txt")) if entry["metadata"].get("is_error")]
+    assert errors == []
+    return summary
+
+
+@pytest.mark.parametrize(("benchmark", "scenario"), SCENARIOS)
+def test_online_performance(benchmark: str, scenario: str, run: Command) -> None:
+    code, output, folder = run(f"loadtest.{scenario}", "--benchmark", benchmark)
+    summary = summary_of(folder)
+    # Two cores need not keep Interactive's limits; then they are named.
+    assert (code == 0) == (summary["verdict"] == "VALID") == (not summary["reasons"]), output
+    assert scenario == "interactive" or summary["verdict"] == "VALID", output
+    assert summary["value"] > 0
+    assert summary["latency"]["e2e_s"]["p99"] > 0
+    assert summary["latency"]["ttft_s"]["p50"] > 0, "answers are streamed"
+    assert summary["accuracy"]["value"] >= LEAST_ACCURACY[benchmark]
+    assert bool(summary["unofficial"]) == ((benchmark, scenario) == ("qwen3-vl", "interactive"))
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "scenario"), [*SCENARIOS, ("whisper", "offline"), ("qwen3-vl", "offline"), ("gpt-oss", "offline")]
+)
+def test_accuracy(benchmark: str, scenario: str, run: Command) -> None:
+    code, output, folder = run("loadtest.accuracy", "--benchmark", benchmark, "--scenario", scenario)
+    summary = summary_of(folder)
+    assert code == 0, output
+    assert "PASS (a toy figure" in output
+    assert summary["accuracy"]["value"] >= LEAST_ACCURACY[benchmark]
+    assert "hash=" in (folder / "accuracy.txt").read_text()
+
+
+def test_speech_as_it_comes_in(run: Command) -> None:
+    code, output, folder = run("loadtest.server", "--benchmark", "whisper", "--target-qps", "2")
+    summary = json.loads((folder / "summary.json").read_text())
+    assert (code, summary["samples_answered"]) == (0, 10), output
+    for way, streamed in (("streamed", True), ("whole answers", False)):
+        figures = summary["ways"][way]
+        assert figures["real_time_factor"]["p50"] > 0
+        assert (figures["ttft_s"] is not None) == streamed
+        assert figures["accuracy"]["value"] >= LEAST_ACCURACY["whisper"]
+
+
+@pytest.mark.parametrize("test", ["TEST07", "TEST09"])
+def test_compliance_of_gpt_oss(test: str, run: Command) -> None:
+    code, output, folder = run("loadtest.compliance", "--test", test)
+    assert summary_of(folder)["compliance"] == test
+    # The toy is right but says a tenth as much as the reference.
+    assert (code, f"{test}: {'PASS' if test == 'TEST07' else 'FAIL'}" in output) == (0 if test == "TEST07" else 1, True)
+
+
+def test_the_runs_make_a_rehearsal_tree(run: Command, results: Path, tmp_path: Path) -> None:
+    _, output, performance = run("loadtest.offline", "--benchmark", "whisper")
+    (accuracy,) = results.glob("whisper-offline-accuracy-*")
+    runs = ["--accuracy-run", str(accuracy), "--performance-run", str(performance)]
+    _, output, folder = run("loadtest.compliance", "--test", "TEST01", *runs)
+    assert summary_of(folder)["compliance"] == "TEST01"
+    assert "entries that differ: 0\nTEST PASS" in output or "within 1%" in output, output
+    assert "Reference score" in (folder / "verify_performance.txt").read_text()
+    system = tmp_path / "laptop.json"
+    system.write_text(json.dumps(SYSTEM))
+    mlperf = [str(path) for path in results.iterdir() if (path / "user.conf").exists()]
+    command = [sys.executable, "-m", "loadtest.submission", "--runs", *mlperf, "--system", str(system)]
+    command += ["--submitter", "Us", "--division", "closed", "--out", str(tmp_path / "tree")]
+    refused = subprocess.run(command, cwd=PROJECT_ROOT, capture_output=True, text=True, check=False)
+    assert refused.returncode == 2
+    for reason in ("a quick run", "the embedded data set is a toy", "caches are on"):
+        assert reason in refused.stderr
+    ended = subprocess.run([*command, "--rehearsal"], cwd=PROJECT_ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    models = tmp_path / "tree/closed/Us/results/laptop"
+    assert {path.name for path in models.iterdir()} == {"whisper", "qwen3-vl-235b-a22b", "gpt-oss-120b"}
