@@ -9,7 +9,7 @@ from collections.abc import Container, Sequence
 
 SAMPLED = 16
 """Of a prompt's keys one in so many is looked at, by its place in the prompt."""
-MOST_GHOSTS = 65_536
+MOST_GHOSTS = MOST_SEEN = 65_536
 MEMORY = 2_000
 """Sampled keys over which the share is a mean."""
 LEAST = 3
@@ -17,10 +17,15 @@ LEAST = 3
 
 
 class LostPrefixes:
-    """The sampled keys that were lost last."""
+    """The sampled keys that were lost last, of those that were ever asked for here.
+
+    What an engine's cache holds from before this router's time makes room first, and tells nothing of what room is
+    worth to the prompts that come now.
+    """
 
     def __init__(self) -> None:
         self._ghosts: dict[int, None] = {}
+        self._seen: dict[int, None] = {}
         self._lost = self._asked = 0.0
 
     def take(self, block: Sequence[int], claims: Container[int]) -> None:
@@ -28,6 +33,8 @@ class LostPrefixes:
         first = block[0]
         for place in range(first + (SAMPLED - 1 - first) % SAMPLED, first + len(block) - 1, SAMPLED):
             key = block[1 + place - first]
+            if key not in self._seen:
+                continue
             self._lost = self._lost * (1 - 1 / MEMORY) + 1
             self._asked *= 1 - 1 / MEMORY
             if key not in claims:
@@ -37,11 +44,13 @@ class LostPrefixes:
 
     def ask(self, keys: Sequence[int]) -> None:
         """A prompt with these keys has come."""
-        if self._ghosts:
-            for key in keys[SAMPLED - 1 :: SAMPLED]:
-                if key in self._ghosts:
-                    del self._ghosts[key]
-                    self._asked += 1
+        for key in keys[SAMPLED - 1 :: SAMPLED]:
+            self._seen[key] = None
+            if key in self._ghosts:
+                del self._ghosts[key]
+                self._asked += 1
+        while len(self._seen) > MOST_SEEN:
+            del self._seen[next(iter(self._seen))]
 
     @property
     def asked_again(self) -> float:

@@ -6,15 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deployments.routing.index import PrefixIndex
-from deployments.routing.lost import MOST_GHOSTS, SAMPLED, LostPrefixes
+from deployments.routing.lost import MOST_GHOSTS, MOST_SEEN, SAMPLED, LostPrefixes
 
 PROMPT = list(range(1, 1 + 4 * SAMPLED))
 
 
 def given_up(lost: LostPrefixes, prompts: int, claims: frozenset[int] = frozenset()) -> list[list[int]]:
-    """So many prompts of four sampled keys each, each in one block."""
+    """So many prompts of four sampled keys each, each in one block, asked for before that."""
     made = [[10_000 * number + key for key in PROMPT] for number in range(1, prompts + 1)]
     for prompt in made:
+        lost.ask(prompt)
         lost.take((0, *prompt), claims)
     return made
 
@@ -32,6 +33,15 @@ def test_the_share_is_of_what_was_asked_for_again() -> None:
     assert abs(lost.asked_again - 0.25) < 0.01, "and twice is once: it is there again"
 
 
+def test_what_was_there_before_this_router_tells_nothing() -> None:
+    lost = LostPrefixes()
+    for number in range(100):
+        lost.take((0, *(10**6 * number + key for key in PROMPT)), frozenset())
+    (prompt,) = given_up(lost, 1)
+    lost.ask(prompt)
+    assert lost.asked_again > 0.99
+
+
 def test_what_another_replica_still_has_is_not_lost() -> None:
     lost = LostPrefixes()
     prompts = given_up(lost, 10, claims=frozenset(range(10**6)))
@@ -44,6 +54,7 @@ def test_sampled_keys_are_the_same_whatever_the_blocks() -> None:
     """What is given up block by block is found by a prompt, which has no blocks."""
     for per_block in (1, 2, 8, 16, 64):
         lost = LostPrefixes()
+        lost.ask(PROMPT)
         for first in range(0, len(PROMPT), per_block):
             lost.take((first, *PROMPT[first : first + per_block]), frozenset())
         lost.ask(PROMPT)
@@ -54,6 +65,7 @@ def test_memory_is_bounded() -> None:
     lost = LostPrefixes()
     given_up(lost, MOST_GHOSTS // 4 + 500)
     assert len(lost._ghosts) == MOST_GHOSTS
+    assert len(lost._seen) == MOST_SEEN
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 8)), max_size=120))
