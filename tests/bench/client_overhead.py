@@ -17,7 +17,7 @@ from deployments.engine.process import PROJECT_ROOT, free_port
 from tests.support.processes import HOST, process
 
 QPS = 2000
-PASSES = 40  # of 1,000 prompts: 20 s
+PASSES = 320  # of 128 prompts: 20 s
 ROUNDS = 3
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from deployments.engine.process import PROJECT_ROOT
@@ -64,6 +65,17 @@ def summary_of(folder: Path) -> dict[str, Any]:
     return summary
 
 
+@pytest.mark.parametrize("benchmark", LEAST_ACCURACY)
+def test_offline_performance(benchmark: str, run: Command) -> None:
+    code, output, folder = run("loadtest.offline", "--benchmark", benchmark)
+    summary = summary_of(folder)
+    assert (code, summary["verdict"]) == (0, "VALID"), output
+    assert summary["label"].startswith("quick")
+    assert summary["accuracy"]["value"] >= LEAST_ACCURACY[benchmark]
+    assert len(pd.read_parquet(folder / "samples.parquet")) == summary["samples_issued"]
+    assert "not submittable" in (folder / "report.html").read_text()
+
+
 @pytest.mark.parametrize(("benchmark", "scenario"), SCENARIOS)
 def test_online_performance(benchmark: str, scenario: str, run: Command) -> None:
     code, output, folder = run(f"loadtest.{scenario}", "--benchmark", benchmark)
@@ -82,7 +94,9 @@ def test_online_performance(benchmark: str, scenario: str, run: Command) -> None
     ("benchmark", "scenario"), [*SCENARIOS, ("whisper", "offline"), ("qwen3-vl", "offline"), ("gpt-oss", "offline")]
 )
 def test_accuracy(benchmark: str, scenario: str, run: Command) -> None:
-    code, output, folder = run("loadtest.accuracy", "--benchmark", benchmark, "--scenario", scenario)
+    # Nothing is timed here, so that all may be issued in a second.
+    rate = [] if scenario == "offline" else ["--target-qps", "100"]
+    code, output, folder = run("loadtest.accuracy", "--benchmark", benchmark, "--scenario", scenario, *rate)
     summary = summary_of(folder)
     assert code == 0, output
     assert "PASS (a toy figure" in output
@@ -110,7 +124,7 @@ def test_compliance_of_gpt_oss(test: str, run: Command) -> None:
 
 
 def test_the_runs_make_a_rehearsal_tree(run: Command, results: Path, tmp_path: Path) -> None:
-    _, output, performance = run("loadtest.offline", "--benchmark", "whisper")
+    (performance,) = results.glob("whisper-offline-performance-quick-*")
     (accuracy,) = results.glob("whisper-offline-accuracy-*")
     runs = ["--accuracy-run", str(accuracy), "--performance-run", str(performance)]
     _, output, folder = run("loadtest.compliance", "--test", "TEST01", *runs)
