@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import aiohttp
 from msgspec import Struct
 
-from loadtest.benchmarks.base import Answer, BadReply, Benchmark
+from loadtest.benchmarks.base import Answer, BadReply, ReplyReader
 
 CONNECT_TIMEOUT_S = 10.0
 FIRST_PAUSE_S = 0.25
@@ -42,32 +42,47 @@ class Outcome(Struct, array_like=True):
 
 @dataclass(frozen=True)
 class Call:
-    """How samples are asked. `timeout_s` bounds one attempt, time in the endpoint's own queue included."""
+    """How samples are asked.
+
+    Attributes:
+        url: of the route, or of the endpoint where `routed`.
+        timeout_s: bounds one attempt, time in the endpoint's own queue included.
+        routed: bodies begin with their route and a line end.
+    """
 
     url: str
     headers: dict[str, str]
     timeout_s: float
     attempts: int
+    routed: bool = False
+
+    def addressed(self, body: bytes) -> tuple[str, bytes]:
+        """Where a body goes, and what goes there."""
+        if not self.routed:
+            return self.url, body
+        route, _, content = body.partition(b"\n")
+        return self.url + route.decode(), content
 
 
 async def ask(
-    session: aiohttp.ClientSession, call: Call, benchmark: Benchmark, place: int, index: int, body: bytes
+    session: aiohttp.ClientSession, call: Call, reader: ReplyReader, place: int, index: int, body: bytes
 ) -> Outcome:
     """The outcome of one sample; after `call.attempts` failures, or one that no repetition mends, it has an error."""
     started = time.time()
     error = pool = replica = ""
     attempt = 0
+    url, content = call.addressed(body)
     while attempt < call.attempts:
         attempt += 1
         try:
             timeout = aiohttp.ClientTimeout(total=call.timeout_s, sock_connect=CONNECT_TIMEOUT_S)
-            async with session.post(call.url, data=body, headers=call.headers, timeout=timeout) as response:
+            async with session.post(url, data=content, headers=call.headers, timeout=timeout) as response:
                 reply = await response.read()
                 status = response.status
                 pool = response.headers.get(POOL_HEADER, "")
                 replica = response.headers.get(REPLICA_HEADER, "")
             if status == 200:
-                answer = benchmark.answer(reply)
+                answer = reader.answer(reply)
                 return Outcome(place, index, started, time.time(), attempt, answer, pool=pool, replica=replica)
             error = f"status {status}: {reply[:QUOTED_REPLY].decode('utf-8', 'replace')}"
             if status not in RETRIED_STATUS:

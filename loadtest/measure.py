@@ -6,7 +6,7 @@ import contextlib
 import signal
 import threading
 import time
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -21,15 +21,10 @@ from loadtest.loadgen.settings import TestPlan
 from loadtest.measuring import Measurement, MeasurementError, Subject, too_many_failures
 from loadtest.progress import Progress
 from loadtest.puller import PullerJob
-from loadtest.ray_job import outcomes
+from loadtest.pulling import until_done
 from loadtest.sample_queue import start_queue, store_bodies
-from loadtest.seat import Seat
 
 PULLERS_READY_S = 180.0
-BARREN_JOBS = 3
-"""Jobs in a row that end with samples open and nothing answered, before the test is given up."""
-
-LOADGEN_ENDS_S = 5.0
 KNOWN_AT_ONCE = 256
 """Answers of an earlier try that are settled in one batch."""
 
@@ -52,10 +47,10 @@ def measure(plan: TestPlan, subject: Subject, folder: Path, into: Measurement) -
     test = _LoadGenThread(plan, folder, work, len(subject.seats), books)
     try:
         test.start()
-        job = PullerJob(subject.benchmark.name, subject.call, samples)
+        job = PullerJob(subject.benchmark, subject.call, samples)
         with (
             Progress(f"{subject.benchmark.name} {plan.mode}") as progress,
-            closing(_until_done(test, job, subject.seats)) as frames,
+            closing(until_done(test, job, subject.seats)) as frames,
         ):
             for frame in frames:
                 books.settle(frame)
@@ -123,23 +118,6 @@ def _response(response: int, outcome: Outcome) -> tuple[int, bytes, int]:
 
 def _last_error(fresh: Sequence[tuple[int, Outcome]]) -> str:
     return next(outcome.error for _, outcome in reversed(fresh) if outcome.answer is None)
-
-
-def _until_done(test: _LoadGenThread, job: PullerJob, seats: Sequence[Seat]) -> Generator[list[Outcome]]:
-    """Outcomes of one job after the other, until LoadGen has all its answers. One job is the rule; a further one
-    starts only where all pullers of the one before died."""
-    barren = 0
-    while test.running:
-        answered = False
-        with closing(outcomes(job, seats)) as frames:
-            for frame in frames:
-                answered = True
-                yield frame
-        # Pullers go home when LoadGen has all its answers; it needs a moment more to write its figures.
-        test.join(LOADGEN_ENDS_S)
-        barren = 0 if answered else barren + 1
-        if test.running and barren >= BARREN_JOBS:
-            raise MeasurementError("all pullers died before they answered anything; Ray's log tells why (see above)")
 
 
 class _LoadGenThread:

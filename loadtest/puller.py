@@ -14,10 +14,9 @@ import aiohttp
 import msgspec
 import uvloop
 
-from loadtest.benchmarks import benchmark
+from loadtest.benchmarks.base import ReplyReader
 from loadtest.client import Call, Outcome, ask
-from loadtest.leases import Item
-from loadtest.sample_queue import Bodies
+from loadtest.sample_queue import Bodies, Taken
 
 MOST_PER_TAKE = 32
 RENEW_S = 2.0
@@ -42,7 +41,7 @@ _decoder = msgspec.msgpack.Decoder(list[Outcome])
 class PullerJob:
     """What every puller of a job is told."""
 
-    benchmark: str
+    reader: ReplyReader
     call: Call
     samples: Any
     """Handle of the queue actor."""
@@ -60,7 +59,6 @@ class Puller:
         self._name = name
         self._window = window
         self._flush_s = flush_s
-        self._benchmark = benchmark(job.benchmark)
         self._frames: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._failure: BaseException | None = None
         self._held: list[Outcome] = []
@@ -127,9 +125,10 @@ class Puller:
                         await self._room.wait()
                 await asyncio.sleep(GATHER_S)
 
-    async def _ask(self, session: aiohttp.ClientSession, bodies: Bodies, item: Item) -> None:
-        place, index = item
-        outcome = await ask(session, self._job.call, self._benchmark, place, index, await bodies.read(index))
+    async def _ask(self, session: aiohttp.ClientSession, bodies: Bodies, item: Taken) -> None:
+        place, index, *inline = item
+        body = inline[0] if inline else await bodies.read(index)
+        outcome = await ask(session, self._job.call, self._job.reader, place, index, body)
         self._held.append(outcome)
         self._room.set()
         # The last one of a lull goes out at once: nothing else will fill its frame.

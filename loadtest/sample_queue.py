@@ -18,6 +18,9 @@ LEASE_S = 10.0
 WAIT_S = 1.0
 """Longest wait of a puller that finds the queue empty; far below the lease, which it renews by asking."""
 
+Taken = Item | tuple[int, int, bytes]
+"""A sample as a puller gets it: with its request body, where that does not lie in the object store."""
+
 CHUNK_BYTES = 8 * 2**20
 MAX_CALLS = 10_000
 """Pullers and driver ask at the same time; each waiting `take` is one call in progress."""
@@ -58,16 +61,17 @@ def store_bodies(bodies: Iterable[bytes], chunk_bytes: int = CHUNK_BYTES) -> Bod
 class QueueServer:
     """`LeaseQueue` for many processes. Becomes an actor by `start_queue`."""
 
-    def __init__(self, bodies: Bodies) -> None:
+    def __init__(self, bodies: Bodies | None) -> None:
         self._leases = LeaseQueue(LEASE_S)
         self._bodies = bodies
+        self._inline: dict[int, bytes] = {}
         self._aborted = False
         self._news = asyncio.Condition()
 
-    async def bodies(self) -> Bodies:
+    async def bodies(self) -> Bodies | None:
         return self._bodies
 
-    async def take(self, holder: str, most: int) -> list[Item] | None:
+    async def take(self, holder: str, most: int) -> list[Taken] | None:
         """Samples for a puller; [] where there is none right now, None where it is to stop."""
         taken = self._leases.take(holder, most)
         if not taken and most > 0 and not self._over():
@@ -76,14 +80,20 @@ class QueueServer:
                     async with asyncio.timeout(WAIT_S):
                         await self._news.wait()
             taken = self._leases.take(holder, most)
-        return None if self._over() else taken
+        if self._over():
+            return None
+        return [(*item, self._inline[item[0]]) for item in taken] if self._bodies is None else list(taken)
 
-    async def put(self, items: Sequence[Item]) -> None:
+    async def put(self, items: Sequence[Item], bodies: Sequence[bytes] = ()) -> None:
+        """`bodies`: of these items, where the queue was started without any. They stay here until confirmed."""
+        self._inline.update((item[0], body) for item, body in zip(items, bodies, strict=bool(bodies)))
         self._leases.put(items)
         await self._tell()
 
     async def confirm(self, places: Sequence[int]) -> None:
         self._leases.confirm(places)
+        for place in places:
+            self._inline.pop(place, None)
         if self._over():
             await self._tell()
 
@@ -107,6 +117,6 @@ class QueueServer:
             self._news.notify_all()
 
 
-def start_queue(bodies: Bodies) -> Any:
-    """An actor of `QueueServer` that reserves nothing."""
+def start_queue(bodies: Bodies | None = None) -> Any:
+    """An actor of `QueueServer` that reserves nothing. Without `bodies` they come with the samples."""
     return ray.remote(QueueServer).options(num_cpus=0, max_concurrency=MAX_CALLS).remote(bodies)

@@ -161,6 +161,13 @@ class Dataset(Protocol):
         """Accuracy of the LoadGen responses (sample index -> bytes), as the official script computes it."""
 
 
+class ReplyReader(Protocol):
+    """Makes an answer of a whole reply."""
+
+    def answer(self, reply: bytes) -> Answer:
+        """Reads a reply of status 200. Raises BadReply."""
+
+
 class AnswerStream(Protocol):
     """Puts one streamed answer together, event by event."""
 
@@ -175,7 +182,7 @@ class AnswerStream(Protocol):
         """The whole answer, after the last event. Raises BadReply where a part of it is missing."""
 
 
-class Benchmark(Protocol):
+class Benchmark(ReplyReader, Protocol):
     """A kind of test. One file each; `loadtest.benchmarks.BENCHMARKS` names them."""
 
     name: str
@@ -189,9 +196,6 @@ class Benchmark(Protocol):
 
     def load(self, path: Path | None, mode: Mode, limit: int | None = None) -> Dataset:
         """The data set at `path` (None: the embedded one), at most its first `limit` samples. Raises DataError."""
-
-    def answer(self, reply: bytes) -> Answer:
-        """Reads a reply of status 200. Raises BadReply."""
 
     def stream(self) -> AnswerStream:
         """A reader of one streamed answer."""

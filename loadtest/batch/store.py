@@ -1,0 +1,126 @@
+"""The answers of a batch on disk: appended as they come, whole lines only, each custom_id once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+from filelock import FileLock, Timeout
+
+from loadtest.command import Refused
+from loadtest.results import write_text
+
+OUTPUT, ERRORS, IDENTITY, LOCK = "output.jsonl", "errors.jsonl", "batch.json", ".lock"
+READ_BYTES = 2**20
+
+
+class _Answered(msgspec.Struct):
+    custom_id: str
+
+
+_decoder = msgspec.json.Decoder(_Answered)
+
+
+class Store:
+    """A batch's folder. One process at a time may hold it.
+
+    A kill may leave the begin of a line at a file's end: it is cut off, and its request asked again.
+    """
+
+    def __init__(self, folder: Path, source: Path, model: str | None) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self._identity = {"input": source.name, "sha256": sha256(source), "model": model}
+        self._lock = FileLock(folder / LOCK)
+        self.answered: set[str] = set()
+        self.failed: set[str] = set()
+
+    def __enter__(self) -> Self:
+        """Raises Refused where another process works here, or another input's answers lie here."""
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise Refused(f"another process works in {self.folder}; wait for it, or give another --output") from None
+        try:
+            self._check_identity()
+            self.answered = recovered(self.folder / OUTPUT)
+            # Killed between the two files' lines it may stand in both: the answer counts.
+            self.failed = recovered(self.folder / ERRORS) - self.answered
+            self._output = (self.folder / OUTPUT).open("ab")
+            self._errors = (self.folder / ERRORS).open("ab")
+        except BaseException:
+            self._lock.release()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for file in (self._output, self._errors):
+            file.flush()
+            os.fsync(file.fileno())
+            file.close()
+        self._lock.release()
+
+    def forget_failures(self) -> None:
+        """The failed requests are open again."""
+        self._errors.truncate(0)
+        self.failed.clear()
+
+    def add(self, answers: Iterable[dict[str, Any]], failures: Iterable[dict[str, Any]]) -> None:
+        """Lines for the two files. They survive the death of this process when this returns."""
+        for file, lines, known in ((self._output, answers, self.answered), (self._errors, failures, self.failed)):
+            for line in lines:
+                known.add(line["custom_id"])
+                file.write(msgspec.json.encode(line) + b"\n")
+            file.flush()
+
+    def _check_identity(self) -> None:
+        file = self.folder / IDENTITY
+        if not file.exists():
+            others = [path.name for path in self.folder.iterdir() if path.name in (OUTPUT, ERRORS)]
+            if others:
+                raise Refused(f"{self.folder} holds {others[0]} of something else; give another --output")
+            write_text(file, json.dumps(self._identity, indent=2) + "\n")
+            return
+        try:
+            found = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise Refused(f"{file}: unreadable: {error}") from None
+        if found != self._identity:
+            raise Refused(
+                f"{self.folder} holds the answers of another batch ({found}); give another --output, or the same input"
+            )
+
+
+def recovered(file: Path) -> set[str]:
+    """The custom_ids of a file's whole lines; what comes after the last of them is cut off."""
+    if not file.exists():
+        return set()
+    found: set[str] = set()
+    whole = 0
+    with file.open("r+b") as content:
+        for line in content:
+            try:
+                if not line.endswith(b"\n"):
+                    break
+                found.add(_decoder.decode(line).custom_id)
+            except msgspec.DecodeError:
+                break
+            whole += len(line)
+        content.truncate(whole)
+    return found
+
+
+def sha256(file: Path) -> str:
+    digest = hashlib.sha256()
+    with file.open("rb") as content:
+        while piece := content.read(READ_BYTES):
+            digest.update(piece)
+    return digest.hexdigest()

@@ -1,0 +1,155 @@
+"""`python -m loadtest.batch` as a user starts it, against a fake engine behind the gateway: each line exactly once."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+
+from deployments.engine.process import PROJECT_ROOT
+from tests.support.processes import announcement, fake_engine, fake_fleet, fake_pool, gateway
+
+LINES = 400
+KILLS = 20
+TIMEOUT_S = 90
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[str]:
+    """A Ray that all drivers join, so that each starts at once."""
+    started = ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+    yield started.address_info["gcs_address"]
+    ray.shutdown()
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    pool = fake_pool(slots=8, prefill_tokens_per_s=1e6, decode_step_s=0.01)
+    with (
+        fake_engine(pool, caches=True) as engine,
+        gateway(fake_fleet(pool), [announcement(engine, pool, caches=True)]) as (address, _),
+    ):
+        yield address
+
+
+def write(file: Path, lines: int = LINES, **changes: Any) -> Path:
+    bodies = [
+        {"model": "m", "messages": [{"role": "user", "content": f"question {n}"}], "max_tokens": 12, "temperature": 0}
+        for n in range(lines)
+    ]
+    file.write_text(
+        "".join(
+            json.dumps({"custom_id": f"q{n}", "method": "POST", "url": "/v1/chat/completions", "body": body | changes})
+            + "\n"
+            for n, body in enumerate(bodies)
+        )
+    )
+    return file
+
+
+def start(cluster: str, source: Path, out: Path, *options: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "loadtest.batch", "--input", str(source), "--output", str(out), *options],
+        cwd=PROJECT_ROOT,
+        env={**os.environ, "RAY_ADDRESS": cluster},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,
+    )
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
+    output, _ = process.communicate(timeout=TIMEOUT_S)
+    return process.returncode, output
+
+
+def answers(out: Path) -> list[dict[str, Any]]:
+    file = out / "output.jsonl"
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+def test_twenty_kills_and_each_line_exactly_once(cluster: str, url: str, tmp_path: Path) -> None:
+    source, out, draw = write(tmp_path / "in.jsonl"), tmp_path / "out", random.Random(7)
+    progress = [0]
+    for _ in range(KILLS):
+        running = start(cluster, source, out, "--endpoint", url)
+        wanted = len(lines_of(out)) + draw.randint(1, 2 * LINES // KILLS - 1)
+        deadline = time.monotonic() + TIMEOUT_S
+        while len(lines_of(out)) < min(wanted, LINES) and running.poll() is None and time.monotonic() < deadline:
+            time.sleep(draw.uniform(0, 0.01))
+        running.kill()
+        running.communicate()
+        progress.append(len(lines_of(out)))
+    assert sorted(progress) == progress, "nothing that was answered is ever lost"
+    code, output = ended(start(cluster, source, out, "--endpoint", url))
+    assert code == 0, output
+    found = answers(out)
+    assert sorted(one["custom_id"] for one in found) == sorted(f"q{n}" for n in range(LINES))
+    assert all(one["response"]["status_code"] == 200 and one["error"] is None for one in found)
+    assert {one["response"]["body"]["usage"]["completion_tokens"] for one in found} == {12}
+    assert (out / "errors.jsonl").read_text() == ""
+    assert f"{LINES} of {LINES} lines answered" in output
+
+
+def lines_of(out: Path) -> list[bytes]:
+    """Whole lines, whatever the driver is writing."""
+    file = out / "output.jsonl"
+    return file.read_bytes().split(b"\n")[:-1] if file.exists() else []
+
+
+def test_failures_have_their_own_file_and_can_be_tried_again(cluster: str, url: str, tmp_path: Path) -> None:
+    source, out = write(tmp_path / "in.jsonl", lines=10), tmp_path / "out"
+    lines = source.read_text().splitlines()
+    broken = json.loads(lines[3])
+    broken["body"]["max_tokens"] = -1
+    source.write_text("\n".join([*lines[:3], json.dumps(broken), *lines[4:]]) + "\n")
+    code, output = ended(start(cluster, source, out, "--endpoint", url))
+    assert (code, "9 of 10 lines answered" in output) == (1, True), output
+    (failure,) = [json.loads(line) for line in (out / "errors.jsonl").read_text().splitlines()]
+    assert (failure["custom_id"], failure["response"]) == ("q3", None)
+    assert failure["error"]["message"].startswith("status 400")
+    code, output = ended(start(cluster, source, out, "--endpoint", url, "--retry-failed"))
+    assert code == 1
+    assert len((out / "errors.jsonl").read_text().splitlines()) == 1
+    assert len(answers(out)) == 9
+
+
+def test_an_interruption_is_orderly(cluster: str, url: str, tmp_path: Path) -> None:
+    source, out = write(tmp_path / "in.jsonl"), tmp_path / "out"
+    running = start(cluster, source, out, "--endpoint", url)
+    while not lines_of(out):
+        assert running.poll() is None
+        time.sleep(0.02)
+    running.send_signal(signal.SIGINT)
+    code, output = ended(running)
+    assert (code, "the same command goes on" in output) == (130, True), output
+    assert 0 < len(answers(out)) < LINES
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [({"model": "gpt-5"}, "serves no model 'gpt-5'; it serves alias, m"), ({"stream": True}, "stream is set")],
+)
+def test_what_cannot_be_asked_is_refused_before_anything_is(
+    changes: dict[str, Any], said: str, cluster: str, url: str, tmp_path: Path
+) -> None:
+    code, output = ended(
+        start(cluster, write(tmp_path / "in.jsonl", 3, **changes), tmp_path / "out", "--endpoint", url)
+    )
+    assert (code, said in output) == (2, True), output
+    assert not lines_of(tmp_path / "out")
+    with urllib.request.urlopen(f"{url}/health", timeout=5) as answer:
+        assert answer.status == 200
