@@ -24,6 +24,7 @@ from loadtest.loadgen.settings import LoadGenError, TestPlan
 from loadtest.measuring import Measurement, MeasurementError, Subject
 from loadtest.report.page import page
 from loadtest.report.text import text_table
+from loadtest.report.timeline import read_timeline
 from loadtest.results import REPORT, new_run_folder, write_samples, write_summary, write_text
 from loadtest.summary import conclude, label, summarise
 from loadtest.target import ForeignLoad, Target, inspect
@@ -150,7 +151,7 @@ def _test(options: Options, plan: TestPlan, tested: Benchmark, dataset: Dataset,
             journal.close()
         write_samples(folder, measured.ledger.outcomes.values(), label(plan))
         write_summary(folder, summary)
-        write_text(folder / REPORT, page(summary))
+        write_text(folder / REPORT, page(summary, read_timeline(folder)))
         print(text_table([summary]))
         print(f"results: {folder}", flush=True)
     return Run(folder, verdict.valid, score)

@@ -26,6 +26,7 @@ from loadtest.online.asking import ask_stream
 from loadtest.progress import Progress
 from loadtest.report.page import page
 from loadtest.report.text import text_table
+from loadtest.report.timeline import read_timeline
 from loadtest.results import REPORT, new_run_folder, write_samples, write_summary, write_text
 from loadtest.run import Options
 from loadtest.summary import latency
@@ -93,7 +94,7 @@ def _run(options: Options, clips: Clips, target: Target, rate: float) -> bool:
         summary = _summary(clips, target, rate, 2 * len(order), done, state)
         write_samples(folder, outcomes, LABEL)
         write_summary(folder, summary)
-        write_text(folder / REPORT, page(summary))
+        write_text(folder / REPORT, page(summary, read_timeline(folder)))
         print(text_table([summary]))
         print(f"results: {folder}", flush=True)
     return all(outcome.answer for outcome in outcomes)

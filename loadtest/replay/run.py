@@ -24,6 +24,7 @@ from loadtest.replay.player import Outcome, Played, play
 from loadtest.replay.summary import Judged, summarise
 from loadtest.replay.tables import report_page, report_text
 from loadtest.replay.target import inspect
+from loadtest.report.timeline import read_timeline
 from loadtest.results import REPORT, atomically, new_run_folder, write_summary, write_text
 from loadtest.traces.loading import brief, load_trace
 from loadtest.traces.trace import Trace, TraceError, merged
@@ -104,7 +105,7 @@ def _replay(options: Options, plan: Plan, trace: Trace) -> bool:
         summary = summarise(plan, trace, jobs, played, options.judged, state) | {"traces": list(options.traces)}
         write_requests(folder / REQUESTS, played.outcomes, summary["label"])
         write_summary(folder, summary)
-        write_text(folder / REPORT, report_page(summary))
+        write_text(folder / REPORT, report_page(summary, read_timeline(folder)))
         print(report_text(summary))
         print(f"results: {folder}", flush=True)
     if not ended:

@@ -7,7 +7,9 @@ from typing import Any
 
 from cluster.tables import aligned
 from loadtest.report.page import document, facts, notes, table
+from loadtest.report.plots import plots
 from loadtest.report.text import text_table
+from loadtest.report.timeline import Timeline
 
 LATENCY_HEADINGS = (
     "model",
@@ -36,13 +38,14 @@ def report_text(summary: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def report_page(summary: dict[str, Any]) -> str:
+def report_page(summary: dict[str, Any], timeline: Timeline | None = None) -> str:
     """A self-contained HTML document."""
     title = f"{summary['benchmark']}: {summary['scenario']} {summary['mode']}"
     latency = "<h2>Latency</h2>" + table(LATENCY_HEADINGS, latency_rows(summary))
     replicas = "<h2>Replicas</h2>" + table(REPLICA_HEADINGS, replica_rows(summary))
     failures = "<h2>Failures</h2>" + table(FAILURE_HEADINGS, failure_rows(summary)) if summary["failures"] else ""
-    return document(title, summary["label"], notes(summary), latency, replicas, failures, facts(summary))
+    drawn = plots(timeline) if timeline is not None else ""
+    return document(title, summary["label"], notes(summary), latency, replicas, failures, drawn, facts(summary))
 
 
 def latency_rows(summary: dict[str, Any]) -> list[Sequence[str]]:

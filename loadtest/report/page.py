@@ -7,20 +7,28 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
+from loadtest.report.plots import plots
 from loadtest.report.rows import HEADINGS, remarks, row
+from loadtest.report.timeline import Timeline
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem; color: #1c1c1c }
 table { border-collapse: collapse; margin: 1rem 0 } th, td { border: 1px solid #ccc; padding: .3rem .6rem }
 th { background: #f3f3f3; text-align: left } td { vertical-align: top } pre { margin: 0; white-space: pre-wrap }
 .label { background: #fff3cd; padding: .4rem .8rem }
+.plots { display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-start }
+.plots svg { background: #fff; border: 1px solid #ddd } .plots p { flex-basis: 100%; margin: 0 }
+@media (prefers-color-scheme: dark) { body { background: #181818; color: #e6e6e6 } th { background: #2a2a2a }
+  .label { background: #4d3f10 } th, td { border-color: #555 } }
 """
 
 
-def page(summary: dict[str, Any]) -> str:
-    """A self-contained HTML document."""
+def page(summary: dict[str, Any], timeline: Timeline | None = None) -> str:
+    """A self-contained HTML document; with plots where there is something to plot."""
     title = f"{summary['benchmark']} {summary['scenario']} {summary['mode']}"
-    return document(title, summary["label"], table(HEADINGS, [row(summary)]), notes(summary), facts(summary))
+    drawn = plots(timeline, summary.get("limits")) if timeline is not None else ""
+    row_table = table(HEADINGS, [row(summary)])
+    return document(title, summary["label"], row_table, notes(summary), drawn, facts(summary))
 
 
 def document(title: str, label: str, *parts: str) -> str:

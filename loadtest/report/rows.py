@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-HEADINGS = ("benchmark", "mode", "model", "verdict", "result", "samples", "seconds", "accuracy", "caches")
+HEADINGS = ("benchmark", "scenario", "mode", "model", "verdict", "result", "samples", "seconds", "accuracy", "caches")
 
 
 def row(summary: dict[str, Any]) -> tuple[str, ...]:
     quick = " (quick)" if summary["label"].startswith("quick") else ""
     return (
         summary["benchmark"],
+        summary["scenario"],
         summary["mode"] + quick,
         summary["model"],
         summary.get("verdict", summary["state"]),

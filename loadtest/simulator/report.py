@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from html import escape
 
+from loadtest.plots import legend, line_plot
 from loadtest.report.page import document, table
 from loadtest.simulator.cells import Figures
 from loadtest.simulator.fleets import simulated_fleet
 from loadtest.simulator.planning import Held
-from loadtest.simulator.plots import legend, line_plot
 from loadtest.simulator.summary import FIGURES, Group, figures_of, names, p90_ttft, quantile, slo_share
 
 LABEL = "simulated on virtual time: no engine ran"

@@ -1,4 +1,4 @@
-"""Line plots as SVG inside a page: figures over load, a line per policy."""
+"""Plots as SVG inside a page: lines over an axis, and shares as bars."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ Points = Sequence[tuple[float, float]]
 
 WIDTH, HEIGHT = 460, 300
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 28, 36
+BAR, NAMES, VALUES = 20, 150, 90
+"""Height of a bar, and widths of its name and its value."""
+NAME_CHARACTERS = 24
 HEADROOM = 1.05
 """Of the upper axis over the largest value, so that no line lies on the frame."""
 COLOURS = ("#d1242f", "#57606a", "#0969da", "#1a7f37", "#8250df", "#bf8700", "#0b7285", "#e85aad", "#a0522d", "#2f4858")
@@ -45,8 +48,18 @@ class Axis:
         return math.log10(value) if self.logarithmic else value
 
 
-def line_plot(title: str, x_label: str, lines: Mapping[str, Points], logarithmic: bool = False) -> str:
-    """An SVG element. Points that are not finite, or not positive on a logarithmic axis, are left out."""
+def line_plot(
+    title: str,
+    x_label: str,
+    lines: Mapping[str, Points],
+    logarithmic: bool = False,
+    dots: bool = True,
+    limits: Mapping[str, float] | None = None,
+) -> str:
+    """An SVG element. Points that are not finite, or not positive on a logarithmic axis, are left out.
+
+    `limits` are drawn across at their values, as far as they lie within the axis.
+    """
     drawn = {name: _drawable(points, logarithmic) for name, points in lines.items()}
     xs = [x for points in drawn.values() for x, _ in points]
     ys = [y for points in drawn.values() for _, y in points]
@@ -57,9 +70,43 @@ def line_plot(title: str, x_label: str, lines: Mapping[str, Points], logarithmic
     parts = [_grid(across, up), f'<text x="{LEFT}" y="16" class="title">{escape(title)}</text>']
     parts.append(f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 4}" class="mid">{escape(x_label)}</text>')
     for number, (name, points) in reversed(list(enumerate(drawn.items()))):
-        parts.append(_line(name, points, across, up, COLOURS[number % len(COLOURS)], 3 if number == 0 else 1.5))
+        parts.append(_line(name, points, across, up, COLOURS[number % len(COLOURS)], 3 if number == 0 else 1.5, dots))
+    parts += (_limit(name, up.at(value)) for name, value in (limits or {}).items() if up.low <= value <= up.high)
+    return _svg(title, HEIGHT, parts)
+
+
+def bar_plot(title: str, unit: str, values: Mapping[str, float]) -> str:
+    """An SVG element: a bar for each name, the longest across the whole width, its value beside it."""
+    most = max(values.values(), default=0.0)
+    if most <= 0:
+        return f"<p>{escape(title)}: nothing to draw.</p>"
+    height = TOP + BAR * len(values) + 8
+    parts = [f'<text x="4" y="16" class="title">{escape(title)}</text>']
+    for number, (name, value) in enumerate(values.items()):
+        y, width = TOP + BAR * number, (WIDTH - NAMES - VALUES) * value / most
+        parts.append(f'<text x="{NAMES - 6}" y="{y + 12}" class="end">{escape(_short(name))}</text>')
+        colour = COLOURS[number % len(COLOURS)]
+        parts.append(f'<rect x="{NAMES}" y="{y + 2}" width="{width:.1f}" height="{BAR - 6}" fill="{colour}"/>')
+        parts.append(f'<text x="{NAMES + width + 5:.1f}" y="{y + 12}">{value:,.4g} {escape(unit)}</text>')
+    return _svg(title, height, parts)
+
+
+def _svg(title: str, height: int, parts: Sequence[str]) -> str:
     return (
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" role="img"><style>{_STYLE}</style>{"".join(parts)}</svg>'
+        f'<svg viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" role="img"><title>{escape(title)}</title>'
+        f"<style>{_STYLE}</style>{''.join(parts)}</svg>"
+    )
+
+
+def _short(name: str) -> str:
+    """Its end, where it is long: that is what tells replicas apart."""
+    return name if len(name) <= NAME_CHARACTERS else "…" + name[-NAME_CHARACTERS + 1 :]
+
+
+def _limit(name: str, y: float) -> str:
+    return (
+        f'<path d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}" stroke="#d1242f" stroke-dasharray="5 4"/>'
+        f'<text x="{WIDTH - RIGHT - 4}" y="{y - 4:.1f}" class="end">{escape(name)}</text>'
     )
 
 
@@ -104,9 +151,9 @@ def _grid(across: Axis, up: Axis) -> str:
     return "".join(parts)
 
 
-def _line(name: str, points: Points, across: Axis, up: Axis, colour: str, width: float) -> str:
+def _line(name: str, points: Points, across: Axis, up: Axis, colour: str, width: float, dotted: bool) -> str:
     places = [(across.at(x), up.at(y)) for x, y in points]
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
-    dots = "".join(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.5" fill="{colour}"/>' for x, y in places)
+    dots = "".join(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.5" fill="{colour}"/>' for x, y in places if dotted)
     drawn = f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="{width}"/>'
     return f"<g><title>{escape(name)}</title>{drawn}{dots}</g>"
