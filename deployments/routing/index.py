@@ -23,6 +23,8 @@ MOST_EXPECTED = 500_000
 """Keys claimed ahead of the engines' word, over all bookings."""
 EXPECTED_TOKENS = 128
 """Of a booked prompt's keys only one in so many tokens is claimed: a hint does not need to be exact."""
+WORTH_STEP = 0.2
+"""Of the running mean of what room is made of, for each sampled key: its memory is a prompt of a thousand tokens or two."""
 STRIDE = 32
 """Keys that a lookup skips while the set of holders stays the same: engines free a prefix's end before its start."""
 
@@ -38,6 +40,8 @@ class _Source:
     stored: float = 0.0
     removed: float = 0.0
     """Blocks lately, over about as many as its cache has."""
+    worth: float = 1.0
+    """Share of what it gave up last that prompts of this router's time had asked for."""
 
     def count(self, stored: int, removed: int) -> None:
         kept = max(0.0, 1.0 - stored / self.most_blocks)
@@ -125,12 +129,16 @@ class PrefixIndex:
             keys = source.blocks.get(name)
             self._remove(replica, source, name)
             if keys is not None and name not in source.blocks:
-                self.lost.take(keys, self._claims)
+                for asked in self.lost.take(keys, self._claims):
+                    source.worth += (asked - source.worth) * WORTH_STEP
 
     def displaces(self, replica: int) -> float:
-        """Blocks that its cache lately gave up for each that it took in: 0 while it fills, about 1 once it is full."""
+        """Blocks that its cache lately gave up for each that it took in: 0 while it fills, about 1 once it is full.
+
+        Those that nobody asked for since this router began make room for nothing.
+        """
         source = self._sources[replica]
-        return min(1.0, source.removed / source.stored) if source.stored >= 1 else 0.0
+        return source.worth * min(1.0, source.removed / source.stored) if source.stored >= 1 else 0.0
 
     def expect(self, replica: int, keys: Sequence[int], known: int, until: float) -> None:
         """Claims a prompt's `keys` after the first `known` ahead of its engine's word, until that time."""

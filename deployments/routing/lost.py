@@ -28,12 +28,17 @@ class LostPrefixes:
         self._seen: dict[int, None] = {}
         self._lost = self._asked = 0.0
 
-    def take(self, block: Sequence[int], claims: Container[int]) -> None:
-        """A block was given up: how many keys come before it, then its keys. Lost are those that nobody claims."""
+    def take(self, block: Sequence[int], claims: Container[int]) -> list[bool]:
+        """A block was given up: how many keys come before it, then its keys. Lost are those that nobody claims.
+
+        Returns of each sampled key whether it was ever asked for.
+        """
+        asked = []
         first = block[0]
         for place in range(first + (SAMPLED - 1 - first) % SAMPLED, first + len(block) - 1, SAMPLED):
             key = block[1 + place - first]
-            if key not in self._seen:
+            asked.append(key in self._seen)
+            if not asked[-1]:
                 continue
             self._lost = self._lost * (1 - 1 / MEMORY) + 1
             self._asked *= 1 - 1 / MEMORY
@@ -41,6 +46,7 @@ class LostPrefixes:
                 self._ghosts[key] = None
         while len(self._ghosts) > MOST_GHOSTS:
             del self._ghosts[next(iter(self._ghosts))]
+        return asked
 
     def ask(self, keys: Sequence[int]) -> None:
         """A prompt with these keys has come."""

@@ -92,6 +92,25 @@ def test_a_cache_displaces_once_it_is_full() -> None:
     assert index.displaces(0) < 0.2, "what came again did not drive anything out"
 
 
+def test_what_nobody_asked_for_makes_room_for_nothing() -> None:
+    index = PrefixIndex("m")
+    index.add(0, most_blocks=64)
+    before = [[1_000_000 + 100 * number + key for key in range(SAMPLED)] for number in range(64)]
+    ours = [[100 * number + key for key in range(SAMPLED)] for number in range(200)]
+    held = list(before)
+    for prompt in before:
+        index.store(0, [prompt[0]], None, prompt)
+    told = []
+    for prompt in ours:
+        index.matches(prompt)
+        index.remove(0, [held.pop(0)[0]])
+        index.store(0, [prompt[0]], None, prompt)
+        held.append(prompt)
+        told.append(index.displaces(0))
+    assert max(told[20:64]) < 0.05, "room is made of what was there before"
+    assert min(told[90:]) > 0.8, "and then of our own prompts"
+
+
 def test_groups_that_do_not_fit_everywhere_stay_where_they_are() -> None:
     """Two replicas that hold three of five groups each: a router that prices room sends each group to one of them."""
     from deployments.routing import Request, Router
