@@ -24,7 +24,7 @@ MOST_EXPECTED = 500_000
 EXPECTED_TOKENS = 128
 """Of a booked prompt's keys only one in so many tokens is claimed: a hint does not need to be exact."""
 WORTH_STEP = 0.2
-"""Of the running mean of what room is made of, for each sampled key: its memory is a prompt of a thousand tokens or two."""
+"""Of the running mean of what room is made of, for each sampled key: a memory of some thousand tokens."""
 STRIDE = 32
 """Keys that a lookup skips while the set of holders stays the same: engines free a prefix's end before its start."""
 
