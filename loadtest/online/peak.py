@@ -134,15 +134,19 @@ def climb_by(module: str, arguments: Sequence[str], folder: Path) -> Climb:
             running.wait()  # it got the same signal, and keeps what it has
             raise
         made = [found for found in set(folder.iterdir()) - before if found.is_dir()]
-        if code not in (0, 1) or len(made) != 1:
+        rung = _rung(rate, made[0]) if len(made) == 1 and code in (0, 1, 2) else None
+        if rung is None:
             raise Refused(f"the run at {rate:g} queries/s ended with status {code}; its own words are above")
-        return _rung(rate, made[0])
+        return rung
 
     return climb
 
 
-def _rung(rate: float, folder: Path) -> Rung:
+def _rung(rate: float, folder: Path) -> Rung | None:
+    """A run that was given up since too many queries failed did not hold its rate; None where it never began."""
     summary = read_summary(folder)
+    if summary["state"] != "complete" and not summary["samples_failed"]:
+        return None
     latency = summary.get("latency") or {}
     p99 = {figure: values["p99"] if values else None for figure, values in latency.items()}
     valid = summary.get("verdict") == "VALID"

@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from cluster.fleet import Tenant
 from cluster.keys import digest
 from deployments.engine.process import PROJECT_ROOT
 from loadtest.benchmarks.gpt_oss import GptOss
+from loadtest.journal import Journal
 from tests.support.processes import announcement, fake_engine, fake_fleet, fake_pool, gateway
 
 SAMPLES = GptOss.quick_samples
@@ -120,6 +121,32 @@ def test_every_sample_exactly_once(engine: str, tmp_path: Path) -> None:
     assert "VALID" in output
     assert (run / "report.html").exists()
     assert (run / "user.conf").read_text().startswith("# Quick run")
+
+
+@pytest.mark.parametrize("engine", [SLOW], indirect=True)
+def test_a_killed_accuracy_run_goes_on_where_it_was(engine: str, tmp_path: Path) -> None:
+    killed = start(engine, tmp_path, "--mode", "accuracy")
+    (journal,) = wait_for(lambda: [file for file in tmp_path.glob("*/answers.journal") if file.stat().st_size > 2000])
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.communicate()
+    kept = len(Journal(journal).known)
+    before = stats(engine)["accepted"]
+    output, code = finished(start(engine, tmp_path, "--mode", "accuracy", "--resume", str(journal.parent)))
+    assert code == 0, output
+    run, summary, _ = results(tmp_path)
+    assert (summary["state"], summary["samples_answered"]) == ("complete", SAMPLES)
+    assert kept > 0
+    assert stats(engine)["accepted"] - before <= SAMPLES - kept, "what was answered is not asked again"
+    log = json.loads((run / "quick_mlperf_log_accuracy.json").read_text())
+    assert Counter(entry["qsl_idx"] for entry in log) == Counter(range(SAMPLES))
+
+
+def wait_for(found: Callable[[], list[Path]]) -> list[Path]:
+    deadline = time.monotonic() + TIMEOUT_S
+    while not (there := found()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return there
 
 
 @pytest.mark.parametrize("engine", [SLOW], indirect=True)
