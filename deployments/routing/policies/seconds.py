@@ -39,7 +39,7 @@ OPEN_SHARE = 0.1
 DECODE_HORIZON = 0.1
 """Share of an answer's tokens that are taken to be still ahead of a neighbour when a sequence joins it."""
 
-MOST_AGAIN = 0.75
+MOST_AGAIN = 0.9
 """Of what is driven out, counted as asked for again."""
 
 
