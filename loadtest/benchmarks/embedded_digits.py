@@ -5,12 +5,12 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from PIL import Image
 
+from loadtest.benchmarks.catalogue_file import write_products
 from loadtest.benchmarks.embedded import raw_data
 
 INK = 16
@@ -29,22 +29,19 @@ def write_digits(folder: Path) -> None:
     """Writes `test.parquet`, and `prompt.json` that says how its samples are asked."""
     scans = np.loadtxt(raw_data("digits") / "digits.csv.gz", delimiter=",")
     held_out = json.loads((raw_data("digits") / "held_out_idx.json").read_text(encoding="utf-8"))
-    rows = scans[held_out]
-    labels = [str(int(label)) for label in rows[:, 64]]
-    count = len(rows)
-    table = pa.table(
-        {
-            "product_image": [
-                {"bytes": digit_png(row[:64]), "path": f"{number}.png"} for number, row in enumerate(rows)
-            ],
-            "product_title": ["Handwritten digit"] * count,
-            "product_description": [""] * count,
-            "potential_product_categories": [[str(digit) for digit in range(10)]] * count,
-            "ground_truth_category": labels,
-            "ground_truth_brand": [""] * count,
-            "ground_truth_is_secondhand": [False] * count,
-        }
-    )
-    pq.write_table(table, folder / "test.parquet")
+    rows = [_product(number, row) for number, row in enumerate(scans[held_out])]
+    write_products(folder / "test.parquet", rows)
     question = {"question": "What digit is this?", "answer": "category"}
     (folder / "prompt.json").write_text(json.dumps(question), encoding="utf-8")
+
+
+def _product(number: int, row: np.ndarray) -> dict[str, Any]:
+    return {
+        "product_image": {"bytes": digit_png(row[:64]), "path": f"{number}.png"},
+        "product_title": "Handwritten digit",
+        "product_description": "",
+        "potential_product_categories": [str(digit) for digit in range(10)],
+        "ground_truth_category": str(int(row[64])),
+        "ground_truth_brand": "",
+        "ground_truth_is_secondhand": False,
+    }

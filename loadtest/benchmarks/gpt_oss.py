@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from array import array
-from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from msgspec import DecodeError, Struct
 from msgspec import json as msgjson
 
 from loadtest.benchmarks.base import Answer, BadReply, DataError, Mode, Official, Online, Scenario, Score, Served
 from loadtest.benchmarks.embedded import embedded_folder
-from loadtest.benchmarks.embedded_sums import write_sums
+from loadtest.benchmarks.embedded_sums import SUMS, write_sums
 from loadtest.benchmarks.harmony import harmony_text
-from loadtest.benchmarks.parquet import read_columns
-from loadtest.benchmarks.scoring.exact_match import answer_kind
+from loadtest.benchmarks.prompt_file import read_prompts
+from loadtest.benchmarks.scoring.code_tests import CodeTests
+from loadtest.benchmarks.scoring.tally import Tally, exact_match
+from loadtest.data.layout import official_file
 
 MAX_TOKENS = {Mode.PERFORMANCE: 10_240, Mode.ACCURACY: 32_768}
 FEWEST_TOKENS = 2
@@ -27,9 +27,6 @@ STOP_TOKEN_IDS = [200_002, 200_012]
 """<|return|> and <|call|>: where a Harmony turn ends."""
 
 NO_TOKEN_IDS = "the completion holds no token_ids; the endpoint must honour return_token_ids=true as vLLM does"
-
-COLUMNS = ["num_tokens", "text_input", "original_messages", "ground_truth", "dataset"]
-TOKEN_COLUMNS = ["input_tokens", "tok_input"]
 
 
 def encode_tokens(ids: list[int]) -> bytes:
@@ -49,6 +46,8 @@ class Prompts:
     datasets: tuple[str, ...]
     description: str
     embedded: bool
+    code_tests: CodeTests | None = None
+    """Judges programs; without it what asks for programs is not scored."""
 
     def __len__(self) -> int:
         return len(self.token_ids)
@@ -89,24 +88,20 @@ class Prompts:
     def _temperature(self) -> float:
         return 0.0 if self.embedded else OFFICIAL_TEMPERATURE
 
+    def tested_by(self, tests: CodeTests) -> Prompts:
+        """These prompts, with a judge of the programs among their answers."""
+        return replace(self, code_tests=tests)
+
     def score(self, responses: Mapping[int, bytes]) -> Score:
-        """Right answers per question, each data set's repeats weighing as one question (eval_mlperf_accuracy.py)."""
-        asked, right = Counter[str](), Counter[str]()
+        """Exact match over all data sets; without a value where one of them is not scored here."""
+        tallies: dict[str, Tally] = {}
         for index, data in responses.items():
             name = self.datasets[index]
-            asked[name] += 1
-            kind = answer_kind(name)
-            if kind and kind.right(harmony_text(decode_tokens(data)), self.truths[index]):
-                right[name] += 1
-        detail: dict[str, Any] = {name: {"right": right[name], "asked": asked[name]} for name in sorted(asked)}
-        unscored = [name for name in sorted(asked) if answer_kind(name) is None]
-        if unscored or not asked:
-            detail["not_scored_here"] = unscored
-            return Score("exact match", None, "%", detail)
-        repeats = {name: kind.repeats for name in asked if (kind := answer_kind(name))}
-        questions = sum(asked[name] / repeats[name] for name in asked)
-        answered = sum(right[name] / repeats[name] for name in asked)
-        return Score("exact match", 100 * answered / questions, "%", detail)
+            tallies.setdefault(name, Tally(name)).add(harmony_text(decode_tokens(data)), self.truths[index])
+        if self.code_tests is not None:
+            for tally in tallies.values():
+                tally.try_programs(self.code_tests.outcomes)
+        return exact_match(tallies.values())
 
 
 class GptOss:
@@ -136,19 +131,13 @@ class GptOss:
     quick_qps = 10.0
 
     def load(self, path: Path | None, mode: Mode, limit: int | None = None) -> Prompts:
-        file = embedded_folder("sums", write_sums) / "sums_eval_ref.parquet" if path is None else path
-        table = read_columns(file, [*COLUMNS, *TOKEN_COLUMNS], optional=TOKEN_COLUMNS).slice(0, limit)
-        column = next((name for name in TOKEN_COLUMNS if name in table.column_names), None)
-        if column is None:
-            raise DataError(f"{file}: no column {' or '.join(TOKEN_COLUMNS)} with the prompts' token ids")
-        prompts = tuple(array("i", ids) for ids in table.column(column).to_pylist())
-        if empty := [number for number, ids in enumerate(prompts) if not ids]:
-            raise DataError(f"{file}: prompt {empty[0]} is empty; every row needs the token ids of a rendered prompt")
+        file = embedded_folder("sums", write_sums) / SUMS if path is None else official_file(path, mode)
+        rows = read_prompts(file, limit)
         return Prompts(
-            token_ids=prompts,
-            truths=tuple("" if pd.isna(truth) else str(truth) for truth in table.column("ground_truth").to_pylist()),
-            datasets=tuple(str(name).lower() for name in table.column("dataset").to_pylist()),
-            description="1,000 held-out sums" if path is None else str(path),
+            token_ids=tuple(row.ids for row in rows),
+            truths=tuple(row.truth for row in rows),
+            datasets=tuple(row.dataset for row in rows),
+            description="1,000 held-out sums" if path is None else str(file),
             embedded=path is None,
         )
 

@@ -26,9 +26,9 @@ from loadtest.benchmarks.base import (
     Score,
     Served,
 )
+from loadtest.benchmarks.catalogue_file import read_products
 from loadtest.benchmarks.embedded import embedded_folder
 from loadtest.benchmarks.embedded_digits import write_digits
-from loadtest.benchmarks.parquet import read_columns
 from loadtest.benchmarks.product_prompt import Product, ProductPrompt, prompt_of
 from loadtest.benchmarks.scoring.category_f1 import hierarchical_f1
 from loadtest.benchmarks.text_stream import TextStream
@@ -37,16 +37,6 @@ MAX_TOKENS = 150
 INTERACTIVE_SAMPLES = 8000
 PIXELS_PER_TOKEN = 32 * 32
 CHARACTERS_PER_TOKEN = 4
-
-COLUMNS = [
-    "product_image",
-    "product_title",
-    "product_description",
-    "potential_product_categories",
-    "ground_truth_category",
-    "ground_truth_brand",
-    "ground_truth_is_secondhand",
-]
 
 
 @dataclass(frozen=True)
@@ -133,7 +123,7 @@ class Qwen3VL:
 
     def load(self, path: Path | None, mode: Mode, limit: int | None = None) -> Catalogue:
         source = embedded_folder("digits", write_digits) if path is None else path
-        rows = read_columns(source, COLUMNS).slice(0, limit)
+        rows = read_products(source, limit)
         prompt = prompt_of(source if source.is_dir() else source.parent)
         embedded = path is None
         return Catalogue(rows, prompt, "360 held-out handwritten digits" if embedded else str(source), embedded)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from loadtest.benchmarks.base import Answer, DataError, Mode, Official, Score, Served
 from loadtest.benchmarks.embedded import embedded_folder
 from loadtest.benchmarks.embedded_speech import write_speech
 from loadtest.benchmarks.scoring.word_errors import word_error_rate
+from loadtest.benchmarks.speech_manifest import Clip, find_manifest, read_clips
 from loadtest.benchmarks.text_stream import TextStream
 
 ALPHABET = " abcdefghijklmnopqrstuvwxyz'0123456789$%+-"
@@ -28,14 +27,16 @@ def encode_transcript(text: str) -> bytes:
 
 
 def decode_transcript(data: bytes) -> str:
-    return "".join(ALPHABET[position] for position in array("q", data))
+    """Raises ValueError for bytes that are no response."""
+    positions = array("q", data)
+    if positions and not 0 <= min(positions) <= max(positions) < len(ALPHABET):
+        raise ValueError("a response holds a position that the alphabet does not have")
+    return "".join(ALPHABET[position] for position in positions)
 
 
-@dataclass(frozen=True)
-class Clip:
-    file: Path
-    seconds: float
-    transcript: str
+def _in_alphabet(text: str) -> str:
+    """A transcript as a response would hold it: the official script leaves other characters out of both."""
+    return decode_transcript(encode_transcript(text))
 
 
 @dataclass(frozen=True)
@@ -75,10 +76,11 @@ class Clips:
         return []
 
     def score(self, responses: Mapping[int, bytes]) -> Score:
-        pairs = [(self.clips[index].transcript, decode_transcript(data)) for index, data in responses.items()]
-        errors = word_error_rate(pairs)
+        errors = word_error_rate(
+            (_in_alphabet(self.clips[index].transcript), decode_transcript(data)) for index, data in responses.items()
+        )
         detail = {"word_error_rate_percent": 100 * errors.rate, "errors": errors.errors, "words": errors.words}
-        return Score("100 - word error rate", 100 * (1 - errors.rate), "%", detail)
+        return Score("100 - word error rate", 100 * (1 - errors.rate) if errors.words else None, "%", detail)
 
 
 class Whisper:
@@ -103,10 +105,8 @@ class Whisper:
 
     def load(self, path: Path | None, mode: Mode, limit: int | None = None) -> Clips:
         embedded = path is None
-        folder = embedded_folder("speech", write_speech) if path is None else path
-        manifest = folder if folder.is_file() else _only_manifest(folder)
-        entries = _entries(manifest)[:limit]
-        clips = tuple(_clip(manifest, number, entry) for number, entry in enumerate(entries))
+        manifest = find_manifest(embedded_folder("speech", write_speech) if path is None else path)
+        clips = read_clips(manifest, limit)
         return Clips(clips, "five LibriVox clips" if embedded else str(manifest), embedded)
 
     def answer(self, reply: bytes) -> Answer:
@@ -134,37 +134,3 @@ def multipart(fields: Mapping[str, str], filename: str, content: bytes) -> bytes
         "Content-Type: audio/wav\r\n\r\n"
     )
     return (head + file_head).encode() + content + f"\r\n--{BOUNDARY}--\r\n".encode()
-
-
-def _only_manifest(folder: Path) -> Path:
-    if not folder.is_dir():
-        raise DataError(f"{folder}: no such file or folder; give the manifest (dev-all-repack.json) or its folder")
-    manifests = sorted(folder.glob("*.json"))
-    if len(manifests) != 1:
-        names = ", ".join(file.name for file in manifests) or "none"
-        raise DataError(f"{folder}: expected one manifest (*.json) there, found {names}; name the manifest itself")
-    return manifests[0]
-
-
-def _entries(manifest: Path) -> list[Any]:
-    try:
-        entries = json.loads(manifest.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{manifest}: not a readable JSON manifest: {error}") from None
-    if not isinstance(entries, list) or not entries:
-        raise DataError(f"{manifest}: a manifest is a JSON list of clips; this one is empty or of another shape")
-    return entries
-
-
-def _clip(manifest: Path, number: int, entry: Any) -> Clip:
-    try:
-        name, transcript = entry["files"][-1]["fname"], entry["transcript"]
-        clip = Clip(manifest.parent / name, float(entry["original_duration"]), str(transcript))
-    except (KeyError, IndexError, TypeError, ValueError) as error:
-        raise DataError(
-            f"{manifest}: clip {number} lacks files[].fname, transcript or original_duration ({error!r}); "
-            "make the manifest with MLCommons' repackage_librispeech.py"
-        ) from None
-    if not clip.file.is_file():
-        raise DataError(f"{manifest}: clip {number} names {clip.file}, which does not exist")
-    return clip

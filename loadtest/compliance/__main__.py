@@ -14,6 +14,7 @@ from loadtest.command import Refused, leave, outcome
 from loadtest.compliance import test01, test07, test09
 from loadtest.compliance.audit import AUDITS, Audit
 from loadtest.compliance.evidence import PASS, Evidence, Finding, verdict
+from loadtest.data.layout import official_file
 from loadtest.loadgen.settings import LoadGenError
 from loadtest.results import read_summary, write_text
 from loadtest.run import run
@@ -53,12 +54,22 @@ def _run(parser: Arguments, given: argparse.Namespace) -> bool:
         raise Refused(f"{audit.name} is a test of {audit.benchmark}, not of {given.benchmark}")
     if audit is AUDITS["TEST01"] and not (given.accuracy_run and given.performance_run):
         raise Refused("TEST01 compares with the submission's runs: give --accuracy-run DIR and --performance-run DIR")
+    if audit.samples is not None and given.data is not None:
+        given.data = _its_own(audit, given.data)
     folder = given.verify
     if folder is None:
         foreign = ForeignLoad(given.pullers, given.window)
         options = parser.options(given, SCENARIOS[given.scenario], mode=Mode.PERFORMANCE, audit=audit, foreign=foreign)
         folder = run(options).folder
     return _verify(audit, folder, given)
+
+
+def _its_own(audit: Audit, data: Path) -> Path:
+    """The file of the test's own data set, where a folder is given."""
+    try:
+        return official_file(data, Mode.PERFORMANCE, audit.name)
+    except DataError as error:
+        raise Refused(str(error)) from error
 
 
 def _verify(audit: Audit, folder: Path, given: argparse.Namespace) -> bool:

@@ -32,7 +32,7 @@ def remarks(summary: dict[str, Any]) -> list[str]:
     if accuracy.get("note"):
         found.append(f"accuracy: {accuracy['note']}")
     if accuracy and accuracy["value"] is None:
-        found.append(f"accuracy: no overall value, score these with MLCommons' own tool: {accuracy['detail']}")
+        found.append(f"accuracy: no overall value (loadtest.accuracy --run-code judges programs): {accuracy['detail']}")
     if summary.get("error"):
         found.append(summary["error"])
     return found

@@ -25,8 +25,10 @@ def hierarchical_f1(pairs: Iterable[tuple[str | None, str]]) -> float:
         true += len(wanted)
         if answer is not None:
             shared += _common_prefix(given, wanted)
-    # 2PR / (P + R) with P = shared / predicted and R = shared / true.
-    return 2 * shared / (predicted + true) if shared else 0.0
+    if not shared:
+        return 0.0
+    precision, recall = shared / predicted, shared / true
+    return 2 * (precision * recall) / (precision + recall)
 
 
 def _common_prefix(left: list[str], right: list[str]) -> int:

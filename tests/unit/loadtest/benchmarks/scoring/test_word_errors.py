@@ -44,3 +44,28 @@ def test_rate_over_all_words_after_normalising() -> None:
     assert (found.errors, found.words) == (1, 8)
     assert found.rate == pytest.approx(1 / 8)
     assert word_error_rate([]).rate == 0
+
+
+@pytest.mark.parametrize(
+    ("reference", "hypothesis", "errors", "words"),
+    [
+        ("twenty five thousand dollars", "$25,000", 0, 1),
+        ("one thousand and one nights", "1,001 nights", 0, 2),
+        ("the cause of it", "the because of it", 1, 4),
+        ("i dunno kinda", "i do not know kind of", 5, 3),
+        ("naïve résumé", "naive resume", 0, 2),
+        ("he went [noise] home", "he went home (laughs)", 0, 3),
+        ("um he went", "he uh went hmm", 0, 2),
+        ("it's a colour", "it is a color", 0, 4),
+        (" trailing  spaces ", "trailing spaces", 0, 2),
+        ("an other", "another", 0, 2),
+        ("", "", 0, 0),
+        ("word", "", 1, 1),
+        ("", "two words", 2, 0),
+        ("mr. and mrs. smith", "mister & missus smith", 1, 4),
+        ("fifty percent", "50%", 0, 1),
+    ],
+)
+def test_texts_as_openais_normaliser_has_them(reference: str, hypothesis: str, errors: int, words: int) -> None:
+    found = word_error_rate([(reference, hypothesis)])
+    assert (found.errors, found.words) == (errors, words)
