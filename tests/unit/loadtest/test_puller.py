@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from loadtest.benchmarks.gpt_oss import GptOss
 from loadtest.client import Call, Outcome
 from loadtest.leases import Item
 from loadtest.puller import Puller, PullerJob, decode_frame
@@ -82,7 +83,7 @@ class Rig:
 
     def puller(self) -> Puller:
         call = Call(self.url, {"Content-Type": "application/json"}, 5, 2)
-        return Puller(PullerJob("gpt-oss", call, Handle(self.loop, self.queue)), "p", WINDOW, 0.01)
+        return Puller(PullerJob(GptOss(), call, Handle(self.loop, self.queue)), "p", WINDOW, 0.01)
 
     def put(self, items: list[Item]) -> None:
         self.do(self.queue.put(items))

@@ -22,7 +22,7 @@ INMATE = 1000
 NOBODY = 65534
 """What the inmate is to this machine where root starts it; else it is who starts it."""
 
-SCRATCH = "/tmp"
+SCRATCH = "/scratch"
 SCRATCH_SIZE = "16m"
 MOST_INODES = "1k"
 MOST_FILES_HELD = 64

@@ -23,7 +23,13 @@ from loadtest.benchmarks.scoring.sandbox.channel import Channel, Ended, TooLate,
 from loadtest.benchmarks.scoring.sandbox.confinement import SCRATCH, Limits
 
 BOOT = f"import sys; sys.path.insert(0, sys.argv[1]); from {entry.__name__} import main; main(sys.argv[2])"
-ENVIRONMENT = {"HOME": SCRATCH, "LANG": "C.UTF-8", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+ENVIRONMENT = {
+    "HOME": SCRATCH,
+    "TMPDIR": SCRATCH,
+    "LANG": "C.UTF-8",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+}
 SYSTEM_LIBRARIES = ("/lib", "/lib32", "/lib64", "/usr/lib", "/usr/lib32", "/usr/lib64")
 PACKAGES = ("numpy",)
 """That programs may import beside the standard library."""

@@ -99,9 +99,9 @@ def test_nothing_is_written_outside(sandbox: Sandbox) -> None:
     assert refused(sandbox, f"pathlib.Path('/{name}').write_text('x')") == "OSError"
     assert refused(sandbox, f"pathlib.Path(os.__file__).with_name('{name}').write_text('x')") == "OSError"
     assert refused(sandbox, f"pathlib.Path('/usr/lib/{name}').write_text('x')") == "OSError"
-    assert printed(sandbox, f"import pathlib\nprint(pathlib.Path('/tmp/{name}').write_text('x'))") == "1"
+    assert printed(sandbox, f"import pathlib\nprint(pathlib.Path('/scratch/{name}').write_text('x'))") == "1"
     assert not any((folder / name).exists() for folder in map(Path, ("/tmp", "/", "/usr/lib", str(Path.home()))))
-    assert printed(sandbox, "import os\nprint(os.listdir('/tmp'))") == "[]"
+    assert printed(sandbox, "import os\nprint(os.listdir('/scratch'))") == "[]"
 
 
 def test_the_scratch_folder_is_small(sandbox: Sandbox) -> None:
@@ -129,7 +129,7 @@ def test_links_lead_nowhere(sandbox: Sandbox, tmp_path: Path) -> None:
     for target in ("/etc/passwd", "../../../../etc/passwd", str(tmp_path / "secret"), "/proc/self/root/etc/passwd"):
         statement = f"os.symlink('{target}', 'link'); pathlib.Path('link').read_bytes()"
         assert refused(sandbox, statement) == "FileNotFoundError"
-    assert refused(sandbox, "os.chdir('/'); os.chroot('/tmp')") == "PermissionError"
+    assert refused(sandbox, "os.chdir('/'); os.chroot('/scratch')") == "PermissionError"
     assert printed(sandbox, "import os\nos.chdir('../../../..')\nprint(sorted(os.listdir('.')))").startswith("['lib")
 
 
@@ -138,7 +138,7 @@ def test_no_environment(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> No
     names = printed(sandbox, "import os\nprint(sorted(os.environ))")
     assert "API_KEY" not in names
     assert set(json.loads(names.replace("'", '"'))) <= {
-        *("HOME", "LANG", "LC_CTYPE", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+        *("HOME", "TMPDIR", "LANG", "LC_CTYPE", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     }
 
 
@@ -189,8 +189,8 @@ def test_it_cannot_signal_or_trace_anything(sandbox: Sandbox) -> None:
     [
         "os.setuid(0)",
         "must(libc.unshare(0x10000000))",
-        "must(libc.mount(b'none', b'/tmp', b'tmpfs', 0, None))",
-        "must(libc.umount2(b'/tmp', 2))",
+        "must(libc.mount(b'none', b'/scratch', b'tmpfs', 0, None))",
+        "must(libc.umount2(b'/scratch', 2))",
         "must(libc.prctl(1, 0, 0, 0, 0))",  # PR_SET_PDEATHSIG
         "must(libc.memfd_create(b'x', 0))",
         "must(libc.shmget(1, 4096, 0o1000))",
