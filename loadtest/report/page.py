@@ -13,11 +13,12 @@ from loadtest.report.timeline import Timeline
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem; color: #1c1c1c }
-table { border-collapse: collapse; margin: 1rem 0 } th, td { border: 1px solid #ccc; padding: .3rem .6rem }
+table { border-collapse: collapse; margin: 1rem 0; display: block; overflow-x: auto }
+th, td { border: 1px solid #ccc; padding: .3rem .6rem }
 th { background: #f3f3f3; text-align: left } td { vertical-align: top } pre { margin: 0; white-space: pre-wrap }
 .label { background: #fff3cd; padding: .4rem .8rem }
 .plots { display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-start }
-.plots svg { background: #fff; border: 1px solid #ddd } .plots p { flex-basis: 100%; margin: 0 }
+.plots svg { border: 1px solid #8886 } .plots p { flex-basis: 100%; margin: 0 }
 @media (prefers-color-scheme: dark) { body { background: #181818; color: #e6e6e6 } th { background: #2a2a2a }
   .label { background: #4d3f10 } th, td { border-color: #555 } }
 """
@@ -34,7 +35,8 @@ def page(summary: dict[str, Any], timeline: Timeline | None = None) -> str:
 def document(title: str, label: str, *parts: str) -> str:
     """A self-contained HTML document of these parts, which are HTML already."""
     return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title><style>{_STYLE}</style>'
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title>'
+        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style>'
         f'<h1>{escape(title)}</h1><p class="label">{escape(label)}</p>{"".join(parts)}</html>\n'
     )
 

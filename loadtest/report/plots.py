@@ -1,87 +1,149 @@
-"""The plots of a run's page: latencies, throughput, what was in flight, and who answered how much."""
+"""The plots of a run's page: latencies, throughput, what waited and was in flight, and who answered how much."""
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from itertools import compress
 
 import numpy as np
 import numpy.typing as npt
 
-from loadtest.plots import Points, bar_plot, legend, line_plot
+from loadtest.plots.axis import told
+from loadtest.plots.bars import bar_plot
+from loadtest.plots.lines import Points, line_plot
+from loadtest.plots.svg import colour, legend
 from loadtest.report.timeline import Timeline, Times
 
-BINS = 100
+FEWEST_BINS, MOST_BINS = 5, 100
 """Of the time axis: enough to see a stall, few enough for a page of any run."""
-PERCENTILES = np.concatenate([np.arange(0.0, 99.0, 1.0), np.arange(99.0, 100.01, 0.1)])
+ANSWERS_A_BIN = 8
+"""On average, so that a short run's throughput is a rate and no row of single answers."""
+CURVE_POINTS = 120
+PERCENTILES = (50.0, 90.0, 99.0, 99.9, 99.99)
 MOST_BARS = 24
+MOST_POOLS = 6
+"""With more, lines of single pools could not be told apart."""
+ALL = "all requests"
 
 FIGURES = {"ttft_s": "TTFT", "tpot_s": "TPOT", "e2e_s": "E2E"}
+
+Mask = npt.NDArray[np.bool_]
 
 
 def plots(timeline: Timeline, limits: Mapping[str, float | None] | None = None) -> str:
     """HTML of all plots for which the timeline has data. `limits`: figure -> seconds that its 99th percentile keeps."""
-    if not len(timeline) or not timeline.seconds:
+    if not timeline.seconds:
         return ""
-    drawn = [*_latencies(timeline, limits or {}), *_over_time(timeline), *_shares(timeline)]
+    groups = _groups(timeline)
+    drawn = [legend(list(groups))] if len(groups) > 1 else []
+    drawn += [*_latencies(timeline, groups, limits or {}), *_throughput(timeline, groups)]
+    drawn += [*_shares(timeline, groups), *_stages(timeline)]
     return f'<h2>Plots</h2><div class="plots">{"".join(drawn)}</div>'
 
 
+def latency_plot(figure: str, lines: Mapping[str, Points], limits: Mapping[str, float | None]) -> str:
+    """Curves of a figure, one of FIGURES, with the limit that its 99th percentile keeps; '' where there is none."""
+    if not any(lines.values()):
+        return ""
+    limit = limits.get(figure)
+    told_limits = {f"limit of p99: {limit:g} s": limit} if limit is not None else {}
+    ticks = {0.0: "0", **{_place(percentile): f"{percentile:g}" for percentile in PERCENTILES}}
+    return line_plot(f"{FIGURES[figure]}, s", "percentile", lines, dots=False, limits=told_limits, x_ticks=ticks)
+
+
 def latency_curve(seconds: Times) -> Points:
-    """(percentile, seconds) of those that are known."""
+    """(place, seconds) of those that are known; a place is the negative logarithm of the share that took longer, so
+    that 90, 99 and 99.9 % stand equally far apart. Ends where there is one sample left."""
     known = seconds[~np.isnan(seconds)]
     if not known.size:
         return []
-    values = np.percentile(known, PERCENTILES)
-    return list(zip(PERCENTILES.tolist(), values.tolist(), strict=True))
+    places = np.linspace(0.0, math.log10(known.size + 1), CURVE_POINTS)
+    values = np.percentile(known, 100 * (1 - 10**-places))
+    return list(zip(places.tolist(), values.tolist(), strict=True))
 
 
-def _latencies(timeline: Timeline, limits: Mapping[str, float | None]) -> list[str]:
+def _place(percentile: float) -> float:
+    return -math.log10(1 - percentile / 100)
+
+
+def _groups(timeline: Timeline) -> dict[str, Mask]:
+    """All requests, and those of each pool where there are several."""
+    pools = sorted({pool for pool in timeline.pool if pool})
+    groups: dict[str, Mask] = {ALL: np.ones(len(timeline), dtype=bool)}
+    if 2 <= len(pools) <= MOST_POOLS:
+        by_pool = np.array(timeline.pool)
+        groups |= {pool: by_pool == pool for pool in pools}
+    return groups
+
+
+def _latencies(timeline: Timeline, groups: Mapping[str, Mask], limits: Mapping[str, float | None]) -> list[str]:
+    return [
+        latency_plot(
+            figure, {name: latency_curve(getattr(timeline, figure)[of]) for name, of in groups.items()}, limits
+        )
+        for figure in FIGURES
+    ]
+
+
+def _throughput(timeline: Timeline, groups: Mapping[str, Mask]) -> list[str]:
+    answered = {name: of & ~timeline.failed & ~np.isnan(timeline.end) for name, of in groups.items()}
+    bins = min(MOST_BINS, max(FEWEST_BINS, int(answered[ALL].sum()) // ANSWERS_A_BIN))
     drawn = []
-    for figure, name in FIGURES.items():
-        if curve := latency_curve(getattr(timeline, figure)):
-            limit = limits.get(figure)
-            told = {f"limit of p99, {limit:g} s": limit} if limit is not None else {}
-            drawn.append(line_plot(f"{name}, s", "percentile", {name: curve}, dots=False, limits=told))
+    for title, weights in (("answers/s", np.ones(len(timeline))), ("tokens/s", np.nan_to_num(timeline.tokens))):
+        if weights.any():
+            lines = {n: rates(timeline.end[of], weights[of], timeline.seconds, bins) for n, of in answered.items()}
+            drawn.append(line_plot(title, "s", lines, dots=False))
     return drawn
 
 
-def _over_time(timeline: Timeline) -> list[str]:
-    edges = np.linspace(0.0, timeline.seconds, BINS + 1)
-    width = edges[1]
-    done = ~timeline.failed
-    answers, _ = np.histogram(timeline.end[done], edges)
-    tokens, _ = np.histogram(timeline.end[done], edges, weights=np.nan_to_num(timeline.tokens[done]))
-    drawn = [line_plot("answers/s", "s", {"answers": _points(edges, answers / width)}, dots=False)]
-    if tokens.any():
-        drawn.append(line_plot("tokens/s", "s", {"tokens": _points(edges, tokens / width)}, dots=False))
-    lines = {
-        "due and not answered": _open(timeline.due, timeline.end, edges),
-        "sent and not answered": _open(timeline.sent, timeline.end, edges),
-    }
-    drawn.append(line_plot("in flight", "s", lines, dots=False) + legend(list(lines)))
-    return drawn
+def rates(at: Times, weights: Times, seconds: float, bins: int) -> Points:
+    """(middle of a bin, what came in it a second). `at` lies within 0 and `seconds`."""
+    counted, edges = np.histogram(at, bins, (0.0, seconds), weights=weights)
+    return _points((edges[:-1] + edges[1:]) / 2, counted / (seconds / bins))
 
 
-def _open(begin: Times, end: Times, edges: Times) -> Points:
+def _shares(timeline: Timeline, groups: Mapping[str, Mask]) -> list[str]:
+    """Bars in the colours of their pools' lines."""
+    pools = {name: colour(number) for number, name in enumerate(groups)}
+    answered = [not failed for failed in timeline.failed]
+    by_pool = _share("answers by pool", compress(timeline.pool, answered), pools)
+    of_replica = dict(zip(timeline.replica, timeline.pool, strict=False))
+    replicas = {replica: pools[pool] for replica, pool in of_replica.items() if pool in pools}
+    return [by_pool, _share("answers by replica", compress(timeline.replica, answered), replicas)]
+
+
+def _share(title: str, names: Iterable[str], colours: Mapping[str, str]) -> str:
+    counted = Counter(name for name in names if name)
+    total = counted.total()
+    if not total:
+        return ""
+    shown = {name: float(count) for name, count in sorted(counted.most_common(MOST_BARS))}
+    more = f", the first {MOST_BARS} of {len(counted)}" if len(counted) > MOST_BARS else ""
+    return bar_plot(title + more, shown, lambda count: f"{told(count)} ({count / total:.1%})", colours)
+
+
+def _stages(timeline: Timeline) -> list[str]:
+    """What was at which stage. Where no first token is known, an answer has one stage."""
+    sent = np.where(np.isnan(timeline.sent), timeline.end, timeline.sent)
+    stages = {"due, not sent": (timeline.due, sent)}
+    if np.isnan(timeline.first).all():
+        stages["sent, not answered"] = (sent, timeline.end)
+    else:
+        first = np.where(np.isnan(timeline.first), timeline.end, timeline.first)
+        stages |= {"sent, no token yet": (sent, first), "being answered": (first, timeline.end)}
+    edges = np.linspace(0.0, timeline.seconds, MOST_BINS + 1)
+    lines = {name: _points(edges, _between(begin, end, edges)) for name, (begin, end) in stages.items()}
+    return [legend(list(lines)), line_plot("requests at each stage", "s", lines, dots=False)]
+
+
+def _between(begin: Times, end: Times, edges: Times) -> Times:
     """How many had begun and not ended at each edge."""
     begun = np.searchsorted(np.sort(begin[~np.isnan(begin)]), edges, side="right")
     ended = np.searchsorted(np.sort(end[~np.isnan(end)]), edges, side="right")
-    return list(zip(edges.tolist(), (begun - ended).astype(float).tolist(), strict=True))
+    return (begun - ended).astype(float)
 
 
-def _points(edges: Times, values: npt.NDArray[Any]) -> Points:
-    centres = (edges[:-1] + edges[1:]) / 2
-    return list(zip(centres.tolist(), values.astype(float).tolist(), strict=True))
-
-
-def _shares(timeline: Timeline) -> list[str]:
-    drawn = []
-    for title, names in (("answers by pool", timeline.pool), ("answers by replica", timeline.replica)):
-        counted = Counter(name for name in names if name)
-        if counted:
-            shown = dict(sorted(counted.most_common(MOST_BARS)))
-            more = f", the first {MOST_BARS} of {len(counted)}" if len(counted) > MOST_BARS else ""
-            drawn.append(bar_plot(title + more, "", {name: float(count) for name, count in shown.items()}))
-    return drawn
+def _points(x: Times, y: Times) -> Points:
+    return list(zip(x.tolist(), y.tolist(), strict=True))

@@ -18,7 +18,7 @@ def row(summary: dict[str, Any]) -> tuple[str, ...]:
         _result(summary),
         f"{summary['samples_answered']} of {summary['samples_issued']}",
         f"{summary['seconds']:.1f}",
-        _accuracy(summary.get("accuracy")),
+        accuracy_cell(summary.get("accuracy")),
         summary["caches"],
     )
 
@@ -43,7 +43,7 @@ def _result(summary: dict[str, Any]) -> str:
     return f"{value:,.2f} {summary['metric']}" if value is not None else "-"
 
 
-def _accuracy(accuracy: dict[str, Any] | None) -> str:
+def accuracy_cell(accuracy: dict[str, Any] | None) -> str:
     if not accuracy or accuracy["value"] is None:
         return "-"
     decimals = 4 if accuracy["unit"] == "" else 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -55,20 +56,19 @@ class Timeline:
     @property
     def seconds(self) -> float:
         """From the first that was due to the last end."""
-        return float(np.nanmax(self.end)) if len(self) else 0.0
+        return max((float(end) for end in self.end if not np.isnan(end)), default=0.0)
 
     @classmethod
     def of_samples(cls, table: pa.Table) -> Self:
         """Of samples.parquet: times since the epoch. Offline issues everything at its begin."""
-        sent = _floats(table, "started")
-        due = _floats(table, "due")
-        begin = float(np.nanmin(np.concatenate([due, sent]))) if len(sent) else 0.0
+        due, sent, end = (_floats(table, name) for name in ("due", "started", "finished"))
+        begin = min((float(time) for times in (due, sent, end) for time in times[~np.isnan(times)]), default=math.nan)
         due = np.where(np.isnan(due), begin, due)
         return cls(
             due=due - begin,
             sent=sent - begin,
             first=_floats(table, "first") - begin,
-            end=_floats(table, "finished") - begin,
+            end=end - begin,
             tokens=_floats(table, "tokens"),
             failed=np.array([error is not None for error in table.column("error").to_pylist()], dtype=bool),
             pool=_words(table, "pool"),

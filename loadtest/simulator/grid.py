@@ -26,7 +26,7 @@ RESULTS = "simulations.jsonl"
 AHEAD = 2
 """Cells that wait for each process, so that it need not."""
 
-NOT_IN_FIGURES = frozenset({"grid.py", "options.py", "planning.py", "plots.py", "report.py", "summary.py"})
+NOT_IN_FIGURES = frozenset({"grid.py", "options.py", "planning.py", "report.py", "summary.py"})
 """Of the simulator's modules: those that choose cells and show figures. Whoever edits them keeps what is finished."""
 
 

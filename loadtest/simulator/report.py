@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from html import escape
 
-from loadtest.plots import legend, line_plot
+from loadtest.plots.lines import line_plot
+from loadtest.plots.svg import legend
 from loadtest.report.page import document, table
 from loadtest.simulator.cells import Figures
 from loadtest.simulator.fleets import simulated_fleet
@@ -64,7 +65,7 @@ def _plots(groups: Sequence[Group]) -> str:
             for policy in policies
         }
         drawn.append(line_plot(title, "load", lines, logarithmic))
-    return legend(policies) + "".join(drawn)
+    return f'<div class="plots">{legend(policies)}{"".join(drawn)}</div>'
 
 
 def _fleets(named: Sequence[tuple[str, str | None, int | None]]) -> str:

@@ -1,0 +1,1 @@
+"""Runs side by side, and beside published results of the same test."""
