@@ -7,6 +7,7 @@ import math
 import random
 import time
 from dataclasses import dataclass
+from http import HTTPStatus
 
 import aiohttp
 from msgspec import Struct
@@ -18,7 +19,8 @@ FIRST_PAUSE_S = 0.25
 LONGEST_PAUSE_S = 8.0
 RETRIED_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 QUOTED_REPLY = 300
-POOL_HEADER, REPLICA_HEADER = "x-pool", "x-replica"
+MOST_REFUSAL = 64 * 2**10
+POOL_HEADER, REPLICA_HEADER, REQUEST_HEADER, WAIT_HEADER = "x-pool", "x-replica", "x-request-id", "Retry-After"
 
 
 class Outcome(Struct, array_like=True):
@@ -38,6 +40,12 @@ class Outcome(Struct, array_like=True):
     """When the test meant to issue it; NaN where it has no schedule."""
     first: float = math.nan
     """When its first token came; NaN where it was not streamed."""
+    status: int = 0
+    """Of the last reply; 0 where none came."""
+    request_id: str = ""
+    """The endpoint's own name for the last request; empty where it tells none."""
+    refusal: bytes = b""
+    """The last reply, up to MOST_REFUSAL bytes, where its status is an error."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +54,8 @@ class Call:
 
     Attributes:
         url: of the route, or of the endpoint where `routed`.
-        timeout_s: bounds one attempt, time in the endpoint's own queue included.
+        timeout_s: bounds one attempt, time in the endpoint's own queue included; and, from the first attempt on, how
+            long a sample comes back as a full endpoint (429) asks it to. Such a refusal is no failure.
         routed: bodies begin with their route and a line end.
     """
 
@@ -68,32 +77,47 @@ async def ask(
     session: aiohttp.ClientSession, call: Call, reader: ReplyReader, place: int, index: int, body: bytes
 ) -> Outcome:
     """The outcome of one sample; after `call.attempts` failures, or one that no repetition mends, it has an error."""
-    started = time.time()
-    error = pool = replica = ""
-    attempt = 0
+    outcome = Outcome(place, index, time.time(), math.nan, 0)
     url, content = call.addressed(body)
-    while attempt < call.attempts:
-        attempt += 1
+    failures = 0
+    while failures < call.attempts:
+        outcome.attempts += 1
+        outcome.status, outcome.request_id, outcome.refusal = 0, "", b""
         try:
             timeout = aiohttp.ClientTimeout(total=call.timeout_s, sock_connect=CONNECT_TIMEOUT_S)
             async with session.post(url, data=content, headers=call.headers, timeout=timeout) as response:
                 reply = await response.read()
-                status = response.status
-                pool = response.headers.get(POOL_HEADER, "")
-                replica = response.headers.get(REPLICA_HEADER, "")
-            if status == 200:
-                answer = reader.answer(reply)
-                return Outcome(place, index, started, time.time(), attempt, answer, pool=pool, replica=replica)
-            error = f"status {status}: {reply[:QUOTED_REPLY].decode('utf-8', 'replace')}"
-            if status not in RETRIED_STATUS:
+            headers = response.headers
+            outcome.status, outcome.request_id = response.status, headers.get(REQUEST_HEADER, "")
+            if response.status == HTTPStatus.OK:
+                outcome.answer, outcome.error = reader.answer(reply), ""
+                outcome.pool, outcome.replica = headers.get(POOL_HEADER, ""), headers.get(REPLICA_HEADER, "")
                 break
+            outcome.error = f"status {response.status}: {reply[:QUOTED_REPLY].decode('utf-8', 'replace')}"
+            outcome.refusal = reply[:MOST_REFUSAL]
+            if response.status not in RETRIED_STATUS:
+                break
+            wait_s = _asked_wait(response)
+            if wait_s is not None and time.time() + wait_s < outcome.started + call.timeout_s:
+                await asyncio.sleep(wait_s)
+                continue
         except TimeoutError:
-            error = f"no whole answer within {call.timeout_s:g} s"
+            outcome.error = f"no whole answer within {call.timeout_s:g} s"
         except (aiohttp.ClientError, OSError, BadReply) as failure:
-            error = f"{type(failure).__name__}: {failure}"
-        if attempt < call.attempts:
-            await asyncio.sleep(pause(attempt))
-    return Outcome(place, index, started, time.time(), attempt, None, error)
+            outcome.error = f"{type(failure).__name__}: {failure}"
+        failures += 1
+        if failures < call.attempts:
+            await asyncio.sleep(pause(failures))
+    outcome.finished = time.time()
+    return outcome
+
+
+def _asked_wait(response: aiohttp.ClientResponse) -> float | None:
+    """Seconds that a full endpoint asks to wait, and up to half as many more; None where it asks for none."""
+    told = response.headers.get(WAIT_HEADER, "")
+    if response.status != HTTPStatus.TOO_MANY_REQUESTS or not (told.isascii() and told.isdecimal()):
+        return None
+    return max(FIRST_PAUSE_S, int(told)) * random.uniform(1.0, 1.5)
 
 
 def pause(attempt: int) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ import pyarrow.parquet as pq
 ROUTES = ("/v1/chat/completions", "/v1/completions", "/v1/responses")
 MOST_LINE_BYTES = 64 * 2**20
 MOST_ID_CHARACTERS = 512
+COLUMNS = ("custom_id", "method", "url", "body")
+ROWS_AT_ONCE = 256
 
 
 class LineError(ValueError):
@@ -60,35 +62,42 @@ def _json_lines(file: Path) -> Iterator[tuple[int, _Line]]:
             if len(text) > MOST_LINE_BYTES:
                 raise LineError(f"{file}:{number}: the line is longer than {MOST_LINE_BYTES // 2**20} MiB")
             if text.strip():
-                yield number, _decoded(file, number, text)
+                yield number, _parsed(file, number, _decoder.decode, text)
 
 
 def _parquet_rows(file: Path) -> Iterator[tuple[int, _Line]]:
     """Columns as in a JSON line; `body` is its JSON text or a struct."""
     try:
         with pq.ParquetFile(file) as table:
-            missing = {"custom_id", "method", "url", "body"} - set(table.schema_arrow.names)
+            missing = set(COLUMNS) - set(table.schema_arrow.names)
             if missing:
                 raise LineError(f"{file}: column {', '.join(sorted(missing))} is missing")
             number = 0
-            for batch in table.iter_batches(columns=["custom_id", "method", "url", "body"], batch_size=256):
+            for batch in table.iter_batches(columns=list(COLUMNS), batch_size=ROWS_AT_ONCE):
                 for row in batch.to_pylist():
                     number += 1
-                    if isinstance(row["body"], dict):
-                        row["body"] = {key: value for key, value in row["body"].items() if value is not None}
-                        text = _encoder.encode(row)
-                    else:
-                        head = _encoder.encode({key: row[key] for key in ("custom_id", "method", "url")})
-                        text = head[:-1] + b',"body":' + str(row["body"]).encode() + b"}"
-                    yield number, _decoded(file, number, text)
+                    yield number, _parsed(file, number, _from_row, row)
     except pa.ArrowException as error:
         raise LineError(f"{file}: not a readable parquet file: {error}") from None
 
 
-def _decoded(file: Path, number: int, text: bytes) -> _Line:
+def _from_row(row: dict[str, Any]) -> _Line:
+    body = row["body"]
+    body = msgspec.json.decode(body) if isinstance(body, str | bytes) else _without_nulls(body)
+    return msgspec.convert(row | {"body": body}, _Line)
+
+
+def _without_nulls(value: Any) -> Any:
+    """Arrow gives all structs of a column the same fields: those that one was written without are null."""
+    if isinstance(value, dict):
+        return {key: _without_nulls(field) for key, field in value.items() if field is not None}
+    return [_without_nulls(item) for item in value] if isinstance(value, list) else value
+
+
+def _parsed(file: Path, number: int, parse: Callable[[Any], _Line], raw: Any) -> _Line:
     try:
-        return _decoder.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return parse(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise LineError(
             f"{file}:{number}: no batch line: {error}; a line is "
             '{"custom_id": "...", "method": "POST", "url": "/v1/...", "body": {...}}'
@@ -112,4 +121,7 @@ def _checked(file: Path, number: int, line: _Line, model: str | None) -> Line:
     named = line.body.get("model")
     if not isinstance(named, str) or not named:
         raise wrong("body.model is missing; name one there or give --model")
-    return Line(number, line.custom_id, line.url, _encoder.encode(line.body), named)
+    body = _encoder.encode(line.body)
+    if len(body) > MOST_LINE_BYTES:
+        raise wrong(f"the body is longer than {MOST_LINE_BYTES // 2**20} MiB")
+    return Line(number, line.custom_id, line.url, body, named)

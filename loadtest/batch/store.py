@@ -31,12 +31,17 @@ class Store:
     """A batch's folder. One process at a time may hold it.
 
     A kill may leave the begin of a line at a file's end: it is cut off, and its request asked again.
+
+    Attributes:
+        answered, failed: the custom_ids in output.jsonl and errors.jsonl.
     """
 
-    def __init__(self, folder: Path, source: Path, model: str | None) -> None:
+    def __init__(self, folder: Path, source: Path, lines: int, model: str | None) -> None:
+        """`lines`: how many the input has. `model`: what was asked in place of what the lines name."""
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self._identity = {"input": source.name, "sha256": sha256(source), "model": model}
+        self._lines = lines
+        self._identity = {"input": source.name, "lines": lines, "sha256": sha256(source), "model": model}
         self._lock = FileLock(folder / LOCK)
         self.answered: set[str] = set()
         self.failed: set[str] = set()
@@ -50,7 +55,7 @@ class Store:
         try:
             self._check_identity()
             self.answered = recovered(self.folder / OUTPUT)
-            # Killed between the two files' lines it may stand in both: the answer counts.
+            # A loss of power during --retry-failed may leave it in both: the answer counts.
             self.failed = recovered(self.folder / ERRORS) - self.answered
             self._output = (self.folder / OUTPUT).open("ab")
             self._errors = (self.folder / ERRORS).open("ab")
@@ -62,11 +67,18 @@ class Store:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for file in (self._output, self._errors):
-            file.flush()
-            os.fsync(file.fileno())
-            file.close()
-        self._lock.release()
+        try:
+            for file in (self._output, self._errors):
+                with file:
+                    file.flush()
+                    os.fsync(file.fileno())
+        finally:
+            self._lock.release()
+
+    @property
+    def open(self) -> int:
+        """Lines that are still to be asked."""
+        return self._lines - len(self.answered) - len(self.failed)
 
     def forget_failures(self) -> None:
         """The failed requests are open again."""
@@ -91,28 +103,38 @@ class Store:
             return
         try:
             found = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise Refused(f"{file}: unreadable: {error}") from None
-        if found != self._identity:
+            name, lines, digest, model = (found[key] for key in self._identity)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise Refused(f"{file}: unreadable: {error!r}; give another --output") from None
+        if digest != self._identity["sha256"]:
             raise Refused(
-                f"{self.folder} holds the answers of another batch ({found}); give another --output, or the same input"
+                f"{self.folder} holds the answers to another input, {name} of {lines} lines; give that one, or another "
+                "--output"
             )
+        if model != self._identity["model"]:
+            asked = f"with --model {model}" if model else "without --model"
+            raise Refused(f"{self.folder} was begun {asked}; go on so, or give another --output")
 
 
 def recovered(file: Path) -> set[str]:
-    """The custom_ids of a file's whole lines; what comes after the last of them is cut off."""
+    """The custom_ids of a file's whole lines; what comes after the last line end is cut off.
+
+    Raises Refused where a whole line is none of a batch: no kill leaves such a one.
+    """
     if not file.exists():
         return set()
     found: set[str] = set()
     whole = 0
     with file.open("r+b") as content:
-        for line in content:
-            try:
-                if not line.endswith(b"\n"):
-                    break
-                found.add(_decoder.decode(line).custom_id)
-            except msgspec.DecodeError:
+        for number, line in enumerate(content, start=1):
+            if not line.endswith(b"\n"):
                 break
+            try:
+                found.add(_decoder.decode(line).custom_id)
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                raise Refused(
+                    f"{file}:{number}: no line of a batch: {error}; take it out, and its request is asked again"
+                ) from None
             whole += len(line)
         content.truncate(whole)
     return found

@@ -17,11 +17,15 @@ from typing import Any
 import pytest
 import ray
 
+from cluster.fleet import Limits, Tenant
+from cluster.keys import digest
 from deployments.engine.process import PROJECT_ROOT
 from tests.support.processes import announcement, fake_engine, fake_fleet, fake_pool, gateway
 
 LINES = 400
 KILLS = 20
+PER_MINUTE = 120
+KEY = "the-key-of-this-tests-tenant"
 TIMEOUT_S = 90
 
 
@@ -82,18 +86,24 @@ def answers(out: Path) -> list[dict[str, Any]]:
 
 
 def test_twenty_kills_and_each_line_exactly_once(cluster: str, url: str, tmp_path: Path) -> None:
+    """Every fourth kill comes at a random time after the start, the others amid answers."""
     source, out, draw = write(tmp_path / "in.jsonl"), tmp_path / "out", random.Random(7)
     progress = [0]
-    for _ in range(KILLS):
+    for kill in range(KILLS):
         running = start(cluster, source, out, "--endpoint", url)
-        wanted = len(lines_of(out)) + draw.randint(1, 2 * LINES // KILLS - 1)
-        deadline = time.monotonic() + TIMEOUT_S
-        while len(lines_of(out)) < min(wanted, LINES) and running.poll() is None and time.monotonic() < deadline:
-            time.sleep(draw.uniform(0, 0.01))
+        if kill % 4 == 0:
+            time.sleep(draw.uniform(0, 3))
+        else:
+            wanted = min(LINES, progress[-1] + draw.randint(1, 2 * LINES // KILLS - 1))
+            deadline = time.monotonic() + TIMEOUT_S
+            while len(lines_of(out)) < wanted and time.monotonic() < deadline:
+                time.sleep(draw.uniform(0, 0.01))
         running.kill()
-        running.communicate()
+        _, output = ended(running)
+        assert running.returncode == -signal.SIGKILL, output
         progress.append(len(lines_of(out)))
     assert sorted(progress) == progress, "nothing that was answered is ever lost"
+    assert 0 < progress[-1] < LINES
     code, output = ended(start(cluster, source, out, "--endpoint", url))
     assert code == 0, output
     found = answers(out)
@@ -119,24 +129,39 @@ def test_failures_have_their_own_file_and_can_be_tried_again(cluster: str, url: 
     code, output = ended(start(cluster, source, out, "--endpoint", url))
     assert (code, "9 of 10 lines answered" in output) == (1, True), output
     (failure,) = [json.loads(line) for line in (out / "errors.jsonl").read_text().splitlines()]
-    assert (failure["custom_id"], failure["response"]) == ("q3", None)
-    assert failure["error"]["message"].startswith("status 400")
+    assert (failure["custom_id"], failure["error"], failure["response"]["status_code"]) == ("q3", None, 400)
+    assert failure["response"]["request_id"]
+    assert "max_tokens" in failure["response"]["body"]["error"]["message"]
     code, output = ended(start(cluster, source, out, "--endpoint", url, "--retry-failed"))
     assert code == 1
     assert len((out / "errors.jsonl").read_text().splitlines()) == 1
     assert len(answers(out)) == 9
 
 
-def test_an_interruption_is_orderly(cluster: str, url: str, tmp_path: Path) -> None:
-    source, out = write(tmp_path / "in.jsonl"), tmp_path / "out"
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_is_orderly(number: signal.Signals, cluster: str, url: str, tmp_path: Path) -> None:
+    source, out = write(tmp_path / "in.jsonl", max_tokens=200), tmp_path / "out"
     running = start(cluster, source, out, "--endpoint", url)
     while not lines_of(out):
         assert running.poll() is None
         time.sleep(0.02)
-    running.send_signal(signal.SIGINT)
+    code, output = ended(start(cluster, source, out, "--endpoint", url))
+    assert (code, "another process works in" in output) == (2, True), output
+    running.send_signal(number)
     code, output = ended(running)
     assert (code, "the same command goes on" in output) == (130, True), output
     assert 0 < len(answers(out)) < LINES
+
+
+def test_a_limit_of_the_tenant_slows_a_batch_down_and_fails_nothing(cluster: str, tmp_path: Path) -> None:
+    limited = Tenant(name="t", key_sha256=[digest(KEY)], limits=Limits(requests_per_minute=PER_MINUTE))
+    pool = fake_pool(slots=8, prefill_tokens_per_s=1e6, decode_step_s=0.001)
+    fleet = fake_fleet(pool).model_copy(update={"tenants": [limited]})
+    source, out = write(tmp_path / "in.jsonl", lines=PER_MINUTE + 8), tmp_path / "out"
+    with fake_engine(pool) as engine, gateway(fleet, [announcement(engine, pool)]) as (address, _):
+        code, output = ended(start(cluster, source, out, "--endpoint", address, "--api-key", KEY))
+    assert code == 0, output
+    assert len(answers(out)) == PER_MINUTE + 8
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from loadtest.batch.replies import failure_line
-from loadtest.batch.store import ERRORS, OUTPUT, Store, recovered
+from loadtest.batch.store import ERRORS, IDENTITY, OUTPUT, Store, recovered
 from loadtest.command import Refused
 
 
@@ -19,16 +18,32 @@ def source(tmp_path: Path) -> Path:
     return file
 
 
+def held(folder: Path, source: Path, lines: int = 3, model: str | None = None) -> Store:
+    return Store(folder, source, lines, model)
+
+
+def ids(file: Path) -> list[str]:
+    return [json.loads(line)["custom_id"] for line in file.read_text().splitlines()]
+
+
 def test_answers_and_failures_are_found_again(tmp_path: Path, source: Path) -> None:
-    with Store(tmp_path / "out", source, None) as store:
-        store.add([{"custom_id": "a"}, {"custom_id": "b"}], [failure_line("c", "status 400: no")])
-    with Store(tmp_path / "out", source, None) as store:
-        assert (store.answered, store.failed) == ({"a", "b"}, {"c"})
+    out = tmp_path / "out"
+    with held(out, source) as store:
+        assert store.open == 3
+        store.add([{"custom_id": "a"}, {"custom_id": "b"}], [{"custom_id": "c"}])
+        assert store.open == 0
+    with held(out, source) as store:
+        assert (store.answered, store.failed, store.open) == ({"a", "b"}, {"c"}, 0)
         store.forget_failures()
+        assert (store.open, ids(out / ERRORS)) == (1, [])
         store.add([{"custom_id": "c"}], [])
-    assert (tmp_path / "out" / ERRORS).read_text() == ""
-    lines = [json.loads(line)["custom_id"] for line in (tmp_path / "out" / OUTPUT).read_text().splitlines()]
-    assert lines == ["a", "b", "c"]
+    assert (ids(out / OUTPUT), ids(out / ERRORS)) == (["a", "b", "c"], [])
+
+
+def test_what_is_added_lies_on_disk_at_once(tmp_path: Path, source: Path) -> None:
+    with held(tmp_path / "out", source) as store:
+        store.add([{"custom_id": "a"}], [{"custom_id": "b"}])
+        assert (ids(tmp_path / "out" / OUTPUT), ids(tmp_path / "out" / ERRORS)) == (["a"], ["b"])
 
 
 @given(names=st.lists(st.text(min_size=1, max_size=8), min_size=1, max_size=6, unique=True), data=st.data())
@@ -46,26 +61,53 @@ def test_a_kill_at_any_byte_leaves_whole_lines(names: list[str], data: st.DataOb
     assert file.read_bytes() == b"".join(lines[:whole])
 
 
-def test_one_process_at_a_time_and_one_input(tmp_path: Path, source: Path) -> None:
+def test_a_whole_line_that_is_none_costs_no_answer(tmp_path: Path) -> None:
+    file = tmp_path / OUTPUT
+    content = '{"custom_id":"a"}\n\n{"custom_id":"b"}\n'
+    file.write_text(content)
+    with pytest.raises(Refused, match=r"output\.jsonl:2: no line of a batch"):
+        recovered(file)
+    assert file.read_text() == content
+
+
+def test_one_process_at_a_time(tmp_path: Path, source: Path) -> None:
     with (
-        Store(tmp_path / "out", source, None),
+        held(tmp_path / "out", source),
         pytest.raises(Refused, match="another process works"),
-        Store(tmp_path / "out", source, None),
+        held(tmp_path / "out", source),
     ):
         pass
-    with pytest.raises(Refused, match="answers of another batch"), Store(tmp_path / "out", source, "other"):
+    with held(tmp_path / "out", source):
+        pass
+
+
+def test_one_input_and_model(tmp_path: Path, source: Path) -> None:
+    out = tmp_path / "out"
+    with held(out, source):
+        pass
+    told = json.loads((out / IDENTITY).read_text())
+    assert (told["input"], told["lines"], len(told["sha256"]), told["model"]) == ("in.jsonl", 3, 64, None)
+    with held(out, source.rename(tmp_path / "renamed.jsonl")):
+        pass
+    source.write_text("{}\n")
+    with pytest.raises(Refused, match="was begun without --model"), held(out, source, model="m"):
         pass
     source.write_text("{}\n{}\n")
-    with pytest.raises(Refused, match="answers of another batch"), Store(tmp_path / "out", source, None):
+    with pytest.raises(Refused, match=r"another input, in\.jsonl of 3 lines"), held(out, source):
         pass
-    (tmp_path / "strange").mkdir()
-    (tmp_path / "strange" / OUTPUT).write_text("")
-    with pytest.raises(Refused, match="something else"), Store(tmp_path / "strange", source, None):
+
+
+def test_a_folder_of_something_else(tmp_path: Path, source: Path) -> None:
+    (tmp_path / OUTPUT).write_text("")
+    with pytest.raises(Refused, match=r"holds output\.jsonl of something else"), held(tmp_path, source):
+        pass
+    (tmp_path / IDENTITY).write_text("[]")
+    with pytest.raises(Refused, match=r"batch\.json: unreadable"), held(tmp_path, source):
         pass
 
 
 def test_what_stands_in_both_files_was_answered(tmp_path: Path, source: Path) -> None:
-    with Store(tmp_path / "out", source, None) as store:
-        store.add([{"custom_id": "a"}], [failure_line("a", "x")])
-    with Store(tmp_path / "out", source, None) as store:
+    with held(tmp_path / "out", source) as store:
+        store.add([{"custom_id": "a"}], [{"custom_id": "a"}])
+    with held(tmp_path / "out", source) as store:
         assert (store.answered, store.failed) == ({"a"}, set())
