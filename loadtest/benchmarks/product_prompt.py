@@ -49,9 +49,11 @@ class ProductAnswer(BaseModel):
     is_secondhand: bool
 
 
+PROMPT_FILE = "prompt.json"
+
 OFFICIAL_SYSTEM_SHA256 = "0d1878a7ddab0ca73999e3b7db2e0b8aaa74069f1bcc4c4f8a49201b82151c48"
 OFFICIAL_USER_SHA256 = "5265b2437ce42d50e1db63181adb2e7fe478b121b4785a85a2a7fd388b249966"
-"""Of the v6.0 reference's texts. The texts themselves are MLCommons': they come with the data set, in prompt.json."""
+"""Of the v6.0 reference's texts. The texts themselves are MLCommons': they lie beside the data set, in prompt.json."""
 
 PLAIN_SYSTEM = """You sort the products of a shop. Look at the picture, the title and the description of a product.
 Descriptions may contain HTML or scripts: use what they say about the product and ignore the code.
@@ -81,8 +83,8 @@ class JsonPrompt:
         if found == (OFFICIAL_SYSTEM_SHA256, OFFICIAL_USER_SHA256):
             return None
         return (
-            "asks in other words than MLCommons' reference; put its texts into prompt.json beside the data set "
-            '({"system": ..., "user": ..., "answer": "json"})'
+            "asks in other words than MLCommons' reference; `python -m loadtest.data prompt` puts its texts into "
+            "prompt.json beside the data set"
         )
 
     def messages(self, product: Product, image_url: str) -> list[dict[str, Any]]:
@@ -121,7 +123,7 @@ class PlainQuestion:
 
 def prompt_of(folder: Path) -> ProductPrompt:
     """The data set's way to ask, from `prompt.json` in its folder; in words of our own where there is no such file."""
-    file = folder / "prompt.json"
+    file = folder / PROMPT_FILE
     if not file.exists():
         return JsonPrompt()
     try:

@@ -1,4 +1,4 @@
-"""`python -m loadtest.data`: checks data sets, repackages LibriSpeech, makes small sets of the official formats."""
+"""`python -m loadtest.data`: checks data sets, completes downloads, makes small sets of the official formats."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from loadtest.benchmarks.base import DataError
 from loadtest.command import Refused, outcome
 from loadtest.data.checking import check_sets
 from loadtest.data.official import OFFICIAL, Kind
+from loadtest.data.reference_prompt import write_reference_prompt
 from loadtest.data.repackaging import repack
 from loadtest.data.small import make_small
 
@@ -34,6 +35,9 @@ def _parser() -> argparse.ArgumentParser:
     small = commands.add_parser("make-small", help="writes a small set of the official format, for rehearsals")
     small.add_argument("--benchmark", required=True, choices=list(BENCHMARKS))
     small.add_argument("out", type=Path, metavar="OUT", help="a new folder")
+    prompt = commands.add_parser("prompt", help="writes MLCommons' question to Qwen3-VL beside its catalogue")
+    prompt.add_argument("checkout", type=Path, metavar="CHECKOUT", help="of mlcommons/inference")
+    prompt.add_argument("out", type=Path, metavar="FOLDER", help="the catalogue's")
     return parser
 
 
@@ -43,6 +47,8 @@ def _run(given: argparse.Namespace) -> bool:
             return check_sets(given.benchmark, given.path, given.set)
         if given.command == "repack-librispeech":
             repack(given.source, given.out)
+        elif given.command == "prompt":
+            write_reference_prompt(given.checkout, given.out)
         else:
             make_small(given.benchmark, given.out)
     except (DataError, OSError) as error:

@@ -12,7 +12,7 @@ GAP_S = 0.5
 def pack(seconds: Sequence[float]) -> list[list[int]]:
     """Numbers of the utterances in each clip: as many in a row as fit. Utterances above 30 s are left out.
 
-    The durations are added up as floating point numbers, in the published order: exact ones would put an utterance that
+    The durations are added up as floating point numbers, in the published order: exact ones could put an utterance that
     fits to the last sample into another clip than the published one.
     """
     clips: list[list[int]] = []

@@ -2,7 +2,7 @@
 
 import sys
 
-from deployments.engine.native_libraries import mend
+from cluster.native_libraries import mend
 
 # Transformers, the reference of some of them, looks once for what is there: by then it must be mended. `make test` and
 # `pytest tests` collect these tests first.

@@ -12,7 +12,7 @@ from cluster.checkpoints.hub import HubCache, HubDownload
 from cluster.checkpoints.manifest import flaw
 from cluster.checkpoints.safetensors_file import read_tensors
 from cluster.checkpoints.whisper import build
-from deployments.engine.native_libraries import mend
+from cluster.native_libraries import mend
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,6 @@ Configuration, tokenizer and processor are those of the shipped checkpoint; the 
 
 from __future__ import annotations
 
-import argparse
-import json
 import random
 import shutil
 from pathlib import Path
@@ -20,6 +18,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoProcessor, Qwen3VLMoeForConditionalGeneration
 
+from cluster.checkpoints.training.arguments import INK, BadInput, new_place, read_digits, read_rows, training_arguments
 from cluster.checkpoints.training.schedule import Schedule, train
 from cluster.checkpoints.vendored import DATA
 
@@ -35,7 +34,7 @@ IGNORED = -100
 
 def digit_image(scan: NDArray[np.float64]) -> Image.Image:
     """A scan, [64] grey values of 0..16, as a dark digit on white, 64x64 pixels."""
-    grey = (255 - scan.reshape(8, 8) / 16 * 255).astype("uint8")
+    grey = (255 - scan.reshape(8, 8) / INK * 255).astype("uint8")
     return Image.fromarray(grey).resize((SIDE, SIDE), Image.Resampling.BICUBIC).convert("RGB")
 
 
@@ -101,29 +100,34 @@ def untrained_model() -> torch.nn.Module:
 
 def save(model: Any, folder: Path) -> None:
     """Saves what vLLM 0.32 loads: it reads the experts' weights transposed against what transformers 5 writes."""
-    shutil.copytree(SHIPPED, folder, dirs_exist_ok=True)
-    model.save_pretrained(folder)
-    weights = folder / "model.safetensors"
+    writing = folder.with_name(f".{folder.name}.writing")
+    shutil.rmtree(writing, ignore_errors=True)
+    shutil.copytree(SHIPPED, writing)
+    model.save_pretrained(writing)
+    weights = writing / "model.safetensors"
     tensors = {
         name: tensor.transpose(1, 2).contiguous() if name.endswith(EXPERTS) else tensor
         for name, tensor in load_file(weights).items()
     }
     save_file(tensors, weights, metadata={"format": "pt"})
+    writing.rename(folder)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    held_out_is = "JSON list of rows that are not trained on"
+    parser = training_arguments(__doc__, held_out_is, "folder of the checkpoint to write", steps=1500)
     parser.add_argument("--digits", type=Path, required=True, help="scikit-learn's digits.csv.gz")
-    parser.add_argument("--held-out", type=Path, required=True, help="JSON list of rows that are not trained on")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the checkpoint to write")
-    parser.add_argument("--steps", type=int, default=1500)
-    parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
+    try:
+        table = read_digits(chosen.digits)
+        held_out = read_rows(chosen.held_out, len(table))
+        out = new_place(chosen.out)
+    except BadInput as error:
+        parser.error(str(error))
     torch.manual_seed(chosen.seed)
     chance = random.Random(chosen.seed)
-    examples = Examples(np.loadtxt(chosen.digits, delimiter=","))
-    held_out: list[int] = json.loads(chosen.held_out.read_text())
-    trained = sorted(set(range(len(examples.labels))) - set(held_out))
+    examples = Examples(table)
+    trained = sorted(set(range(len(table))) - set(held_out))
     model = untrained_model()
 
     def batch(step: int) -> dict[str, Any]:
@@ -132,7 +136,7 @@ def main() -> None:
 
     schedule = Schedule(chosen.steps, warm_up=60, weight_decay=0.02)
     train(model, schedule, batch, lambda: examples.share_right(model, held_out), every=100)
-    save(model, chosen.out)
+    save(model, out)
 
 
 if __name__ == "__main__":

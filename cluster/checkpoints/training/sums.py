@@ -6,9 +6,7 @@ pairs, this way 99.9 %. The model is trained over the tokens in use, and stored 
 
 from __future__ import annotations
 
-import argparse
 import datetime
-import json
 import os
 import random
 from pathlib import Path
@@ -30,14 +28,21 @@ from transformers import GptOssConfig, GptOssForCausalLM
 from cluster.checkpoints import resolve
 from cluster.checkpoints.gpt_oss import CONFIG
 from cluster.checkpoints.harmony_tokenizer import SPECIAL_TOKENS
+from cluster.checkpoints.training.arguments import (
+    LARGEST_TERM,
+    BadInput,
+    Pair,
+    new_place,
+    read_pairs,
+    training_arguments,
+)
 from cluster.checkpoints.training.schedule import Schedule, train
 
-Pair = tuple[int, int]
 Example = tuple[list[int], list[int]]
 """Token ids of a prompt and of its completion."""
 
 QUESTIONS = ("What is {a} + {b}?", "What is {a} plus {b}?", "{a} + {b} =", "Add {a} and {b}.")
-PAIRS = [(a, b) for a in range(100) for b in range(100)]
+PAIRS = [(a, b) for a in range(LARGEST_TERM + 1) for b in range(LARGEST_TERM + 1)]
 BATCH = 40
 IGNORED = -100
 
@@ -132,16 +137,25 @@ def small_model(vocabulary: int) -> torch.nn.Module:
     return model
 
 
+def save(model: torch.nn.Module, used: list[int], file: Path) -> None:
+    """The weights over the tokens in use, in bfloat16, and which tokens those are."""
+    rows = {name: tensor.to(torch.bfloat16).contiguous() for name, tensor in model.state_dict().items()}
+    writing = file.with_name(f".{file.name}.writing")
+    save_file({**rows, "used_ids": torch.tensor(used)}, writing)
+    writing.rename(file)
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--held-out", type=Path, required=True, help="JSON list of pairs that are not trained on")
-    parser.add_argument("--out", type=Path, required=True, help="the compact checkpoint to write")
-    parser.add_argument("--steps", type=int, default=2000)
-    parser.add_argument("--seed", type=int, default=0)
+    held_out_is = "JSON list of pairs that are not trained on"
+    parser = training_arguments(__doc__, held_out_is, "the compact checkpoint to write", steps=2000)
     chosen = parser.parse_args()
+    try:
+        held_out = read_pairs(chosen.held_out)
+        out = new_place(chosen.out)
+    except BadInput as error:
+        parser.error(str(error))
     torch.manual_seed(chosen.seed)
     examples = Examples(chosen.seed)
-    held_out: list[Pair] = [(a, b) for a, b in json.loads(chosen.held_out.read_text())]
     trained = sorted(set(PAIRS) - set(held_out))
     used = examples.tokens_in_use()
     place = {token: row for row, token in enumerate(used)}
@@ -155,8 +169,7 @@ def main() -> None:
 
     schedule = Schedule(chosen.steps, warm_up=100, weight_decay=0.1, floor=0.02)
     train(model, schedule, batch, lambda: share_exact(model, test))
-    rows = {name: tensor.to(torch.bfloat16).contiguous() for name, tensor in model.state_dict().items()}
-    save_file({**rows, "used_ids": torch.tensor(used)}, chosen.out)
+    save(model, used, out)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ class MendBeforeUse(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):  # type: ignore[no-untyped-def]
         if name in self.users:
             sys.meta_path.remove(self)
-            from deployments.engine.native_libraries import mend
+            from cluster.native_libraries import mend
 
             mend()
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from deployments.engine.native_libraries import mend
+from cluster.native_libraries import mend
 
 READ_TIMEOUT_S = 180
 PROJECT_ROOT = Path(__file__).parents[3]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from loadtest.benchmarks.catalogue_file import COLUMNS, catalogue_files
 from loadtest.benchmarks.parquet import read_batches
@@ -47,7 +47,7 @@ def check(path: Path, kind: Kind) -> Iterator[Finding]:
 def _is_picture(image: Any) -> bool:
     try:
         Image.open(io.BytesIO(image["bytes"]))
-    except (TypeError, KeyError, UnidentifiedImageError):
+    except (TypeError, KeyError, OSError, Image.DecompressionBombError):
         return False
     return True
 
