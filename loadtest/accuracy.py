@@ -9,17 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cluster.tables import aligned
-from loadtest.arguments import Arguments
-from loadtest.benchmarks.base import DataError, Mode, Scenario
+from loadtest.arguments import Arguments, add_pullers
+from loadtest.benchmarks.base import DataError, Mode
 from loadtest.benchmarks.scoring.code_tests import CodeTests
 from loadtest.benchmarks.scoring.live_code_bench import LiveCodeBench
 from loadtest.benchmarks.scoring.sandbox.sandbox import Sandbox, SandboxError
 from loadtest.command import Refused, leave, outcome
 from loadtest.run import run
 from loadtest.scored import HEADINGS, score_run
-from loadtest.target import ForeignLoad
-
-SCENARIOS = {scenario.lower(): scenario for scenario in Scenario}
 
 
 def main(arguments: list[str]) -> int:
@@ -30,7 +27,7 @@ def main(arguments: list[str]) -> int:
         "Writes accuracy.txt, as the submission checker reads it, beside LoadGen's log.",
     )
     parser.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="the folder of a finished accuracy run")
-    parser.add_argument("--scenario", choices=list(SCENARIOS), default="offline", help="default: offline")
+    parser.add_scenario()
     parser.add_test(required=False, modes=False)
     parser.add_argument("--resume", type=Path, metavar="DIR", help="go on with this interrupted accuracy run")
     parser.add_argument("--run-code", action="store_true", help="run the programs that the model wrote, in a sandbox")
@@ -38,7 +35,7 @@ def main(arguments: list[str]) -> int:
         "--livecodebench", type=Path, metavar="PATH", help="LiveCodeBench's problems: a folder of *.jsonl, or one file"
     )
     parser.add_target_qps("queries/s to issue in an online scenario")
-    parser.add_pullers()
+    add_pullers(parser)
     given = parser.parse_args(arguments)
     return outcome(lambda: _run(parser, given))
 
@@ -47,7 +44,7 @@ def _run(parser: Arguments, given: argparse.Namespace) -> bool:
     if bool(given.runs) == bool(given.benchmark):
         raise Refused("give the folders of accuracy runs, or --benchmark to run one")
     with _code_tests(given) as tests:
-        folders = given.runs or [_measured(parser, given)]
+        folders = given.runs or [run(parser.options(given, mode=Mode.ACCURACY)).folder]
         scored = [score_run(folder, given.data, tests) for folder in folders]
     notes = [note for one in scored for note in one.notes()]
     print("\n".join([*aligned(HEADINGS, [one.row() for one in scored]), *notes]))
@@ -73,12 +70,6 @@ def _code_tests(given: argparse.Namespace) -> Iterator[CodeTests | None]:
             yield CodeTests(problems, sandbox)
     except (SandboxError, DataError) as error:
         raise Refused(str(error)) from error
-
-
-def _measured(parser: Arguments, given: argparse.Namespace) -> Path:
-    scenario = SCENARIOS[given.scenario]
-    foreign = ForeignLoad(given.pullers, given.window)
-    return run(parser.options(given, scenario, mode=Mode.ACCURACY, foreign=foreign)).folder
 
 
 if __name__ == "__main__":

@@ -13,6 +13,20 @@ from loadtest.loadgen.rounds import Round
 from loadtest.run import Options
 from loadtest.target import ForeignLoad
 
+SCENARIOS = {scenario.lower(): scenario for scenario in Scenario}
+
+
+def add_pullers(parser: argparse.ArgumentParser) -> None:
+    """How hard an endpoint is driven that does not tell its replicas."""
+    default = ForeignLoad()
+    parser.add_argument("--pullers", type=at_least_one, default=default.pullers, help="for an --endpoint of others (2)")
+    parser.add_argument("--window", type=at_least_one, default=default.window, help="requests in flight of each (32)")
+
+
+def foreign_load(given: argparse.Namespace) -> ForeignLoad:
+    """What `add_pullers` asked for; its defaults where a command has no such options."""
+    return ForeignLoad(given.pullers, given.window) if hasattr(given, "pullers") else ForeignLoad()
+
 
 class Arguments(argparse.ArgumentParser):
     """A parser that knows the options of a test."""
@@ -42,20 +56,16 @@ class Arguments(argparse.ArgumentParser):
     def add_target_qps(self, meaning: str) -> None:
         self.add_argument("--target-qps", type=positive, metavar="RATE", help=meaning)
 
-    def add_pullers(self) -> None:
-        """How hard an endpoint is driven that does not tell its replicas."""
-        default = ForeignLoad()
-        self.add_argument(
-            "--pullers", type=at_least_one, default=default.pullers, help="for an --endpoint of others (2)"
-        )
-        self.add_argument("--window", type=at_least_one, default=default.window, help="requests in flight of each (32)")
+    def add_scenario(self) -> None:
+        """For commands that are not of one scenario."""
+        self.add_argument("--scenario", choices=list(SCENARIOS), default="offline", help="default: offline")
 
-    def options(self, given: argparse.Namespace, scenario: Scenario, **more: Any) -> Options:
-        """Options of a test from parsed arguments."""
+    def options(self, given: argparse.Namespace, scenario: Scenario | None = None, **more: Any) -> Options:
+        """Options of a test from parsed arguments; its scenario is the given one where it is not told."""
         return Options(
             **{
                 "benchmark": given.benchmark,
-                "scenario": scenario,
+                "scenario": scenario or SCENARIOS[given.scenario],
                 "mode": getattr(given, "mode", Mode.PERFORMANCE),
                 "round": given.round,
                 "quick": given.quick,
@@ -70,6 +80,7 @@ class Arguments(argparse.ArgumentParser):
                 "timeout_s": given.timeout,
                 "attempts": given.attempts,
                 "api_key": given.api_key,
+                "foreign": foreign_load(given),
                 **more,
             }
         )

@@ -13,7 +13,6 @@ from typing import NoReturn
 INTERRUPTED = 130
 """Exit status after SIGINT, as shells have it."""
 
-
 SPARE_FILES = 128
 
 
@@ -21,15 +20,19 @@ class Refused(RuntimeError):
     """The test could not be run, and why."""
 
 
-def outcome(command: Callable[[], bool]) -> int:
-    """A command's exit status: 0 where it is true, 1 where not, 2 where it was refused, 130 where interrupted."""
+MEASURED = "what was measured is kept and marked so"
+
+
+def outcome(command: Callable[[], bool], kept: str = MEASURED) -> int:
+    """A command's exit status: 0 where it is true, 1 where not, 2 where it was refused, 130 where interrupted; `kept`
+    says what an interruption leaves."""
     try:
         return 0 if command() else 1
     except Refused as refusal:
         print(f"error: {refusal}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("interrupted: what was measured is kept and marked so", file=sys.stderr)
+        print(f"interrupted: {kept}", file=sys.stderr)
         return INTERRUPTED
 
 

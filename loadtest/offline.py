@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import sys
 
-from loadtest.arguments import Arguments
+from loadtest.arguments import Arguments, add_pullers
 from loadtest.benchmarks.base import Scenario
 from loadtest.command import leave, outcome
 from loadtest.run import Options, run
-from loadtest.target import ForeignLoad
 
 
 def parse(arguments: list[str]) -> Options:
@@ -19,9 +18,9 @@ def parse(arguments: list[str]) -> Options:
     )
     parser.add_test()
     parser.add_target_qps("samples/s you expect; sets how long an official run lasts")
-    parser.add_pullers()
+    add_pullers(parser)
     given = parser.parse_args(arguments)
-    return parser.options(given, Scenario.OFFLINE, foreign=ForeignLoad(given.pullers, given.window))
+    return parser.options(given, Scenario.OFFLINE)
 
 
 def main() -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -92,6 +92,13 @@ def read_summary(folder: Path) -> dict[str, Any]:
     if not isinstance(summary, dict) or "benchmark" not in summary:
         raise ValueError(f"{folder / SUMMARY} is no summary of a load test")
     return summary
+
+
+def replicas_of(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Those that served the models under test, as the fleet told of them; none of an endpoint of others."""
+    models = str(summary["model"]).split(", ")
+    told = (summary.get("fleet") or {}).get("models", ())
+    return [replica for model in told if model["name"] in models for replica in model["replicas"]]
 
 
 def atomically(file: Path, write: Callable[[Path], object]) -> None:

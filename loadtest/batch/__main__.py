@@ -6,9 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
+from loadtest.arguments import add_pullers, foreign_load
 from loadtest.batch.run import Options, run
-from loadtest.command import INTERRUPTED, Refused, at_least_one, positive
-from loadtest.target import ForeignLoad
+from loadtest.command import at_least_one, outcome, positive
 
 
 def parse(arguments: list[str]) -> Options:
@@ -28,9 +28,7 @@ def parse(arguments: list[str]) -> Options:
     parser.add_argument("--timeout", type=positive, metavar="S", default=3600.0, help="for one request (3600)")
     parser.add_argument("--attempts", type=at_least_one, default=5, help="for one line (5)")
     parser.add_argument("--retry-failed", action="store_true", help="ask the lines in errors.jsonl again")
-    default = ForeignLoad()
-    parser.add_argument("--pullers", type=at_least_one, default=default.pullers, help="for an --endpoint of others (2)")
-    parser.add_argument("--window", type=at_least_one, default=default.window, help="requests in flight of each (32)")
+    add_pullers(parser)
     given = parser.parse_args(arguments)
     return Options(
         source=given.input,
@@ -42,20 +40,13 @@ def parse(arguments: list[str]) -> Options:
         timeout_s=given.timeout,
         attempts=given.attempts,
         retry_failed=given.retry_failed,
-        foreign=ForeignLoad(given.pullers, given.window),
+        foreign=foreign_load(given),
     )
 
 
 def main() -> int:
     """0: every line is answered; 1: some have failed; 2: it could not be run; 130: interrupted."""
-    try:
-        return 0 if run(parse(sys.argv[1:])) else 1
-    except Refused as refusal:
-        print(f"error: {refusal}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted: what was answered is kept; the same command goes on from there", file=sys.stderr)
-        return INTERRUPTED
+    return outcome(lambda: run(parse(sys.argv[1:])), "what was answered is kept; the same command goes on from there")
 
 
 if __name__ == "__main__":

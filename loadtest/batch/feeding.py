@@ -29,7 +29,7 @@ class Feeder:
         self._open: dict[int, tuple[str, int]] = {}
         self._bytes = 0
         self._room = threading.Condition()
-        self._all_read = self._stopped = False
+        self._stopped = False
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="feeder", daemon=True)
 

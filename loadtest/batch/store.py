@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Iterable
@@ -13,11 +12,11 @@ from typing import Any, Self
 import msgspec
 from filelock import FileLock, Timeout
 
+from cluster.checkpoints.pinned import sha256_of
 from loadtest.command import Refused
 from loadtest.results import write_text
 
 OUTPUT, ERRORS, IDENTITY, LOCK = "output.jsonl", "errors.jsonl", "batch.json", ".lock"
-READ_BYTES = 2**20
 
 
 class _Answered(msgspec.Struct):
@@ -41,7 +40,7 @@ class Store:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self._lines = lines
-        self._identity = {"input": source.name, "lines": lines, "sha256": sha256(source), "model": model}
+        self._identity = {"input": source.name, "lines": lines, "sha256": sha256_of(source), "model": model}
         self._lock = FileLock(folder / LOCK)
         self.answered: set[str] = set()
         self.failed: set[str] = set()
@@ -138,11 +137,3 @@ def recovered(file: Path) -> set[str]:
             whole += len(line)
         content.truncate(whole)
     return found
-
-
-def sha256(file: Path) -> str:
-    digest = hashlib.sha256()
-    with file.open("rb") as content:
-        while piece := content.read(READ_BYTES):
-            digest.update(piece)
-    return digest.hexdigest()

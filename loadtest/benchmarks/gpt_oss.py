@@ -6,7 +6,6 @@ from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from msgspec import DecodeError, Struct
 from msgspec import json as msgjson
@@ -18,6 +17,7 @@ from loadtest.benchmarks.harmony import harmony_text
 from loadtest.benchmarks.prompt_file import read_prompts
 from loadtest.benchmarks.scoring.code_tests import CodeTests
 from loadtest.benchmarks.scoring.tally import Tally, exact_match
+from loadtest.benchmarks.text_stream import Event, read_event
 from loadtest.data.layout import official_file
 
 MAX_TOKENS = {Mode.PERFORMANCE: 10_240, Mode.ACCURACY: 32_768}
@@ -163,12 +163,7 @@ class TokenStream:
         self._text: list[str] = []
 
     def take(self, event: bytes) -> bool:
-        try:
-            part = _parts.decode(event)
-        except DecodeError as error:
-            raise BadReply(f"an event of the stream is not of OpenAI's shape: {error}") from None
-        if part.error is not None:
-            raise BadReply(f"the stream ended with an error: {part.error}")
+        part = read_event(_parts, event)
         brought = False
         for choice in part.choices:
             if choice.token_ids is None and choice.text:
@@ -201,9 +196,8 @@ class _Completion(Struct):
     choices: list[_Choice]
 
 
-class _Part(Struct):
+class _Part(Event):
     choices: list[_Choice] = []
-    error: Any = None
 
 
 _replies = msgjson.Decoder(_Completion)

@@ -3,12 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec import DecodeError, Struct
-from msgspec import json as msgjson
+from msgspec.json import Decoder
 
 from loadtest.benchmarks.base import Answer, BadReply
+
+
+class Event(Struct):
+    """What all events have in common."""
+
+    error: Any = None
+
+
+E = TypeVar("E", bound=Event)
+
+
+def read_event(decoder: Decoder[E], event: bytes) -> E:
+    """Raises BadReply for an event of another shape, and for one that is an error."""
+    try:
+        read = decoder.decode(event)
+    except DecodeError as error:
+        raise BadReply(f"an event of the stream is not of OpenAI's shape: {error}") from None
+    if read.error is not None:
+        raise BadReply(f"the stream ended with an error: {read.error}")
+    return read
 
 
 class TextStream:
@@ -20,12 +40,7 @@ class TextStream:
         self._tokens: int | None = None
 
     def take(self, event: bytes) -> bool:
-        try:
-            chunk = _chunks.decode(event)
-        except DecodeError as error:
-            raise BadReply(f"an event of the stream is not of OpenAI's shape: {error}") from None
-        if chunk.error is not None:
-            raise BadReply(f"the stream ended with an error: {chunk.error}")
+        chunk = read_event(_chunks, event)
         parts = [choice.delta.content for choice in chunk.choices if choice.delta.content]
         self._text += parts
         if chunk.usage is not None:
@@ -58,10 +73,9 @@ class _Usage(Struct):
     completion_tokens: int = 0
 
 
-class _Chunk(Struct):
+class _Chunk(Event):
     choices: list[_Choice] = []
     usage: _Usage | None = None
-    error: Any = None
 
 
-_chunks = msgjson.Decoder(_Chunk)
+_chunks = Decoder(_Chunk)

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from loadtest.command import Refused
 from loadtest.report.timeline import Timeline, read_timeline
-from loadtest.results import SUMMARY, read_summary
+from loadtest.results import SUMMARY, read_summary, replicas_of
 
 NEEDED = ("label", "state", "benchmark", "scenario", "mode", "model", "samples_issued", "samples_answered")
 
@@ -72,10 +72,7 @@ class Run:
 
     @cached_property
     def replicas(self) -> list[dict[str, Any]]:
-        """Of the models under test, as the fleet tells of them; none of an endpoint of others."""
-        models = str(self.summary["model"]).split(", ")
-        told = (self.summary.get("fleet") or {}).get("models", ())
-        return [replica for model in told if model["name"] in models for replica in model["replicas"]]
+        return replicas_of(self.summary)
 
     @cached_property
     def accelerators(self) -> Mapping[str, int]:

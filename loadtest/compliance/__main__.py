@@ -7,9 +7,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from loadtest.arguments import Arguments
+from loadtest.arguments import Arguments, add_pullers
 from loadtest.benchmarks import benchmark
-from loadtest.benchmarks.base import DataError, Mode, Scenario
+from loadtest.benchmarks.base import DataError, Mode
 from loadtest.command import Refused, leave, outcome
 from loadtest.compliance import test01, test07, test09
 from loadtest.compliance.audit import AUDITS, Audit
@@ -18,14 +18,12 @@ from loadtest.data.layout import official_file
 from loadtest.loadgen.settings import LoadGenError
 from loadtest.results import read_summary, write_text
 from loadtest.run import run
-from loadtest.target import ForeignLoad
 
 VERIFICATIONS: dict[str, Callable[[Evidence], Finding]] = {
     "TEST01": test01.verify,
     "TEST07": test07.verify,
     "TEST09": test09.verify,
 }
-SCENARIOS = {scenario.lower(): scenario for scenario in Scenario}
 
 
 def main(arguments: list[str]) -> int:
@@ -36,13 +34,13 @@ def main(arguments: list[str]) -> int:
         "audit.config asks and writes the verification files into the run's folder.",
     )
     parser.add_argument("--test", required=True, choices=list(AUDITS))
-    parser.add_argument("--scenario", choices=list(SCENARIOS), default="offline", help="default: offline")
+    parser.add_scenario()
     parser.add_argument("--accuracy-run", type=Path, metavar="DIR", help="the submission's accuracy run (TEST01)")
     parser.add_argument("--performance-run", type=Path, metavar="DIR", help="its performance run (TEST01)")
     parser.add_argument("--verify", type=Path, metavar="DIR", help="only verify this finished run of the test")
     parser.add_test(required=False, modes=False)
     parser.add_target_qps("samples/s you expect; queries/s to issue in an online scenario")
-    parser.add_pullers()
+    add_pullers(parser)
     given = parser.parse_args(arguments)
     return outcome(lambda: _run(parser, given))
 
@@ -58,9 +56,7 @@ def _run(parser: Arguments, given: argparse.Namespace) -> bool:
         given.data = _its_own(audit, given.data)
     folder = given.verify
     if folder is None:
-        foreign = ForeignLoad(given.pullers, given.window)
-        options = parser.options(given, SCENARIOS[given.scenario], mode=Mode.PERFORMANCE, audit=audit, foreign=foreign)
-        folder = run(options).folder
+        folder = run(parser.options(given, audit=audit)).folder
     return _verify(audit, folder, given)
 
 

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from loadtest.command import INTERRUPTED, Refused, at_least_one, positive
+from loadtest.command import at_least_one, outcome, positive
 from loadtest.latency import Slo
 from loadtest.replay.jobs import TEXT_ROUTES
 from loadtest.replay.run import Options, run
@@ -88,14 +88,7 @@ def parse(arguments: list[str]) -> Options:
 
 def main() -> int:
     """0: a replay in which something was answered; 1: nothing was; 2: it could not be run; 130: interrupted."""
-    try:
-        return 0 if run(parse(sys.argv[1:])) else 1
-    except Refused as refusal:
-        print(f"error: {refusal}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted: what was measured is kept and marked so", file=sys.stderr)
-        return INTERRUPTED
+    return outcome(lambda: run(parse(sys.argv[1:])))
 
 
 def _not_negative(text: str) -> int:

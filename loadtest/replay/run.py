@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import signal
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,10 +15,11 @@ from cluster.checkpoints import CheckpointError
 from cluster.loading import FleetError
 from loadtest.command import Refused, make_room
 from loadtest.endpoint import TargetError, bearer, endpoint
+from loadtest.interruption import until_interrupted
 from loadtest.latency import Slo
 from loadtest.progress import Progress
 from loadtest.replay.contents import Contents
-from loadtest.replay.jobs import Job, Plan, Workshop
+from loadtest.replay.jobs import Plan, Workshop
 from loadtest.replay.player import Outcome, Played, play
 from loadtest.replay.summary import Judged, summarise
 from loadtest.replay.tables import report_page, report_text
@@ -93,14 +93,17 @@ def _replay(options: Options, plan: Plan, trace: Trace) -> bool:
     jobs = list(workshop.jobs(trace))
     played = Played()
     folder = new_run_folder(options.out, f"replay-{_short(trace.name)}")
-    state, ended = "failed", False
+    state = "failed"
     try:
         with (
             Progress("replay", "requests") as progress,
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
         ):
-            ended = runner.run(_to_the_end(jobs, workshop, options.max_in_flight, played, progress))
-        state = "complete" if ended else "interrupted"
+            runner.run(until_interrupted(play(jobs, workshop.sending, options.max_in_flight, played, progress)))
+        state = "complete"
+    except KeyboardInterrupt:
+        state = "interrupted"
+        raise
     finally:
         summary = summarise(plan, trace, jobs, played, options.judged, state) | {"traces": list(options.traces)}
         write_requests(folder / REQUESTS, played.outcomes, summary["label"])
@@ -108,24 +111,7 @@ def _replay(options: Options, plan: Plan, trace: Trace) -> bool:
         write_text(folder / REPORT, report_page(summary, read_timeline(folder)))
         print(report_text(summary))
         print(f"results: {folder}", flush=True)
-    if not ended:
-        raise KeyboardInterrupt
     return bool(summary["samples_answered"])
-
-
-async def _to_the_end(
-    jobs: list[Job], workshop: Workshop, most_in_flight: int, played: Played, progress: Progress
-) -> bool:
-    """False where SIGINT or SIGTERM ended it early."""
-    loop = asyncio.get_running_loop()
-    playing = loop.create_task(play(jobs, workshop.sending, most_in_flight, played, progress))
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, playing.cancel)
-    try:
-        await playing
-    except asyncio.CancelledError:
-        return False
-    return True
 
 
 def write_requests(file: Path, outcomes: list[Outcome], label: str) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from cluster.checkpoints.pinned import sha256_of
 from loadtest.accuracy_file import ACCURACY_FILE
 from loadtest.benchmarks.base import Mode, Scenario
 from loadtest.compliance.evidence import PASS
@@ -140,7 +140,7 @@ def _of_accuracy(run: Run, division: Division) -> Iterator[str]:
     if division is Division.CLOSED and value < threshold:
         yield f"accuracy {value:.4f} is below {threshold:g}"
     told = re.search(r"^hash=([0-9a-f]{64})$", file.read_text(encoding="utf-8"), re.MULTILINE)
-    if told is None or told[1] != hashlib.sha256(run.log("accuracy.json").read_bytes()).hexdigest():
+    if told is None or told[1] != sha256_of(run.log("accuracy.json")):
         yield f"{ACCURACY_FILE} of {run} is not of its log; score it anew"
 
 

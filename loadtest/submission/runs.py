@@ -15,7 +15,7 @@ from loadtest.compliance.audit import AUDITS
 from loadtest.loadgen.log import find_log, read_entries
 from loadtest.loadgen.rounds import Round
 from loadtest.loadgen.settings import LoadGenError, TestPlan
-from loadtest.results import read_summary
+from loadtest.results import read_summary, replicas_of
 
 WEIGHTS = ("pool", "vendor", "engine", "engine_version", "accelerator", "tensor_parallel", "checkpoint", "revision")
 """What of a replica must be the same in all runs of a scenario."""
@@ -86,9 +86,7 @@ class Run:
 
     @property
     def replicas(self) -> list[dict[str, Any]]:
-        """Those that served the model; none from a foreign endpoint."""
-        models = (self.summary.get("fleet") or {}).get("models", [])
-        return [replica for model in models if model["name"] == self.summary["model"] for replica in model["replicas"]]
+        return replicas_of(self.summary)
 
     @property
     def fleet(self) -> list[tuple[Any, ...]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import replace
@@ -186,7 +185,3 @@ SYSTEM = {
     "host_network_card_count": 2,
 }
 """What a user fills in: the fields that no fleet tells."""
-
-
-def sha256(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from cluster.checkpoints.pinned import sha256_of
 from loadtest.benchmarks.base import Scenario
 from loadtest.benchmarks.gpt_oss import GptOss
 from loadtest.loadgen.rounds import Round
@@ -22,7 +23,6 @@ from tests.support.run_folders import (
     official_runs,
     replica,
     run_folder,
-    sha256,
 )
 from tests.support.submission_checks import problems
 
@@ -48,7 +48,7 @@ def test_a_closed_tree_of_all_three_models_passes_every_check(tmp_path: Path, na
     log = results / "gpt-oss-120b/Server/accuracy/mlperf_log_accuracy.json"
     whole = tmp_path / "runs/gpt-oss-server-accuracy/mlperf_log_accuracy.json"
     assert log.stat().st_size <= MOST_ACCURACY_LOG < whole.stat().st_size
-    assert f"hash={sha256(whole)}" in log.with_name("accuracy.txt").read_text()
+    assert f"hash={sha256_of(whole)}" in log.with_name("accuracy.txt").read_text()
     assert MARK not in (results / "whisper/Offline/README.md").read_text()
 
 

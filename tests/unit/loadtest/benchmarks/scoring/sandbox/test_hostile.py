@@ -130,7 +130,9 @@ def test_links_lead_nowhere(sandbox: Sandbox, tmp_path: Path) -> None:
         statement = f"os.symlink('{target}', 'link'); pathlib.Path('link').read_bytes()"
         assert refused(sandbox, statement) == "FileNotFoundError"
     assert refused(sandbox, "os.chdir('/'); os.chroot('/scratch')") == "PermissionError"
-    assert printed(sandbox, "import os\nos.chdir('../../../..')\nprint(sorted(os.listdir('.')))").startswith("['lib")
+    names = printed(sandbox, "import os\nos.chdir('../../../..')\nprint(*os.listdir('.'))").split()
+    assert "scratch" in names
+    assert not {"etc", "home", "proc", "sys", "tmp", "var"} & set(names)
 
 
 def test_no_environment(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
