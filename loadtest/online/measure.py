@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import aiohttp
+import numpy as np
+import numpy.typing as npt
 import uvloop
 from msgspec.structs import replace
 
@@ -116,7 +119,8 @@ class _Session:
             await ask_stream(session, subject.call, subject.benchmark, outcome, body, on_first)
             subject.keep([outcome])
         else:
-            outcome = replace(known, place=outcome.place)
+            # Its schedule was an earlier try's: on this one's clock it has no latency.
+            outcome = replace(known, place=outcome.place, due=math.nan, first=math.nan)
             on_first(b"")
         self._into.ledger.admit([outcome])
         self._into.finished = max(self._into.finished, outcome.finished)
@@ -140,14 +144,20 @@ class _Session:
                 table.show(self._standing, max(self._into.finished - self._into.started, 0.0), last=True)
 
     def _date(self) -> None:
-        """Sets when each query was due by LoadGen's schedule: its start is told by the query that came least late."""
         outcomes, rate = self._into.ledger.outcomes, self._plan.target_qps
-        if not outcomes or rate is None:
-            return
-        offsets = due_times(self._plan.seeds.schedule, rate, max(outcomes) + 1)
-        start = min(outcome.due - offsets[place] for place, outcome in outcomes.items())
-        for place, outcome in outcomes.items():
-            outcome.due = float(start + offsets[place])
+        if outcomes and rate is not None:
+            date(outcomes, due_times(self._plan.seeds.schedule, rate, max(outcomes) + 1))
+
+
+def date(outcomes: Mapping[int, Outcome], offsets: npt.NDArray[np.float64]) -> None:
+    """Sets when each query was due by LoadGen's schedule: its start is told by the query that came least late.
+
+    `offsets`: seconds after that start, by place. An outcome without a due time was not asked in this run.
+    """
+    asked = {place: outcome for place, outcome in outcomes.items() if not math.isnan(outcome.due)}
+    start = min((outcome.due - offsets[place] for place, outcome in asked.items()), default=math.nan)
+    for place, outcome in asked.items():
+        outcome.due = float(start + offsets[place])
 
 
 def _settle(test: asyncio.Future[None], failure: BaseException | None) -> None:

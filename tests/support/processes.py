@@ -121,6 +121,21 @@ def fake_engine(pool: Pool, task: Task = Task.CHAT, caches: bool = False) -> Ite
         yield f"http://{HOST}:{port}"
 
 
+def stats(engine: str) -> dict[str, Any]:
+    """What the fake engine at this address has counted."""
+    with urllib.request.urlopen(f"{engine}/stats", timeout=5) as answer:
+        found: dict[str, Any] = json.load(answer)
+    return found
+
+
+def fault(engine: str, **fault: Any) -> None:
+    """What the fake engine at this address is to do wrong from now on."""
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(f"{engine}/fault", json.dumps(fault).encode(), headers)
+    with urllib.request.urlopen(request, timeout=5) as answer:
+        assert answer.status == 200
+
+
 @contextmanager
 def gateway(fleet: Fleet, announcements: Sequence[Announcement]) -> Iterator[tuple[str, int]]:
     """The address and process id of a gateway over replicas that do not change."""

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import signal
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -19,14 +17,13 @@ import ray
 
 from cluster.fleet import Limits, Tenant
 from cluster.keys import digest
-from deployments.engine.process import PROJECT_ROOT
+from tests.support.commands import TIMEOUT_S, exit_of, start
 from tests.support.processes import announcement, fake_engine, fake_fleet, fake_pool, gateway
 
 LINES = 400
 KILLS = 20
 PER_MINUTE = 120
 KEY = "the-key-of-this-tests-tenant"
-TIMEOUT_S = 90
 
 
 @pytest.fixture(scope="module")
@@ -62,22 +59,8 @@ def write(file: Path, lines: int = LINES, **changes: Any) -> Path:
     return file
 
 
-def start(cluster: str, source: Path, out: Path, *options: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "loadtest.batch", "--input", str(source), "--output", str(out), *options],
-        cwd=PROJECT_ROOT,
-        env={**os.environ, "RAY_ADDRESS": cluster},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,
-    )
-
-
-def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
-    output, _ = process.communicate(timeout=TIMEOUT_S)
-    return process.returncode, output
+def batch(cluster: str, source: Path, out: Path, *options: str) -> subprocess.Popen[str]:
+    return start("loadtest.batch", "--input", str(source), "--output", str(out), *options, ray=cluster)
 
 
 def answers(out: Path) -> list[dict[str, Any]]:
@@ -90,7 +73,7 @@ def test_twenty_kills_and_each_line_exactly_once(cluster: str, url: str, tmp_pat
     source, out, draw = write(tmp_path / "in.jsonl"), tmp_path / "out", random.Random(7)
     progress = [0]
     for kill in range(KILLS):
-        running = start(cluster, source, out, "--endpoint", url)
+        running = batch(cluster, source, out, "--endpoint", url)
         if kill % 4 == 0:
             time.sleep(draw.uniform(0, 3))
         else:
@@ -99,12 +82,12 @@ def test_twenty_kills_and_each_line_exactly_once(cluster: str, url: str, tmp_pat
             while len(lines_of(out)) < wanted and time.monotonic() < deadline:
                 time.sleep(draw.uniform(0, 0.01))
         running.kill()
-        _, output = ended(running)
+        _, output = exit_of(running)
         assert running.returncode == -signal.SIGKILL, output
         progress.append(len(lines_of(out)))
     assert sorted(progress) == progress, "nothing that was answered is ever lost"
     assert 0 < progress[-1] < LINES
-    code, output = ended(start(cluster, source, out, "--endpoint", url))
+    code, output = exit_of(batch(cluster, source, out, "--endpoint", url))
     assert code == 0, output
     found = answers(out)
     assert sorted(one["custom_id"] for one in found) == sorted(f"q{n}" for n in range(LINES))
@@ -126,13 +109,13 @@ def test_failures_have_their_own_file_and_can_be_tried_again(cluster: str, url: 
     broken = json.loads(lines[3])
     broken["body"]["max_tokens"] = -1
     source.write_text("\n".join([*lines[:3], json.dumps(broken), *lines[4:]]) + "\n")
-    code, output = ended(start(cluster, source, out, "--endpoint", url))
+    code, output = exit_of(batch(cluster, source, out, "--endpoint", url))
     assert (code, "9 of 10 lines answered" in output) == (1, True), output
     (failure,) = [json.loads(line) for line in (out / "errors.jsonl").read_text().splitlines()]
     assert (failure["custom_id"], failure["error"], failure["response"]["status_code"]) == ("q3", None, 400)
     assert failure["response"]["request_id"]
     assert "max_tokens" in failure["response"]["body"]["error"]["message"]
-    code, output = ended(start(cluster, source, out, "--endpoint", url, "--retry-failed"))
+    code, output = exit_of(batch(cluster, source, out, "--endpoint", url, "--retry-failed"))
     assert code == 1
     assert len((out / "errors.jsonl").read_text().splitlines()) == 1
     assert len(answers(out)) == 9
@@ -141,14 +124,14 @@ def test_failures_have_their_own_file_and_can_be_tried_again(cluster: str, url: 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interruption_is_orderly(number: signal.Signals, cluster: str, url: str, tmp_path: Path) -> None:
     source, out = write(tmp_path / "in.jsonl", max_tokens=200), tmp_path / "out"
-    running = start(cluster, source, out, "--endpoint", url)
+    running = batch(cluster, source, out, "--endpoint", url)
     while not lines_of(out):
         assert running.poll() is None
         time.sleep(0.02)
-    code, output = ended(start(cluster, source, out, "--endpoint", url))
+    code, output = exit_of(batch(cluster, source, out, "--endpoint", url))
     assert (code, "another process works in" in output) == (2, True), output
     running.send_signal(number)
-    code, output = ended(running)
+    code, output = exit_of(running)
     assert (code, "the same command goes on" in output) == (130, True), output
     assert 0 < len(answers(out)) < LINES
 
@@ -159,7 +142,7 @@ def test_a_limit_of_the_tenant_slows_a_batch_down_and_fails_nothing(cluster: str
     fleet = fake_fleet(pool).model_copy(update={"tenants": [limited]})
     source, out = write(tmp_path / "in.jsonl", lines=PER_MINUTE + 8), tmp_path / "out"
     with fake_engine(pool) as engine, gateway(fleet, [announcement(engine, pool)]) as (address, _):
-        code, output = ended(start(cluster, source, out, "--endpoint", address, "--api-key", KEY))
+        code, output = exit_of(batch(cluster, source, out, "--endpoint", address, "--api-key", KEY))
     assert code == 0, output
     assert len(answers(out)) == PER_MINUTE + 8
 
@@ -171,8 +154,8 @@ def test_a_limit_of_the_tenant_slows_a_batch_down_and_fails_nothing(cluster: str
 def test_what_cannot_be_asked_is_refused_before_anything_is(
     changes: dict[str, Any], said: str, cluster: str, url: str, tmp_path: Path
 ) -> None:
-    code, output = ended(
-        start(cluster, write(tmp_path / "in.jsonl", 3, **changes), tmp_path / "out", "--endpoint", url)
+    code, output = exit_of(
+        batch(cluster, write(tmp_path / "in.jsonl", 3, **changes), tmp_path / "out", "--endpoint", url)
     )
     assert (code, said in output) == (2, True), output
     assert not lines_of(tmp_path / "out")

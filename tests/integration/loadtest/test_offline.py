@@ -6,9 +6,7 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
-import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,13 +17,13 @@ import pytest
 
 from cluster.fleet import Tenant
 from cluster.keys import digest
-from deployments.engine.process import PROJECT_ROOT
 from loadtest.benchmarks.gpt_oss import GptOss
 from loadtest.journal import Journal
-from tests.support.processes import announcement, fake_engine, fake_fleet, fake_pool, gateway
+from tests.support.commands import TIMEOUT_S, exit_of, start
+from tests.support.processes import announcement, fake_engine, fake_fleet, fake_pool, gateway, stats
 
 SAMPLES = GptOss.quick_samples
-TIMEOUT_S = 120
+COMMON = ("--benchmark", "gpt-oss", "--quick")
 KEY = "the-key-of-this-tests-tenant"
 SLOW = {"max_model_len": 110, "decode_step_s": 0.03}
 FAST = {"max_model_len": 90, "decode_step_s": 0.001}
@@ -37,28 +35,8 @@ def engine(request: pytest.FixtureRequest) -> Iterator[str]:
         yield url
 
 
-def start(url: str, out: Path, *more: str) -> subprocess.Popen[str]:
-    return start_with(out, "--endpoint", url, *more)
-
-
-def start_with(out: Path, *more: str) -> subprocess.Popen[str]:
-    """The command in a session of its own, with a Ray of its own, and with the SIGINT of a terminal."""
-    command = [sys.executable, "-m", "loadtest.offline", "--benchmark", "gpt-oss", "--quick"]
-    return subprocess.Popen(
-        [*command, "--out", str(out), *more],
-        cwd=PROJECT_ROOT,
-        env={**os.environ, "RAY_ADDRESS": "local"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,
-    )
-
-
-def finished(process: subprocess.Popen[str]) -> tuple[str, int]:
-    output, _ = process.communicate(timeout=TIMEOUT_S)
-    return output, process.returncode
+def ask(url: str, out: Path, *more: str) -> subprocess.Popen[str]:
+    return start("loadtest.offline", *COMMON, "--out", str(out), "--endpoint", url, *more)
 
 
 def read_until(process: subprocess.Popen[str], word: str) -> str:
@@ -69,12 +47,6 @@ def read_until(process: subprocess.Popen[str], word: str) -> str:
         if word in line:
             return seen
     raise AssertionError(f"'{word}' never came: {seen}")
-
-
-def stats(url: str) -> dict[str, Any]:
-    with urllib.request.urlopen(f"{url}/stats", timeout=5) as answer:
-        found: dict[str, Any] = json.load(answer)
-    return found
 
 
 def results(out: Path) -> tuple[Path, dict[str, Any], pd.DataFrame]:
@@ -104,9 +76,8 @@ def descendants(ancestor: int) -> dict[int, str]:
 
 @pytest.mark.parametrize("engine", [FAST], indirect=True)
 def test_every_sample_exactly_once(engine: str, tmp_path: Path) -> None:
-    process = start(engine, tmp_path, "--mode", "accuracy")
-    output, _ = process.communicate(timeout=TIMEOUT_S)
-    assert process.returncode == 0, output
+    code, output = exit_of(ask(engine, tmp_path, "--mode", "accuracy"))
+    assert code == 0, output
     run, summary, samples = results(tmp_path)
     assert (summary["verdict"], summary["samples_answered"], summary["repeated_requests"]) == ("VALID", SAMPLES, 0)
     assert summary["caches"] == "unverified"
@@ -125,13 +96,13 @@ def test_every_sample_exactly_once(engine: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("engine", [SLOW], indirect=True)
 def test_a_killed_accuracy_run_goes_on_where_it_was(engine: str, tmp_path: Path) -> None:
-    killed = start(engine, tmp_path, "--mode", "accuracy")
+    killed = ask(engine, tmp_path, "--mode", "accuracy")
     (journal,) = wait_for(lambda: [file for file in tmp_path.glob("*/answers.journal") if file.stat().st_size > 2000])
     os.killpg(killed.pid, signal.SIGKILL)
     killed.communicate()
     kept = len(Journal(journal).known)
     before = stats(engine)["accepted"]
-    output, code = finished(start(engine, tmp_path, "--mode", "accuracy", "--resume", str(journal.parent)))
+    code, output = exit_of(ask(engine, tmp_path, "--mode", "accuracy", "--resume", str(journal.parent)))
     assert code == 0, output
     run, summary, _ = results(tmp_path)
     assert (summary["state"], summary["samples_answered"]) == ("complete", SAMPLES)
@@ -151,13 +122,13 @@ def wait_for(found: Callable[[], list[Path]]) -> list[Path]:
 
 @pytest.mark.parametrize("engine", [SLOW], indirect=True)
 def test_a_killed_puller_loses_nothing(engine: str, tmp_path: Path) -> None:
-    process = start(engine, tmp_path)
+    process = ask(engine, tmp_path)
     read_until(process, f"of {SAMPLES} samples")
     pullers = [pid for pid, command in descendants(process.pid).items() if "MapBatches" in command]
     assert len(pullers) == 2
     os.kill(pullers[0], signal.SIGKILL)
-    output, _ = process.communicate(timeout=TIMEOUT_S)
-    assert process.returncode == 0, output
+    code, output = exit_of(process)
+    assert code == 0, output
     _, summary, samples = results(tmp_path)
     assert (summary["verdict"], summary["samples_answered"]) == ("VALID", SAMPLES)
     assert sorted(samples["place"]) == list(range(SAMPLES))
@@ -167,13 +138,13 @@ def test_a_killed_puller_loses_nothing(engine: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("engine", [SLOW], indirect=True)
 def test_ctrl_c_is_clean(engine: str, tmp_path: Path) -> None:
-    process = start(engine, tmp_path)
+    process = ask(engine, tmp_path)
     read_until(process, f"of {SAMPLES} samples")
     mine = descendants(process.pid)
     time.sleep(1)
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=30)
-    assert process.returncode == 130, output
+    code, output = exit_of(process)
+    assert code == 130, output
     _, summary, samples = results(tmp_path)
     assert summary["state"] == "interrupted"
     assert "verdict" not in summary
@@ -190,7 +161,7 @@ def test_a_gateway_with_tenants_is_asked_with_a_key(key: str | None, tmp_path: P
     pool = fake_pool(slots=16, **FAST)
     fleet = fake_fleet(pool).model_copy(update={"tenants": [Tenant(name="t", key_sha256=[digest(KEY)])]})
     with fake_engine(pool) as engine, gateway(fleet, [announcement(engine, pool)]) as (url, _):
-        output, code = finished(start(url, tmp_path, *(["--api-key", key] if key else [])))
+        code, output = exit_of(ask(url, tmp_path, *(["--api-key", key] if key else [])))
     if key is None:
         assert code == 2
         assert "/fleet answers 401 Unauthorized; give a key of it with --api-key" in output
@@ -201,8 +172,7 @@ def test_a_gateway_with_tenants_is_asked_with_a_key(key: str | None, tmp_path: P
 
 
 def test_a_fleet_for_other_machines_is_refused_at_once(tmp_path: Path) -> None:
-    process = start_with(tmp_path, "--fleet", "h200")
-    output, code = finished(process)
+    code, output = exit_of(start("loadtest.offline", *COMMON, "--out", str(tmp_path), "--fleet", "h200"))
     assert code == 2
     assert "error: fleet 'h200' does not fit on this Ray cluster" in output
     assert "needs a node labelled gpu-vendor=nvidia, and none has that label" in output
@@ -210,8 +180,7 @@ def test_a_fleet_for_other_machines_is_refused_at_once(tmp_path: Path) -> None:
 
 
 def test_nothing_to_measure_is_said_and_leaves_nothing(tmp_path: Path) -> None:
-    process = start("http://127.0.0.1:1", tmp_path / "out")
-    output, _ = process.communicate(timeout=TIMEOUT_S)
-    assert process.returncode == 2
+    code, output = exit_of(ask("http://127.0.0.1:1", tmp_path / "out"))
+    assert code == 2
     assert "error: nothing answers at http://127.0.0.1:1/v1/models" in output
     assert not (tmp_path / "out").exists()

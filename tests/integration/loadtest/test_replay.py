@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -21,7 +20,17 @@ from cluster.fleet import Fleet, Gateway, Model, Pool, Task
 from deployments.announcement import Announcement
 from deployments.engine.backend import backend
 from deployments.engine.process import PROJECT_ROOT, free_port
-from tests.support.processes import HOST, announcement, fake_engine, fake_pool, fake_spec, gateway, process
+from tests.support.processes import (
+    HOST,
+    announcement,
+    fake_engine,
+    fake_pool,
+    fake_spec,
+    fault,
+    gateway,
+    process,
+    stats,
+)
 
 TIMEOUT_S = 90
 FAST = {"prefill_tokens_per_s": 1_000_000, "decode_step_s": 0.001}
@@ -49,18 +58,6 @@ def results(out: Path) -> tuple[dict[str, Any], pd.DataFrame]:
     (run,) = out.iterdir()
     assert (run / "report.html").read_text().startswith("<!doctype html>")
     return json.loads((run / "summary.json").read_text()), pd.read_parquet(run / "requests.parquet")
-
-
-def stats(url: str) -> dict[str, Any]:
-    with urllib.request.urlopen(f"{url}/stats", timeout=5) as answer:
-        found: dict[str, Any] = json.load(answer)
-    return found
-
-
-def fault(url: str, **fault: Any) -> None:
-    request = urllib.request.Request(f"{url}/fault", json.dumps(fault).encode(), {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=5) as answer:
-        assert answer.status == 200
 
 
 @contextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -18,9 +17,9 @@ from cluster.fleet import Task
 from loadtest.benchmarks.gpt_oss import decode_tokens
 from loadtest.loadgen.log import find_log, read_accuracy_log, read_values
 from loadtest.loadgen.rounds import SEEDS, Round
+from tests.support.commands import end, run, start
 from tests.support.fake_prompts import write_prompts
-from tests.support.online import end, run, start
-from tests.support.processes import announcement, fake_engine, fake_fleet, fake_pool, gateway
+from tests.support.processes import announcement, fake_engine, fake_fleet, fake_pool, fault, gateway, stats
 
 FAST = {"prefill_tokens_per_s": 1e6, "decode_step_s": 0.005, "tokens_per_answer": 20}
 SAMPLES = 128
@@ -48,12 +47,6 @@ def fleet(task: Task = Task.CHAT, mlperf: bool = True, **fake: Any) -> Iterator[
 def fast() -> Iterator[str]:
     with fleet() as (url, _):
         yield url
-
-
-def fault(url: str, **fault: Any) -> None:
-    request = urllib.request.Request(f"{url}/fault", json.dumps(fault).encode(), {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=5) as answer:
-        assert answer.status == 200
 
 
 def of(url: str, prompts: Path, qps: float = 50) -> list[str]:
@@ -187,14 +180,12 @@ def test_an_accuracy_run_goes_on_where_it_was_killed(prompts: Path, tmp_path: Pa
     answers = dict(read_accuracy_log(find_log(folder, "accuracy.json")))
     assert sorted(answers) == list(range(SAMPLES))
     assert {len(decode_tokens(data)) for data in answers.values()} == {20}
+    assert 0 < ended.samples["due"].count() <= again, "an answer of the earlier try has no place in this one's schedule"
+    assert 0 < ended.summary["latency"]["e2e_s"]["p99"] < 60
 
 
 def asked(engines: list[str]) -> int:
-    total = 0
-    for engine in engines:
-        with urllib.request.urlopen(f"{engine}/stats", timeout=5) as answer:
-            total += json.load(answer)["finished"]
-    return total
+    return sum(stats(engine)["finished"] for engine in engines)
 
 
 def test_the_peak_is_found_and_its_ladder_told(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`python -m loadtest.server` and its like as a user starts them: a process per test."""
+"""The commands of the load test as a user starts them: a process each."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class Ended:
         return pd.read_parquet(self.folder / "samples.parquet")
 
 
-def start(module: str, *options: str) -> subprocess.Popen[str]:
-    """With a Ray of its own, should it need one, and the SIGINT of a terminal."""
+def start(module: str, *options: str, ray: str = "local") -> subprocess.Popen[str]:
+    """In a session of its own, with the SIGINT of a terminal. `ray`: the cluster's address; a new one by default."""
     return subprocess.Popen(
         [sys.executable, "-m", module, *options],
         cwd=PROJECT_ROOT,
-        env={**os.environ, "RAY_ADDRESS": "local"},
+        env={**os.environ, "RAY_ADDRESS": ray},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -46,12 +46,18 @@ def start(module: str, *options: str) -> subprocess.Popen[str]:
     )
 
 
-def end(process: subprocess.Popen[str], out: Path) -> Ended:
+def exit_of(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Its status and all that it said."""
     output, _ = process.communicate(timeout=TIMEOUT_S)
+    return process.returncode, output
+
+
+def end(process: subprocess.Popen[str], out: Path) -> Ended:
+    code, output = exit_of(process)
     folders = sorted(path for path in out.iterdir() if path.is_dir()) if out.is_dir() else []
     folder = folders[-1] if folders else out
     file = folder / "summary.json"
-    return Ended(process.returncode, output, folder, json.loads(file.read_text()) if file.exists() else {})
+    return Ended(code, output, folder, json.loads(file.read_text()) if file.exists() else {})
 
 
 def run(module: str, out: Path, *options: str) -> Ended:
