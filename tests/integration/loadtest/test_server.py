@@ -112,6 +112,20 @@ def test_a_broken_limit_makes_it_invalid(
     assert any(told.startswith(reason) for told in ended.summary["reasons"]), ended.summary["reasons"]
 
 
+def test_a_picture_answered_after_its_limit_makes_it_invalid(tmp_path: Path) -> None:
+    """Qwen3-VL's Server limit is of the whole answer: 12 s."""
+    with fleet(Task.VISION_CHAT) as (url, engines):
+        for engine in engines:
+            fault(engine, stall_s=12.1)
+        options = ["--benchmark", "qwen3-vl", "--endpoint", url, "--quick", "--target-qps", "100"]
+        ended = run("loadtest.server", tmp_path, *options)
+    assert (ended.code, ended.summary.get("verdict")) == (1, "INVALID"), ended.output
+    reasons = ended.summary["reasons"]
+    assert any(told.startswith("E2E p99 is 12.") for told in reasons), reasons
+    assert not any("TPOT" in told for told in reasons)
+    assert ended.summary["latency"]["e2e_s"]["p99"] > 12
+
+
 def test_answers_that_never_end_are_failures_and_not_latencies(prompts: Path, tmp_path: Path) -> None:
     with fleet() as (url, engines):
         fault(engines[0], cut_after_tokens=5)
