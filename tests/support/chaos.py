@@ -11,15 +11,11 @@ import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import aiohttp
-from ray.autoscaler.tags import TAG_RAY_USER_NODE_TYPE
 
 from cluster.process_nodes.marked import marked
-from cluster.process_nodes.provider import DEFAULT_ROOT
-from cluster.process_nodes.state import StateFile
 from tests.support.local_cluster import LocalCluster
 from tests.support.process_table import parent, with_arguments
 
@@ -173,13 +169,11 @@ class Chaos:
 
 def _kill_node(cluster: LocalCluster, kind: str) -> bool:
     """All processes of one worker node; False where there is none of that kind."""
-    root = Path(DEFAULT_ROOT).expanduser()
-    for name, node in StateFile(root).read().clusters[cluster.name].nodes.items():
-        if node.tags.get(TAG_RAY_USER_NODE_TYPE) == kind:
-            for pid in marked(str(root / cluster.name / name)):
-                _kill(pid)
-            return True
-    return False
+    folder = next((folder for folder, of in cluster.nodes().items() if of == kind), None)
+    if folder is not None:
+        for pid in marked(str(folder)):
+            _kill(pid)
+    return folder is not None
 
 
 def _engine(replica: dict[str, Any]) -> int | None:

@@ -11,7 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ray.autoscaler.tags import TAG_RAY_USER_NODE_TYPE
+
 from cluster.process_nodes.marked import MARKER
+from cluster.process_nodes.provider import DEFAULT_ROOT
+from cluster.process_nodes.state import StateFile
 from deployments.engine.process import PROJECT_ROOT
 
 PROGRAMS = Path(sys.executable).parent
@@ -60,6 +64,12 @@ class LocalCluster:
     def execute(self, command: str) -> str:
         """What a command prints on the head node."""
         return self.run("exec", "--no-config-cache", str(FILE), command)
+
+    def nodes(self) -> dict[Path, str]:
+        """Home of each node that was asked for, the head's among them -> its type."""
+        root = Path(DEFAULT_ROOT).expanduser()
+        there = StateFile(root).read().clusters[self.name].nodes
+        return {root / self.name / name: node.tags[TAG_RAY_USER_NODE_TYPE] for name, node in there.items()}
 
     def processes(self) -> list[int]:
         """Of all of its nodes."""

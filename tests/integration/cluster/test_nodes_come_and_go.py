@@ -1,0 +1,79 @@
+"""A served cluster that loses a node under load, and one that needs a further node to grow."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import requests
+
+from cluster.fleet import Autoscaling, Fleet
+from tests.support.chaos import Chaos
+from tests.support.fake_cluster import served_on_cluster
+from tests.support.local_cluster import LocalCluster
+from tests.support.processes import fake_fleet, fake_pool
+
+SLOTS = 16
+CLIENTS = 4 * SLOTS
+WITHIN_S = 120
+
+Served = tuple[str, LocalCluster]
+
+
+def fleet() -> Fleet:
+    """A replica on a node of each vendor; nvidia's pool may have a second one, for which its node has no room."""
+    nvidia, amd = (
+        fake_pool(vendor, vendor=vendor, slots=SLOTS, decode_step_s=0.025).model_copy(
+            update={"cpus_per_replica": 3, "max_replicas": most}
+        )
+        for vendor, most in (("nvidia", 2), ("amd", 1))
+    )
+    made = fake_fleet(nvidia, amd)
+    settings = Autoscaling(target_use=0.75, up_window_s=2, down_window_s=600)
+    (model,) = made.models
+    return made.model_copy(update={"models": [model.model_copy(update={"autoscaling": settings})]})
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with served_on_cluster(fleet(), f"nodes-{os.getpid()}", tmp_path_factory.mktemp("nodes")) as (url, cluster):
+        yield url, cluster
+    assert not cluster.processes()
+
+
+@pytest.mark.timeout(400)
+def test_a_lost_node_costs_no_answer_and_is_replaced(served: Served) -> None:
+    url, cluster = served
+    seen = asyncio.run(Chaos(url, cluster, seconds=8, node_every_s=4, replica_every_s=1000).run())
+    assert seen.killed["node"] == 1
+    assert seen.problems == []
+    assert seen.requests >= 40
+    assert seen.slowest_s < 60
+
+
+@pytest.mark.timeout(400)
+def test_a_pool_grows_onto_a_further_node(served: Served) -> None:
+    url, cluster = served
+    assert list(cluster.nodes().values()).count("nvidia") == 1
+    with ThreadPoolExecutor(CLIENTS) as clients:
+        deadline = time.monotonic() + WITHIN_S
+        while replicas(url)["nvidia"] < 2:
+            assert time.monotonic() < deadline, replicas(url)
+            assert set(clients.map(ask, [url] * CLIENTS)) == {200}
+    assert replicas(url) == {"nvidia": 2, "amd": 1}
+    assert list(cluster.nodes().values()).count("nvidia") == 2
+
+
+def replicas(url: str) -> Counter[str]:
+    (model,) = requests.get(f"{url}/fleet", timeout=10).json()["models"]
+    return Counter(replica["pool"] for replica in model["replicas"])
+
+
+def ask(url: str) -> int:
+    body = {"model": "m", "prompt": "hello", "max_tokens": 100, "ignore_eos": True}
+    return requests.post(f"{url}/v1/completions", json=body, timeout=WITHIN_S).status_code
