@@ -105,6 +105,7 @@ def _detail(plan: TestPlan) -> str:
     values |= {"effective_accuracy_sample_count": plan.official.accuracy_samples, "result_validity": "VALID"}
     values |= {"generated_query_duration": 640_000_000_000, "early_stopping_met": True}
     values |= {"effective_min_duration_ms": 600_000, "effective_samples_per_query": samples}
+    values |= {"requested_use_token_latencies": plan.official.loadgen_model.startswith("gpt-oss")}
     values |= {"generated_query_count": samples, "generated_samples_per_query": 1}
     values |= {"result_samples_per_second": 20.0, "result_tokens_per_second": 25_000.0}
     values |= {"result_completed_samples_per_sec": 20.0, "result_completed_tokens_per_second": 25_000.0}
