@@ -11,6 +11,7 @@ from enum import StrEnum
 from cluster.checkpoints.pinned import sha256_of
 from loadtest.accuracy_file import ACCURACY_FILE
 from loadtest.benchmarks.base import Mode, Scenario
+from loadtest.compliance import test01
 from loadtest.compliance.evidence import PASS
 from loadtest.endpoint import CACHES_OFF
 from loadtest.loadgen.rounds import Round
@@ -23,7 +24,7 @@ VERIFICATION_FILES = {
     "TEST07": ("verify_accuracy.txt",),
     "TEST09": ("verify_output_len.txt",),
 }
-TEST01_WITHIN = ("accuracy/baseline_accuracy.txt", "accuracy/compliance_accuracy.txt")
+TEST01_WITHIN = (*test01.WITHIN, test01.ACCURACY)
 NS_PER_MS = 1e6
 
 

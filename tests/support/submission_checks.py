@@ -38,6 +38,7 @@ COMPLIANCE = {
     "whisper": {"TEST01": ("verify_performance.txt", "performance/run_1/mlperf_log_detail.txt")},
     "gpt-oss-120b": {"TEST07": ("verify_accuracy.txt",), "TEST09": ("verify_output_len.txt",)},
 }
+TEST01_ACCURACY = {"mlperf_log_accuracy.json", "accuracy.txt", "baseline_accuracy.txt", "compliance_accuracy.txt"}
 FIELDS = 35
 MAY_BE_EMPTY = 9
 MEASURED = (
@@ -123,11 +124,14 @@ def _test01(folder: Path) -> Iterator[str]:
         yield f"{folder}: performance/run_1 holds {logs}"
     if "TEST PASS" in (folder / "verify_accuracy.txt").read_text():
         return
+    there = {path.name for path in (folder / "accuracy").iterdir()}
+    if there != TEST01_ACCURACY:
+        yield f"{folder}: accuracy holds {there}"
     pattern, values = ACCURACY["whisper"][0], []
     for name in ("baseline_accuracy.txt", "compliance_accuracy.txt"):
         file = folder / "accuracy" / name
         values.append(_value(pattern, file.read_text()) or 0.0 if file.is_file() else 0.0)
-    if not values[0] or abs(values[0] - values[1]) > 0.01 * values[0]:
+    if not all(values) or abs(1 - values[0] / values[1]) > 0.01:
         yield f"{folder}: accuracies {values}"
 
 
