@@ -41,10 +41,12 @@ def fleet_file(folder: Path) -> tuple[Path, str]:
 
 
 def wait_until_ready(url: str, serving: Popen[str]) -> None:
+    """Until both pools are there: what one alone has answered by then it has cached, and nobody would go elsewhere."""
     deadline = time.monotonic() + READY_WITHIN_S
     while time.monotonic() < deadline and serving.poll() is None:
         try:
-            if requests.get(f"{url}/ready", timeout=5).status_code == 200:
+            (model,) = requests.get(f"{url}/fleet", timeout=5).json()["models"]
+            if {replica["vendor"] for replica in model["replicas"]} == set(VENDORS):
                 return
         except requests.ConnectionError:
             pass
