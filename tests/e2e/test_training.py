@@ -124,15 +124,16 @@ def test_scans_that_are_none(tmp_path: Path, row: list[object], message: str) ->
     assert np.all(read_digits(DIGITS)[:, 64] < 10)
 
 
-def test_what_is_wrong_is_said_in_one_line_before_training(tmp_path: Path) -> None:
+def test_what_is_wrong_is_said_in_one_line_before_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for arguments in (
         ("--held-out", tmp_path / "absent", "--out", tmp_path / "x"),
         ("--held-out", PAIRS, "--out", PAIRS),
         ("--held-out", PAIRS, "--out", PAIRS / "x"),
     ):
-        done = run("sums", *arguments)
-        assert done.returncode == 2
-        assert "sums.py: error: " in done.stderr.splitlines()[-1]
+        with pytest.raises(SystemExit) as ended:
+            sums.main([str(argument) for argument in arguments])
+        assert ended.value.code == 2
+        assert " error: " in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_small_prompts_as_harmony_renders_them(tmp_path: Path) -> None:

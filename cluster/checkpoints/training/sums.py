@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import os
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -145,10 +146,10 @@ def save(model: torch.nn.Module, used: list[int], file: Path) -> None:
     writing.rename(file)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     held_out_is = "JSON list of pairs that are not trained on"
     parser = training_arguments(__doc__, held_out_is, "the compact checkpoint to write", steps=2000)
-    chosen = parser.parse_args()
+    chosen = parser.parse_args(arguments)
     try:
         held_out = read_pairs(chosen.held_out)
         out = new_place(chosen.out)
