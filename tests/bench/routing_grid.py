@@ -8,12 +8,13 @@ of 6,000 tokens (answers of 300 tokens, so that it stays under an hour). None of
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from statistics import mean
+from statistics import mean, stdev
 
 from cluster.tables import aligned
 from deployments.routing import POLICIES
@@ -34,6 +35,9 @@ REQUESTS = 2000
 OURS = "seconds"
 HOLDS = 0.9
 """Share of the requests within the SLO at which a fleet holds a load."""
+
+T_95 = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26)
+"""Student's t of 95 % for 2, 3, ... seeds; more seeds take the last one's."""
 
 Place = tuple[str, str, float]
 """Trace, fleet, load."""
@@ -64,9 +68,10 @@ def available() -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Verdict:
-    """By how much ours is better, over the seeds: mean of the paired differences, and half of their range.
+    """By how much ours is better, over the seeds: mean of the paired differences, and half of its 95 % interval by
+    Student's t; infinite for a single seed.
 
-    `sign`: + better in the mean, = as good within the spread, - worse.
+    `sign`: + better in the mean, = as good within the interval, - worse.
     """
 
     mean: float
@@ -76,7 +81,10 @@ class Verdict:
     def of(cls, larger: Sequence[float], smaller: Sequence[float]) -> Verdict:
         """`larger` should be it."""
         differences = [a - b for a, b in zip(larger, smaller, strict=True)]
-        return cls(mean(differences), (max(differences) - min(differences)) / 2)
+        count = len(differences)
+        if count < 2:
+            return cls(mean(differences), math.inf)
+        return cls(mean(differences), T_95[min(count, len(T_95) + 1) - 2] * stdev(differences) / math.sqrt(count))
 
     @property
     def sign(self) -> str:
@@ -157,7 +165,7 @@ class Table:
 
 def tell(table: Table, traces: Mapping[str, str]) -> dict[str, float]:
     print("\n".join(aligned(HEADINGS, list(table.rows()))))
-    print("better by: mean over the seeds and half their range; + better, = as good within that, - worse")
+    print("better by: mean over the seeds and half its 95 % interval; + better, = as good within that, - worse")
     for trace, fleet in product(traces, FLEETS):
         print(f"\n{trace} on {fleet}: p90 TTFT, share of the requests within the SLO")
         print("\n".join(markdown(("policy", *(f"load {load:g}" for load in LOADS)), table.by_policy(trace, fleet))))
