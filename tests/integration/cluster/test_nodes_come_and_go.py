@@ -54,6 +54,7 @@ def test_a_lost_node_costs_no_answer_and_is_replaced(served: Served) -> None:
     assert seen.problems == []
     assert seen.requests >= 40
     assert seen.slowest_s < 60
+    assert seen.recovered_s < WITHIN_S
 
 
 @pytest.mark.timeout(400)
