@@ -34,6 +34,8 @@ MOST_IN_FLIGHT = 16_384
 """More are not sent: far above what any fleet of these benchmarks holds, and a bound on this process's sockets."""
 
 READ_BYTES = 2**18
+PREPARED_AT_ONCE = 100
+"""Requests made between two words of progress."""
 
 
 def measure(plan: TestPlan, subject: Subject, folder: Path, into: Measurement) -> None:
@@ -53,8 +55,8 @@ def _bodies(plan: TestPlan, subject: Subject) -> Sequence[bytes]:
         made, began = [], time.time()
         for index in range(plan.samples):
             made.append(subject.dataset.body(index, subject.served, plan.mode, stream=True))
-            if index % 100 == 0:
-                progress.update(plan.samples, index, time.time() - began)
+            if len(made) % PREPARED_AT_ONCE == 0 or len(made) == plan.samples:
+                progress.update(plan.samples, len(made), time.time() - began)
     return made
 
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import ray
 
 from cluster.fleet import Limits, Tenant
 from cluster.keys import digest
@@ -24,14 +23,6 @@ LINES = 400
 KILLS = 20
 PER_MINUTE = 120
 KEY = "the-key-of-this-tests-tenant"
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[str]:
-    """A Ray that all drivers join, so that each starts at once."""
-    started = ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
-    yield started.address_info["gcs_address"]
-    ray.shutdown()
 
 
 @pytest.fixture(scope="module")

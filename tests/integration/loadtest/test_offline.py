@@ -35,8 +35,8 @@ def engine(request: pytest.FixtureRequest) -> Iterator[str]:
         yield url
 
 
-def ask(url: str, out: Path, *more: str) -> subprocess.Popen[str]:
-    return start("loadtest.offline", *COMMON, "--out", str(out), "--endpoint", url, *more)
+def ask(url: str, out: Path, *more: str, ray: str = "local") -> subprocess.Popen[str]:
+    return start("loadtest.offline", *COMMON, "--out", str(out), "--endpoint", url, *more, ray=ray)
 
 
 def read_until(process: subprocess.Popen[str], word: str) -> str:
@@ -75,8 +75,8 @@ def descendants(ancestor: int) -> dict[int, str]:
 
 
 @pytest.mark.parametrize("engine", [FAST], indirect=True)
-def test_every_sample_exactly_once(engine: str, tmp_path: Path) -> None:
-    code, output = exit_of(ask(engine, tmp_path, "--mode", "accuracy"))
+def test_every_sample_exactly_once(engine: str, cluster: str, tmp_path: Path) -> None:
+    code, output = exit_of(ask(engine, tmp_path, "--mode", "accuracy", ray=cluster))
     assert code == 0, output
     run, summary, samples = results(tmp_path)
     assert (summary["verdict"], summary["samples_answered"], summary["repeated_requests"]) == ("VALID", SAMPLES, 0)
@@ -95,14 +95,14 @@ def test_every_sample_exactly_once(engine: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("engine", [SLOW], indirect=True)
-def test_a_killed_accuracy_run_goes_on_where_it_was(engine: str, tmp_path: Path) -> None:
-    killed = ask(engine, tmp_path, "--mode", "accuracy")
+def test_a_killed_accuracy_run_goes_on_where_it_was(engine: str, cluster: str, tmp_path: Path) -> None:
+    killed = ask(engine, tmp_path, "--mode", "accuracy", ray=cluster)
     (journal,) = wait_for(lambda: [file for file in tmp_path.glob("*/answers.journal") if file.stat().st_size > 2000])
     os.killpg(killed.pid, signal.SIGKILL)
     killed.communicate()
     kept = len(Journal(journal).known)
     before = stats(engine)["accepted"]
-    code, output = exit_of(ask(engine, tmp_path, "--mode", "accuracy", "--resume", str(journal.parent)))
+    code, output = exit_of(ask(engine, tmp_path, "--mode", "accuracy", "--resume", str(journal.parent), ray=cluster))
     assert code == 0, output
     run, summary, _ = results(tmp_path)
     assert (summary["state"], summary["samples_answered"]) == ("complete", SAMPLES)
@@ -157,11 +157,11 @@ def test_ctrl_c_is_clean(engine: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("key", [None, KEY])
-def test_a_gateway_with_tenants_is_asked_with_a_key(key: str | None, tmp_path: Path) -> None:
+def test_a_gateway_with_tenants_is_asked_with_a_key(key: str | None, cluster: str, tmp_path: Path) -> None:
     pool = fake_pool(slots=16, **FAST)
     fleet = fake_fleet(pool).model_copy(update={"tenants": [Tenant(name="t", key_sha256=[digest(KEY)])]})
     with fake_engine(pool) as engine, gateway(fleet, [announcement(engine, pool)]) as (url, _):
-        code, output = exit_of(ask(url, tmp_path, *(["--api-key", key] if key else [])))
+        code, output = exit_of(ask(url, tmp_path, *(["--api-key", key] if key else []), ray=cluster))
     if key is None:
         assert code == 2
         assert "/fleet answers 401 Unauthorized; give a key of it with --api-key" in output
@@ -171,8 +171,8 @@ def test_a_gateway_with_tenants_is_asked_with_a_key(key: str | None, tmp_path: P
         assert KEY not in output
 
 
-def test_a_fleet_for_other_machines_is_refused_at_once(tmp_path: Path) -> None:
-    code, output = exit_of(start("loadtest.offline", *COMMON, "--out", str(tmp_path), "--fleet", "h200"))
+def test_a_fleet_for_other_machines_is_refused_at_once(cluster: str, tmp_path: Path) -> None:
+    code, output = exit_of(start("loadtest.offline", *COMMON, "--out", str(tmp_path), "--fleet", "h200", ray=cluster))
     assert code == 2
     assert "error: fleet 'h200' does not fit on this Ray cluster" in output
     assert "needs a node labelled gpu-vendor=nvidia, and none has that label" in output
