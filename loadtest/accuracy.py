@@ -10,13 +10,14 @@ from pathlib import Path
 
 from cluster.tables import aligned
 from loadtest.arguments import Arguments, add_pullers
+from loadtest.benchmarks import benchmark
 from loadtest.benchmarks.base import DataError, Mode
 from loadtest.benchmarks.scoring.code_tests import CodeTests
 from loadtest.benchmarks.scoring.live_code_bench import LiveCodeBench
 from loadtest.benchmarks.scoring.sandbox.sandbox import Sandbox, SandboxError
 from loadtest.command import Refused, leave, outcome
 from loadtest.run import run
-from loadtest.scored import HEADINGS, score_run
+from loadtest.scored import HEADINGS, judged_by, score_run
 
 
 def main(arguments: list[str]) -> int:
@@ -44,7 +45,7 @@ def _run(parser: Arguments, given: argparse.Namespace) -> bool:
     if bool(given.runs) == bool(given.benchmark):
         raise Refused("give the folders of accuracy runs, or --benchmark to run one")
     with _code_tests(given) as tests:
-        folders = given.runs or [run(parser.options(given, mode=Mode.ACCURACY)).folder]
+        folders = given.runs or [_measured(parser, given, tests)]
         scored = [score_run(folder, given.data, tests) for folder in folders]
     notes = [note for one in scored for note in one.notes()]
     print("\n".join([*aligned(HEADINGS, [one.row() for one in scored]), *notes]))
@@ -70,6 +71,14 @@ def _code_tests(given: argparse.Namespace) -> Iterator[CodeTests | None]:
             yield CodeTests(problems, sandbox)
     except (SandboxError, DataError) as error:
         raise Refused(str(error)) from error
+
+
+def _measured(parser: Arguments, given: argparse.Namespace, tests: CodeTests | None) -> Path:
+    """Folder of a run whose answers are still to be scored. What could not be scored then is refused now."""
+    if tests is not None:
+        tested = benchmark(given.benchmark)
+        judged_by(tests, tested, tested.load(given.data, Mode.ACCURACY, 1))
+    return run(parser.options(given, mode=Mode.ACCURACY, scored=False)).folder
 
 
 if __name__ == "__main__":

@@ -62,6 +62,8 @@ class Options:
     attempts: int = 5
     api_key: str | None = None
     foreign: ForeignLoad = field(default_factory=ForeignLoad)
+    scored: bool = True
+    """Whether its answers are scored; else whoever started it does so."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,7 @@ def _test(options: Options, plan: TestPlan, tested: Benchmark, dataset: Dataset,
         measure(plan, subject, folder, measured)
         facts = read_log(plan, folder)
         verdict = judge(plan, target, dataset, facts, measured)
-        score = _score(plan, dataset, measured, folder)
+        score = _score(plan, dataset, measured, folder) if options.scored else None
         complete = summarise(plan, target, subject, measured, "complete")
         summary = conclude(complete, plan, facts, verdict, score)
         if plan.mode is Mode.ACCURACY and score is not None and score.value is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -16,7 +16,7 @@ from loadtest.loadgen.settings import LoadGenError
 from loadtest.report.page import page
 from loadtest.report.timeline import read_timeline
 from loadtest.results import REPORT, read_summary, write_summary, write_text
-from loadtest.summary import QUICK_LABEL
+from loadtest.summary import QUICK_LABEL, accuracy_of
 
 HEADINGS = ("run", "benchmark", "accuracy", "reference", "threshold", "outcome")
 
@@ -88,11 +88,11 @@ def score_run(folder: Path, data: Path | None, tests: CodeTests | None = None) -
         raise Refused(f"{folder}: {error}") from error
     if score.value is not None:
         write_text(folder / ACCURACY_FILE, accuracy_text(tested.name, score, log))
-    summary |= {"accuracy": {**(summary.get("accuracy") or {}), **asdict(score)}}
-    write_summary(folder, summary)
-    write_text(folder / REPORT, page(summary, read_timeline(folder)))
     wanted = tested.official.accuracy(Scenario(summary["scenario"]))
     toy = _toy(summary, len(dataset), wanted)
+    summary |= {"accuracy": accuracy_of(score, wanted, toy or None)}
+    write_summary(folder, summary)
+    write_text(folder / REPORT, page(summary, read_timeline(folder)))
     obstacles = tuple(summary.get("not_submittable_because", ()))
     return Scored(folder, tested.name, score, wanted, toy, _invalid(summary), obstacles)
 
@@ -115,10 +115,13 @@ def _dataset(
     dataset = tested.load(data, Mode.ACCURACY, samples)
     if len(dataset) != samples:
         raise Refused(f"{folder}: it was asked from {samples} samples, {data} holds {len(dataset)}")
-    if tests is None:
-        return dataset
+    return dataset if tests is None else judged_by(tests, tested, dataset)
+
+
+def judged_by(tests: CodeTests, tested: Benchmark, dataset: Dataset) -> Dataset:
+    """Raises Refused where a benchmark asks for no programs."""
     if not isinstance(dataset, AsksForPrograms):
-        raise Refused(f"{folder}: {tested.name} asks for no programs; leave --run-code out")
+        raise Refused(f"{tested.name} asks for no programs; leave --run-code out")
     return dataset.tested_by(tests)
 
 

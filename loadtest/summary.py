@@ -8,7 +8,7 @@ from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
-from loadtest.benchmarks.base import Score
+from loadtest.benchmarks.base import Accuracy, Score
 from loadtest.client import Outcome
 from loadtest.latency import Quantiles
 from loadtest.loadgen.log import LogFacts
@@ -76,16 +76,11 @@ def conclude(
     summary: dict[str, Any], plan: TestPlan, facts: LogFacts, verdict: Verdict, score: Score | None
 ) -> dict[str, Any]:
     """The summary of a finished test: figures from LoadGen's own log, verdict and accuracy."""
-    official, wanted = plan.official, plan.official.accuracy(plan.scenario)
+    official = plan.official
     value = facts.tokens_per_s if official.metric == "tokens/s" else facts.samples_per_s
     accuracy = None
     if score is not None:
-        accuracy = {
-            **asdict(score),
-            "official_reference": wanted.reference,
-            "official_threshold": wanted.threshold,
-            "note": _note(plan, summary),
-        }
+        accuracy = accuracy_of(score, official.accuracy(plan.scenario), _note(plan, summary))
     return {
         **summary,
         "verdict": verdict.word,
@@ -98,6 +93,12 @@ def conclude(
         "accuracy": accuracy,
         "loadgen_settings": facts.settings,
     }
+
+
+def accuracy_of(score: Score, wanted: Accuracy, note: str | None) -> dict[str, Any]:
+    """Beside what it is held against. `note`: why it says nothing of the official model."""
+    official = {"official_reference": wanted.reference, "official_threshold": wanted.threshold}
+    return {**asdict(score), **official, "note": note}
 
 
 def metric(plan: TestPlan) -> str:

@@ -137,8 +137,11 @@ def official_settings(plan: TestPlan) -> dict[str, Any]:
         "sample_index_rng_seed": plan.seeds.sample_index,
         "schedule_rng_seed": plan.seeds.schedule,
     }
-    if plan.audit is None:
-        found |= {"min_duration_ms": MIN_DURATION_MS, "sample_concatenate_permutation": True}
+    overruled = plan.audit.settings if plan.audit else {}
+    if "min_duration" not in overruled:
+        found["min_duration_ms"] = MIN_DURATION_MS
+    if "sample_concatenate_permutation" not in overruled:
+        found["sample_concatenate_permutation"] = True
     if plan.mode is Mode.PERFORMANCE:
         found["performance_sample_count"] = plan.official_samples
     if plan.online is not None:

@@ -71,12 +71,13 @@ def _of_run(run: Run, division: Division, named: Round) -> Iterator[str]:
             yield f"LoadGen error in its log: {entry['value']}"
     if plan.round is not named:
         yield f"it was run by the rules of {plan.round}, this is {named}"
-    yield from _wrong_settings(run)
+    if not run.quick:  # which says as much
+        yield from _wrong_settings(run)
+        if not plan.is_official_size:
+            yield f"{plan.samples} samples instead of {plan.official_samples}"
     yield from (f"unofficial: {told}" for told in summary.get("unofficial", ()))
     if summary["data_set"]["embedded"]:
         yield "the embedded data set is a toy"
-    if not plan.is_official_size:
-        yield f"{plan.samples} samples instead of {plan.official_samples}"
     yield from _of_fleet(run, division)
 
 

@@ -227,5 +227,8 @@ def test_code_is_a_matter_of_gpt_oss(
     speech = a_run(tmp_path / "speech", [encode_transcript("he was")] * 5, benchmark="whisper", scenario="Offline")
     assert main([str(speech), "--run-code", "--livecodebench", str(problems)]) == 2
     assert "whisper asks for no programs" in capsys.readouterr().err
+    monkeypatch.setattr(accuracy, "run", lambda _: pytest.fail("it is refused before anything is measured"))
+    assert main(["--benchmark", "whisper", "--run-code", "--livecodebench", str(problems)]) == 2
+    assert "whisper asks for no programs" in capsys.readouterr().err
     assert main([str(speech), "--run-code", "--livecodebench", str(tmp_path / "absent")]) == 2
     assert "not readable" in capsys.readouterr().err

@@ -75,6 +75,14 @@ def test_test01_of_a_fleet_that_is_not_deterministic(baseline: float, submitted:
         assert problems(tmp_path / "tree", Round.V6_1) == []
 
 
+def test_test01_lasts_as_long_as_a_performance_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The checker holds its log to the same; GPT-OSS's tests have an audit.config that shortens them."""
+    runs = [run_folder(tmp_path / "runs", "whisper", Scenario.OFFLINE, kind) for kind in WHISPER]
+    change_log(runs[-1], "effective_min_duration_ms", 0)
+    assert submit(tmp_path, runs) == 2
+    assert "whisper-offline-test01: LoadGen ran with min_duration_ms 0 instead of 600000" in capsys.readouterr().err
+
+
 def test_an_open_tree_of_two_vendors_passes_every_check(tmp_path: Path) -> None:
     served = mixed(GptOss.official)
     runs = [
