@@ -32,7 +32,9 @@ def remarks(summary: dict[str, Any]) -> list[str]:
     if accuracy.get("note"):
         found.append(f"accuracy: {accuracy['note']}")
     if accuracy and accuracy["value"] is None:
-        found.append(f"accuracy: no overall value (loadtest.accuracy --run-code judges programs): {accuracy['detail']}")
+        unscored = accuracy["detail"].get("not_scored_here", ())
+        reason = f"{', '.join(unscored)} is not scored here" if unscored else "nothing was asked"
+        found.append(f"accuracy: no overall value: {reason}")
     if summary.get("error"):
         found.append(summary["error"])
     return found
