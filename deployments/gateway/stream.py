@@ -13,6 +13,7 @@ from deployments.gateway.errors import error_event
 from deployments.gateway.resume import Follower
 from deployments.gateway.usage import FRAME_END, AnswerUsage
 
+END = b"data: [DONE]" + FRAME_END
 ERROR_EVENT = b'data: {"error"'
 BREAKING = b'"error"', b'"abort"'
 BROKEN_OFF = re.compile(rb'^data: \{"error"|"finish_reason":"(?:abort|error)"', re.MULTILINE)
@@ -68,7 +69,12 @@ class ClientStream:
                 piece, rest = (piece[:end], piece[end:]) if end >= len(FRAME_END) else (b"", piece)
             if piece:
                 await self._pass_frames(piece, splice)
-            piece = await answer.next()
+            try:
+                piece = await answer.next()
+            except StreamCut:
+                if not piece.endswith(END):
+                    raise
+                break  # what breaks after the stream's own end has lost nothing
         if self.follower and not self.follower.emitted.done:
             raise StreamCut("it ended without its end")
         await self.response.write_eof(rest)

@@ -45,12 +45,21 @@ class Relay:
             if left is None and b"text/event-stream" in piece:
                 left = self.cut_after.pop(0) if self.cut_after else None
             if left is not None:
-                left -= piece.count(FRAME_END)
+                piece, left = _frames(piece, left)
             writer.write(piece)
             await writer.drain()
             if left is not None and left <= 0:
                 await asyncio.sleep(0.05)  # what was written is read before the connection breaks
                 return
+
+
+def _frames(piece: bytes, most: int) -> tuple[bytes, int]:
+    """The piece up to the end of its last frame that is let through, and how many are left after it."""
+    found = piece.count(FRAME_END)
+    if found < most:
+        return piece, most - found
+    after = piece.split(FRAME_END, most)[-1]
+    return piece[: len(piece) - len(after)], 0
 
 
 @asynccontextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import openai
@@ -12,6 +13,7 @@ import pytest
 
 from tests.support.front import Engine, front
 from tests.support.processes import fake_engine, fake_fleet, fake_pool
+from tests.support.relay import relay
 
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 HELLO: dict[str, Any] = {"messages": [{"role": "user", "content": "hello"}]}
@@ -74,6 +76,22 @@ async def test_a_stream_that_is_cut_goes_on_elsewhere_as_if_nothing_had_happened
         metrics = gateway.server.metrics.render().decode()
         counted = [line for line in metrics.splitlines() if line.startswith("gateway_resumed_streams_total{")]
         assert counted == ([f'gateway_resumed_streams_total{{model="m"}} {resumed:.1f}'] if resumed else [])
+
+
+@pytest.mark.parametrize("fields", [{"return_token_ids": True}, {"stop": ["never said"]}], ids=["followed", "not"])
+async def test_a_connection_that_breaks_after_the_streams_own_end_has_lost_nothing(
+    engines: tuple[Engine, Engine], fields: dict[str, Any]
+) -> None:
+    a, _ = engines
+    async with relay(a.url) as way:
+        announced = replace(a.announced(), url=way.url, incarnation=way.url)
+        async with front(fake_fleet(a.pool), [announced]) as gateway:
+            asked = {"max_tokens": 16, "ignore_eos": True, **HELLO, **USAGE, **fields}
+            undisturbed = await gateway.stream(CHAT, **asked)
+            way.cut_after = [undisturbed.count(b"\n\n")]
+            raw = await gateway.stream(CHAT, **asked)
+            assert way.cut_after == []
+            assert without_names(frames_of(raw)) == without_names(frames_of(undisturbed))
 
 
 async def test_a_killed_replicas_streams_go_on(mortal: Engine, engines: tuple[Engine, Engine]) -> None:

@@ -59,7 +59,9 @@ def processes_of(replica: dict[str, Any]) -> tuple[int, int, int]:
     """Process ids of a replica's engine, of the engine's guard and of the actor."""
     port = replica["url"].rsplit(":", 1)[1]
     both = with_arguments("deployments.engine.fake", "--port", port)
-    (engine,) = both - with_arguments("deployments.engine.guard")
+    guards = both & with_arguments("deployments.engine.guard")
+    # Another test's engine, at another address, may have the same port.
+    (engine,) = [pid for pid in both - guards if parent(pid) in guards]
     return engine, parent(engine), parent(parent(engine))
 
 
