@@ -13,7 +13,7 @@ from pathlib import Path
 
 MARKER = "MIXFLEET_NODE"
 LOOK_EVERY_S = 0.05
-GRACE_S = 10.0
+GRACE_S = 3.0
 KILLED_WITHIN_S = 20.0
 
 

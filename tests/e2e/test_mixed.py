@@ -86,7 +86,7 @@ def streamed(url: str, killing: bool) -> tuple[str, str, bool]:
     """Reasoning and content of one long greedy answer; where `killing`, its engine dies in the middle. And whether it
     died."""
     body = {"model": "gpt-oss", "messages": [{"role": "user", "content": "What is 27 + 58?"}], "stream": True}
-    body |= {"temperature": 0, "max_tokens": 800, "ignore_eos": True}
+    body |= {"temperature": 0, "max_tokens": 400, "ignore_eos": True}
     reasoning = content = ""
     killed = False
     with requests.post(f"{url}/v1/chat/completions", json=body, timeout=60, stream=True) as answer:
