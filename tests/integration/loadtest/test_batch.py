@@ -19,8 +19,11 @@ from cluster.keys import digest
 from tests.support.commands import TIMEOUT_S, exit_of, start
 from tests.support.processes import announcement, fake_engine, fake_fleet, fake_pool, gateway
 
-LINES = 400
+LINES = 800
 KILLS = 20
+MOST_BETWEEN = 39
+"""Lines between two kills amid answers: so many that some are left after the last one."""
+
 PER_MINUTE = 120
 KEY = "the-key-of-this-tests-tenant"
 
@@ -66,9 +69,9 @@ def test_twenty_kills_and_each_line_exactly_once(cluster: str, url: str, tmp_pat
     for kill in range(KILLS):
         running = batch(cluster, source, out, "--endpoint", url)
         if kill % 4 == 0:
-            time.sleep(draw.uniform(0, 3))
+            time.sleep(draw.uniform(0, 2))
         else:
-            wanted = min(LINES, progress[-1] + draw.randint(1, 2 * LINES // KILLS - 1))
+            wanted = min(LINES, progress[-1] + draw.randint(1, MOST_BETWEEN))
             deadline = time.monotonic() + TIMEOUT_S
             while len(lines_of(out)) < wanted and time.monotonic() < deadline:
                 time.sleep(draw.uniform(0, 0.01))

@@ -171,8 +171,8 @@ def test_a_gateway_with_tenants_is_asked_with_a_key(key: str | None, cluster: st
         assert KEY not in output
 
 
-def test_a_fleet_for_other_machines_is_refused_at_once(cluster: str, tmp_path: Path) -> None:
-    code, output = exit_of(start("loadtest.offline", *COMMON, "--out", str(tmp_path), "--fleet", "h200", ray=cluster))
+def test_a_fleet_for_other_machines_is_refused_at_once(tmp_path: Path) -> None:
+    code, output = exit_of(start("loadtest.offline", *COMMON, "--out", str(tmp_path), "--fleet", "h200"))
     assert code == 2
     assert "error: fleet 'h200' does not fit on this Ray cluster" in output
     assert "needs a node labelled gpu-vendor=nvidia, and none has that label" in output
