@@ -11,9 +11,10 @@ from aiohttp import web
 
 from deployments.gateway.errors import error_event
 from deployments.gateway.resume import Follower
+from deployments.gateway.resume.emitted import DONE
 from deployments.gateway.usage import FRAME_END, AnswerUsage
 
-END = b"data: [DONE]" + FRAME_END
+END = DONE + FRAME_END
 ERROR_EVENT = b'data: {"error"'
 BREAKING = b'"error"', b'"abort"'
 BROKEN_OFF = re.compile(rb'^data: \{"error"|"finish_reason":"(?:abort|error)"', re.MULTILINE)

@@ -124,7 +124,10 @@ def test_scans_that_are_none(tmp_path: Path, row: list[object], message: str) ->
     assert np.all(read_digits(DIGITS)[:, 64] < 10)
 
 
-def test_what_is_wrong_is_said_in_one_line_before_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_wrong_is_said_in_one_line_before_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["sums.py"])
     for arguments in (
         ("--held-out", tmp_path / "absent", "--out", tmp_path / "x"),
         ("--held-out", PAIRS, "--out", PAIRS),
@@ -133,7 +136,7 @@ def test_what_is_wrong_is_said_in_one_line_before_training(tmp_path: Path, capsy
         with pytest.raises(SystemExit) as ended:
             sums.main([str(argument) for argument in arguments])
         assert ended.value.code == 2
-        assert " error: " in capsys.readouterr().err.splitlines()[-1]
+        assert "sums.py: error: " in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_small_prompts_as_harmony_renders_them(tmp_path: Path) -> None:

@@ -131,7 +131,7 @@ def test_links_lead_nowhere(sandbox: Sandbox, tmp_path: Path) -> None:
         assert refused(sandbox, statement) == "FileNotFoundError"
     assert refused(sandbox, "os.chdir('/'); os.chroot('/scratch')") == "PermissionError"
     names = printed(sandbox, "import os\nos.chdir('../../../..')\nprint(*os.listdir('.'))").split()
-    assert "scratch" in names
+    assert {"lib", "scratch"} <= set(names)
     assert not {"etc", "home", "proc", "sys", "tmp", "var"} & set(names)
 
 
