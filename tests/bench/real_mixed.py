@@ -1,9 +1,10 @@
 """Two real engines of one small chat model, one of them at a third of its speed: ours against vLLM's own router.
 
-Each engine has a core; the slow one is stopped two thirds of the time. Groups of chats share a system prompt of some
-thousand tokens, and there are more groups than one engine's KV cache holds. Requests come in an open loop, at a rate
-taken from what a miss and a hit cost here. Every run has prompts of its own, so that it begins cold; its first requests
-warm it up and are not counted. Figures are medians over rounds of all subjects in turn.
+Each engine has a core; the slow one is stopped two thirds of the time. Groups of chats share a system prompt of one to
+two thousand tokens. Requests come from a few users who think between an answer and the next question, so that tokens/s
+follow from how soon answers end; an open loop's follow from its arrivals alone. Every run has prompts of its own, so
+that it begins cold; its first requests warm it up and are not counted. Figures are medians over rounds of all subjects
+in turn. `run(kv_blocks=TIGHT)` has caches that hold five of the eight groups instead of all.
 """
 
 from __future__ import annotations
@@ -30,30 +31,26 @@ from tests.support.cpu_time import cpu_seconds
 from tests.support.processes import gateway
 from tests.support.real_engine import RealEngine, duty_cycled, real_engine, real_fleet
 from tests.support.shared_prefixes import Workload, as_token_ids
-from tests.support.streaming import Streamed, client, open_loop, streamed
+from tests.support.streaming import Streamed, client, streamed, thinking_users
 from tests.support.vllm_router import vllm_router
 
 ROUNDS = 5
 REQUESTS, WARM_UP = 64, 24
 """Of one run: sent, and of these the first that are not counted."""
 
-WORKLOAD = Workload("smollm2", groups=8, prefix=(1024, 1152), question=24, output=8)
+WORKLOAD = Workload("smollm2", groups=8, prefix=(1024, 1792), question=24, output=12)
+USERS = 4
+THINK = 7
+"""Mean of the users' time between an answer and the next question, in times that the fast engine takes for a hit."""
+
 CHECKPOINT = "smollm2-135m-instruct"
 SLOTS = 8
-FLAGS = {
-    "max-model-len": 2048,
-    "max-num-batched-tokens": 2048,
-    "block-size": 32,
-    "num-gpu-blocks-override": 192,  # 6,144 tokens: between five and six of the eight groups
-}
+FLAGS = {"max-model-len": 2048, "max-num-batched-tokens": 2048, "block-size": 32}
+ROOMY, TIGHT = 512, 240
+"""KV blocks of an engine: all eight groups beside what runs, or five of them."""
+
 ON_S, OFF_S = 0.05, 0.1
 SLOW = ON_S / (ON_S + OFF_S)
-
-LOAD = 0.3
-"""Of what the two could do if one request in `1 / MISSES` missed. Many more miss: each group's first, and those that
-were sent where their group is not."""
-
-MISSES = 0.15
 
 Opened = AbstractContextManager[tuple[str, int]]
 
@@ -108,19 +105,19 @@ class Run:
 
 @dataclass(frozen=True)
 class Bench:
-    """The engines (the fast one first), and requests a second."""
+    """The engines (the fast one first), and the mean time that a user thinks."""
 
     engines: tuple[RealEngine, RealEngine]
-    rate: float
+    think_s: float
 
     async def run(self, subject: Subject, shape: int, seed: int) -> Run:
-        """Runs of one `shape` have lengths, order and arrivals in common, whatever their words."""
+        """Runs of one `shape` have lengths, order and times to think in common, whatever their words."""
         bodies = await self._bodies(subject, shape, seed)
         draw = random.Random(shape)
-        gaps = [draw.expovariate(self.rate) for _ in bodies]
+        thinks = [draw.expovariate(1 / self.think_s) for _ in bodies]
         with subject.start(self.engines) as (url, pid):
             before, began = await self._counted(pid), time.perf_counter()
-            answers = await open_loop(url, bodies, gaps)
+            answers = await thinking_users(url, USERS, bodies, thinks)
             after, wall = await self._counted(pid), time.perf_counter() - began
         fast, slow, proxy, fast_answers, slow_answers = (a - b for a, b in zip(after, before, strict=True))
         return Run(
@@ -164,42 +161,65 @@ async def answers_given(url: str) -> float:
         return value(await answer.text(), "vllm:request_success_total")
 
 
-async def rate_for(engine: RealEngine) -> float:
-    """Requests a second, from what one that misses and one that hits take on the engine at full speed."""
-    alone = replace(WORKLOAD, groups=1)
-    misses: list[float] = []
-    hits: list[float] = []
+@dataclass(frozen=True)
+class Alone:
+    """What single requests take on an idle engine, in seconds: medians."""
+
+    miss: float
+    hit: float
+    hit_ttft: float
+
+
+async def alone(engine: RealEngine) -> Alone:
+    workload = replace(WORKLOAD, groups=1)
+    misses: list[Streamed] = []
+    hits: list[Streamed] = []
     async with client() as session:
         for number in range(3):
-            chats = alone.chats(Path(engine.announcement.checkpoint), number, time.time_ns())
-            for seconds, chat in zip((misses, hits), chats, strict=False):
-                answer = await streamed(session, engine.url, chat)
-                seconds.append(answer.ended - answer.sent)
-    miss, hit = statistics.median(misses), statistics.median(hits)
-    rate = LOAD * (1 + SLOW) / (hit + MISSES * (miss - hit))
-    print(f"   a miss takes {miss:.2f} s, a hit {hit:.2f} s: {rate:.2f} requests/s", file=sys.stderr)
-    return rate
+            chats = workload.chats(Path(engine.announcement.checkpoint), number, time.time_ns())
+            for answers, chat in zip((misses, hits, hits), chats, strict=False):
+                answers.append(await streamed(session, engine.url, chat))
+    return Alone(
+        miss=statistics.median(answer.ended - answer.sent for answer in misses),
+        hit=statistics.median(answer.ended - answer.sent for answer in hits),
+        hit_ttft=statistics.median(answer.ttft for answer in hits),
+    )
 
 
-async def measured(rounds: int, subjects: Sequence[Subject]) -> dict[str, list[Run]]:
+@dataclass
+class Measured:
+    fast: Alone
+    slow: Alone
+    runs: dict[str, list[Run]]
+
+
+async def measured(rounds: int, subjects: Sequence[Subject], kv_blocks: int) -> Measured:
     runs: dict[str, list[Run]] = defaultdict(list)
-    engine = partial(real_engine, WORKLOAD.model, CHECKPOINT, slots=SLOTS, flags=FLAGS)
+    flags = {**FLAGS, "num-gpu-blocks-override": kv_blocks}
+    engine = partial(real_engine, WORKLOAD.model, CHECKPOINT, slots=SLOTS, flags=flags)
     async with engine(core=0) as fast, engine(core=1) as slow:
-        await rate_for(fast)  # warms up
-        rate = await rate_for(fast)
+        await alone(fast)  # warms up
+        fast_alone = await alone(fast)
         with duty_cycled(slow, ON_S, OFF_S):
-            bench = Bench((fast, slow), rate)
+            slow_alone = await alone(slow)
+            print(f"   alone, fast: {fast_alone}\n   alone, slow: {slow_alone}", file=sys.stderr, flush=True)
+            bench = Bench((fast, slow), THINK * fast_alone.hit)
             for number in range(rounds):
                 for place, subject in enumerate(subjects):
                     run = await bench.run(subject, number, seed=number * len(subjects) + place)
                     runs[subject.name].append(run)
                     print(f"   round {number + 1}, {subject.name}: {run}", file=sys.stderr, flush=True)
-    return runs
+    return Measured(fast_alone, slow_alone, runs)
 
 
-def run(rounds: int = ROUNDS, subjects: Sequence[Subject] = SUBJECTS) -> dict[str, float]:
-    figures: dict[str, float] = {}
-    for name, runs in uvloop.run(measured(rounds, subjects)).items():
+def run(rounds: int = ROUNDS, subjects: Sequence[Subject] = SUBJECTS, kv_blocks: int = ROOMY) -> dict[str, float]:
+    result = uvloop.run(measured(rounds, subjects, kv_blocks))
+    figures = {
+        "a hit alone, fast engine, TTFT s": result.fast.hit_ttft,
+        "a hit alone, slow engine, TTFT s": result.slow.hit_ttft,
+        "a miss alone, fast engine, s": result.fast.miss,
+    }
+    for name, runs in result.runs.items():
         for figure, of_run in FIGURES.items():
             figures[f"{name}, {figure}"] = statistics.median(map(of_run, runs))
     return figures

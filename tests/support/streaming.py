@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import aiohttp
@@ -65,6 +66,24 @@ async def open_loop(url: str, bodies: Sequence[dict[str, Any]], gaps_s: Sequence
             await asyncio.sleep(due - time.perf_counter())
             tasks.append(group.create_task(streamed(session, url, body)))
     return [task.result() for task in tasks]
+
+
+async def thinking_users(
+    url: str, users: int, bodies: Iterable[dict[str, Any]], thinks_s: Iterable[float]
+) -> list[Streamed]:
+    """`users` that each think, send the next body, read its answer, and think again; in the order they were sent."""
+    turns = iter(zip(bodies, thinks_s, strict=True))
+
+    async def user(session: aiohttp.ClientSession) -> list[Streamed]:
+        answers = []
+        for body, think_s in turns:
+            await asyncio.sleep(think_s)
+            answers.append(await streamed(session, url, body))
+        return answers
+
+    async with client() as session, asyncio.TaskGroup() as group:
+        tasks = [group.create_task(user(session)) for _ in range(users)]
+    return sorted(chain(*[task.result() for task in tasks]), key=lambda answer: answer.sent)
 
 
 async def closed_loop(url: str, body: dict[str, Any], streams: int, requests: int) -> list[Streamed]:
