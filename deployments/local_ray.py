@@ -7,8 +7,6 @@ import os
 from pathlib import Path
 
 import ray
-from ray import serve
-from ray.serve.config import ProxyLocation
 
 NAMESPACE = "serve"
 OBJECT_STORE_BYTES = 150_000_000
@@ -51,6 +49,9 @@ def join_or_start(address: str = "auto", log_to_driver: bool = False) -> bool:
 
 def connect(address: str = "auto", log_to_driver: bool = False) -> None:
     """As `join_or_start`, and starts Serve without proxies where it does not run yet."""
+    from ray import serve  # most of what a load test of a running endpoint would import, and for nothing
+    from ray.serve.config import ProxyLocation
+
     join_or_start(address, log_to_driver)
     serve.start(proxy_location=ProxyLocation.Disabled)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from cluster.loading import FleetError
 from cluster.tables import aligned
-from loadtest.command import INTERRUPTED, Refused
+from loadtest.command import Refused, outcome
 from loadtest.results import write_text
 from loadtest.simulator.cells import Cell, Figures
 from loadtest.simulator.grid import Results, run_cells
@@ -65,15 +65,12 @@ def _say_smallest(options: Options, rate: float, ask: Run) -> None:
 
 def main() -> int:
     """0: done; 2: it could not be run; 130: interrupted, and what was finished is kept."""
-    try:
+
+    def simulated() -> bool:
         run(parse(sys.argv[1:]))
-    except Refused as refusal:
-        print(f"error: {refusal}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted: what was finished is kept; the same command goes on from there", file=sys.stderr)
-        return INTERRUPTED
-    return 0
+        return True
+
+    return outcome(simulated, "what was finished is kept; the same command goes on from there")
 
 
 if __name__ == "__main__":
