@@ -1,13 +1,15 @@
-"""A served cluster that loses a node under load, and one that needs a further node to grow."""
+"""A served cluster of processes: it loses a node under load, grows onto a further one, and gets a neighbour."""
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import os
 import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import requests
@@ -15,12 +17,23 @@ import requests
 from cluster.fleet import Autoscaling, Fleet
 from tests.support.chaos import Chaos
 from tests.support.fake_cluster import served_on_cluster
-from tests.support.local_cluster import LocalCluster
+from tests.support.local_cluster import LocalCluster, local_cluster
 from tests.support.processes import fake_fleet, fake_pool
 
 SLOTS = 16
 CLIENTS = 4 * SLOTS
 WITHIN_S = 120
+
+VENDORS = ("nvidia", "amd")
+NODES = """python -c '
+import ray, time
+ray.init(logging_level=40)
+while len(nodes := [node for node in ray.nodes() if node["Alive"]]) < 3: time.sleep(0.2)
+@ray.remote(num_cpus=0)
+def where(): return ray.util.get_node_ip_address()
+placed = {v: ray.get(where.options(resources={v: 1}, label_selector={"gpu-vendor": v}).remote()) for v in VENDORS}
+print(["nodes", {n["NodeManagerAddress"]: n["Labels"].get("gpu-vendor", "head") for n in nodes}, placed])
+'""".replace("VENDORS", str(VENDORS).replace("'", '"'))
 
 Served = tuple[str, LocalCluster]
 
@@ -78,3 +91,31 @@ def replicas(url: str) -> Counter[str]:
 def ask(url: str) -> int:
     body = {"model": "m", "prompt": "hello", "max_tokens": 100, "ignore_eos": True}
     return requests.post(f"{url}/v1/completions", json=body, timeout=WITHIN_S).status_code
+
+
+@pytest.mark.timeout(400)
+def test_a_second_cluster_comes_and_goes_and_neither_knows_of_the_other(served: Served) -> None:
+    url, first = served
+    before = nodes(first)
+    with local_cluster(f"neighbour-{os.getpid()}") as second:
+        beside, placed = nodes(second)
+        assert sorted(beside.values()) == ["amd", "head", "nvidia"]
+        assert {vendor: beside[address] for vendor, address in placed.items()} == {vendor: vendor for vendor in VENDORS}
+        assert not beside.keys() & before[0].keys()
+        assert all(address.startswith("127.") for address in (*beside, *before[0]))
+        assert any(title(pid).startswith("ray::") for pid in second.processes()), "workers are not seen"
+        assert not {*second.processes()} & {*first.processes()}
+    assert not second.processes()
+    assert nodes(first)[0] == before[0]
+    assert {ask(url) for _ in range(10)} == {200}
+
+
+def nodes(cluster: LocalCluster) -> tuple[dict[str, str], dict[str, str]]:
+    """Kind of each node by its address, and the address of the node where each vendor's task ran."""
+    output = cluster.execute(NODES)
+    _, found, placed = ast.literal_eval(next(line for line in output.splitlines() if line.startswith("['nodes'")))
+    return found, placed
+
+
+def title(pid: int) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
