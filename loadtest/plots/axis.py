@@ -36,7 +36,9 @@ class Axis:
         step = 10 ** math.floor(math.log10((self.high - self.low) / 2))
         step *= next(m for m in (1, 2, 5, 10) if (self.high - self.low) / (step * m) <= 6)
         first = math.ceil(self.low / step - 1e-9)
-        return [n * step for n in range(first, math.floor(self.high / step + 1e-9) + 1)]
+        last = math.floor(self.high / step + 1e-9)
+        # A product may lie some ulps outside, which is much where the range is small beside its values.
+        return [min(max(n * step, self.low), self.high) for n in range(first, last + 1)]
 
     def _scaled(self, value: float) -> float:
         return math.log10(value) if self.logarithmic else value
