@@ -3,16 +3,26 @@ ENV := .venv
 PYTHON := $(ENV)/bin/python
 READY := $(ENV)/ready
 
-.PHONY: demo test unit lint bench bench-mlperf clean
+.PHONY: demo test test-all test-rest unit soak lint bench bench-mlperf clean
 
 demo: $(READY)
 	$(PYTHON) -m loadtest.demo
 
-test: unit
-	$(PYTHON) -m pytest tests/e2e tests/integration
+test: $(READY)
+	$(PYTHON) -m tests test
+
+test-all: $(READY)
+	$(PYTHON) -m tests all
+
+test-rest: $(READY)
+	$(PYTHON) -m tests rest
 
 unit: $(READY)
-	$(PYTHON) -m pytest --numprocesses auto --dist loadfile tests/unit
+	$(PYTHON) -m tests unit
+
+soak: $(READY)
+	$(PYTHON) -m tests soak
+	$(PYTHON) -m tests.bench soak chaos
 
 lint: $(READY)
 	$(PYTHON) -m ruff check .
