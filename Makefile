@@ -3,7 +3,7 @@ ENV := .venv
 PYTHON := $(ENV)/bin/python
 READY := $(ENV)/ready
 
-.PHONY: demo test test-all test-rest unit soak lint bench bench-mlperf clean
+.PHONY: demo test test-all test-rest unit soak coverage lint bench bench-mlperf clean
 
 demo: $(READY)
 	$(PYTHON) -m loadtest.demo
@@ -23,6 +23,12 @@ unit: $(READY)
 soak: $(READY)
 	$(PYTHON) -m tests soak
 	$(PYTHON) -m tests.bench soak chaos
+
+# Branches over all processes. It takes twice as long as the tests alone; the floor is in pyproject.toml.
+coverage: $(READY)
+	rm -rf build/coverage && mkdir -p build/coverage
+	$(PYTHON) -m coverage run -m tests all; status=$$?; \
+	$(PYTHON) -m coverage combine --quiet && $(PYTHON) -m coverage html --quiet && $(PYTHON) -m coverage report && exit $$status
 
 lint: $(READY)
 	$(PYTHON) -m ruff check .
