@@ -6,12 +6,17 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from cluster.mend_on_import import install
 from tests.support import session_plugin
 from tests.support.scheduling import FleetScheduling, position
 
 install()
+
+settings.register_profile("any-machine", deadline=None)
+settings.load_profile("any-machine")
+"""An example may take as long as a busy machine needs: what is slow is shown by benchmarks."""
 
 os.environ["RAY_ADDRESS"] = "local"
 """Tests never join a cluster that happens to run on this machine."""
