@@ -28,6 +28,6 @@ bench-mlperf: $(READY)
 clean:
 	rm -rf $(ENV) build results .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
 
-$(READY): pyproject.toml constraints/embedded.txt scripts/environment.sh
+$(READY): pyproject.toml $(wildcard constraints/embedded-*.txt) constraints/installers.txt scripts/environment.sh scripts/uv_settings.py
 	scripts/environment.sh $(ENV) embedded
 	touch $@
