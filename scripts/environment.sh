@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Makes a virtual environment with this project in it: environment.sh FOLDER EXTRA, where EXTRA is embedded, nvidia or amd.
+# Makes a virtual environment with this project in it: environment.sh FOLDER EXTRA [WHEEL], where EXTRA is embedded,
+# nvidia or amd. The project is this checkout, editable; or WHEEL, where one is named.
 #
 # The packages are those of constraints/EXTRA-pyVERSION.txt, checked against its hashes. uv installs them with pip's
 # configuration; pip installs what uv cannot. A complete environment is updated, an incomplete one is made anew.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-[ $# -eq 2 ] || { echo "usage: environment.sh FOLDER EXTRA" >&2; exit 2; }
-folder=$1 extra=$2
+[ $# -eq 2 ] || [ $# -eq 3 ] || { echo "usage: environment.sh FOLDER EXTRA [WHEEL]" >&2; exit 2; }
+folder=$1 extra=$2 wheel=${3:-}
 torch_cpu_index=https://download.pytorch.org/whl/cpu
 unfinished=$folder/unfinished
 log=$folder/uv.log
@@ -70,8 +71,9 @@ fi
 
 step "4/4 $(grep -c '^[a-z].*==' "$lock") packages: vLLM, Ray and the rest (1 GB; half a minute where the network is fast)"
 pins_with_uv "$lock" || { pip_instead; pins_with_pip "$lock"; }
-# An editable package has no hash, so the project itself comes last. The lock holds what builds it.
+# The project itself has no hash, so it comes last. The lock holds what builds it.
 project=(--no-build-isolation --editable .)
+[ -z "$wheel" ] || project=("$wheel")
 with_uv "${project[@]}" || { pip_instead; with_pip "${project[@]}"; }
 rm "$unfinished"
 step "done in $SECONDS s"
