@@ -3,6 +3,9 @@ ENV := .venv
 PYTHON := $(ENV)/bin/python
 READY := $(ENV)/ready
 
+# The demo, the tests and the benchmarks start their own Ray.
+unexport RAY_ADDRESS
+
 .PHONY: demo test unit lint bench bench-mlperf clean
 
 demo: $(READY)
