@@ -31,9 +31,14 @@ with_pip() { "$folder/bin/python" -m pip install --quiet --quiet --disable-pip-v
 with_uv() { "$folder/bin/uv" pip install --python "$folder/bin/python" --no-deps "$@" >>"$log" 2>&1; }
 
 # Installs the pins of file $1. uv refuses constraints beside hashes; so the pins are held to pip's constraints first.
-pins_with_uv() {
+checked_pins_with_uv() {
   [ -z "${UV_CONSTRAINT:-}" ] || with_uv --dry-run --no-verify-hashes --requirement "$@" || return
   (unset UV_CONSTRAINT && with_uv --require-hashes --requirement "$@")
+}
+# Where several indexes have a release, uv may take a wheel for any platform instead of the one for this platform, which
+# alone has native libraries in it. So further indexes are only read for what the first one does not have.
+pins_with_uv() {
+  (unset UV_INDEX UV_INDEX_STRATEGY && checked_pins_with_uv "$@") || { [ -n "${UV_INDEX:-}" ] && checked_pins_with_uv "$@"; }
 }
 pins_with_pip() { with_pip --require-hashes --requirement "$@"; }
 pip_instead() { step "    uv could not ($log says why); pip does it, which takes minutes"; }

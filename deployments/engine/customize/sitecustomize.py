@@ -5,6 +5,7 @@ Engines start further Python processes in several ways (spawn, fork, `python -m`
 
 import importlib
 import importlib.abc
+import importlib.util
 import sys
 from pathlib import Path
 
@@ -24,7 +25,36 @@ class MendBeforeUse(importlib.abc.MetaPathFinder):
             mend()
 
 
-sys.meta_path.insert(0, MendBeforeUse())
+class InspectInProcess(importlib.abc.MetaPathFinder):
+    """Lets vLLM look at a model's class in the engine's own process, where PyTorch is built for CPUs.
+
+    vLLM starts a process for this at the first start of a model, so that CUDA is not initialised in the engine. That
+    process imports PyTorch and vLLM again: 20 s of a core for each engine.
+    """
+
+    registry = "vllm.model_executor.models.registry"
+
+    def find_spec(self, name, path=None, target=None):  # type: ignore[no-untyped-def]
+        if name != self.registry:
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        if spec is None or spec.loader is None:
+            return spec
+        exec_module = spec.loader.exec_module
+
+        def exec_and_patch(module):  # type: ignore[no-untyped-def]
+            exec_module(module)
+            import torch
+
+            if torch.version.cuda is None and torch.version.hip is None:
+                module._run_in_subprocess = lambda inspect: inspect()
+
+        spec.loader.exec_module = exec_and_patch  # type: ignore[method-assign]
+        return spec
+
+
+sys.meta_path[:0] = [MendBeforeUse(), InspectInProcess()]
 
 # The machine's own sitecustomize, which this one hides, still runs.
 sys.path.remove(HERE)
