@@ -40,12 +40,19 @@ def test_the_fields_that_a_continuation_sends_again_are_vllms() -> None:
         assert why_not("/v1/chat/completions", {"messages": [], name: 1}) == f"`{name}` is set"
 
 
-def test_an_engine_on_the_cpu_inspects_its_model_in_its_own_process() -> None:
-    """vLLM's function for a process of its own is private: where it has another name, only the start takes longer."""
-    program = "import os; from vllm.model_executor.models import registry as r; print(r._run_in_subprocess(os.getpid))"
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(CUSTOMIZE), str(PROJECT_ROOT)])}
-    with subprocess.Popen(
-        [sys.executable, "-c", program], env=environment, stdout=subprocess.PIPE, text=True
-    ) as engine:
-        printed, _ = engine.communicate(timeout=120)
-    assert printed.split()[-1] == str(engine.pid)
+PROGRAM = """
+import os
+from vllm.model_executor.models import registry
+from vllm.utils import system_utils
+print(registry._run_in_subprocess(os.getpid), system_utils.get_mp_context().get_start_method())
+"""
+
+
+def test_an_engine_on_the_cpu_imports_vllm_once() -> None:
+    """Both functions are vLLM's own affair: where they have other names, only the start takes longer."""
+    path = os.pathsep.join([str(CUSTOMIZE), str(PROJECT_ROOT)])
+    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", PROGRAM]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as engine:
+        printed, _ = engine.communicate(timeout=240)
+    assert printed.split()[-2:] == [str(engine.pid), "fork"]

@@ -6,6 +6,8 @@ Engines start further Python processes in several ways (spawn, fork, `python -m`
 import importlib
 import importlib.abc
 import importlib.util
+import multiprocessing
+import os
 import sys
 from pathlib import Path
 
@@ -25,17 +27,14 @@ class MendBeforeUse(importlib.abc.MetaPathFinder):
             mend()
 
 
-class InspectInProcess(importlib.abc.MetaPathFinder):
-    """Lets vLLM look at a model's class in the engine's own process, where PyTorch is built for CPUs.
+class PatchAfterImport(importlib.abc.MetaPathFinder):
+    """Runs `patch` on a module as soon as it is imported, where PyTorch is built for CPUs."""
 
-    vLLM starts a process for this at the first start of a model, so that CUDA is not initialised in the engine. That
-    process imports PyTorch and vLLM again: 20 s of a core for each engine.
-    """
-
-    registry = "vllm.model_executor.models.registry"
+    def __init__(self, name, patch):  # type: ignore[no-untyped-def]
+        self.name, self.patch = name, patch
 
     def find_spec(self, name, path=None, target=None):  # type: ignore[no-untyped-def]
-        if name != self.registry:
+        if name != self.name:
             return None
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(name)
@@ -48,13 +47,34 @@ class InspectInProcess(importlib.abc.MetaPathFinder):
             import torch
 
             if torch.version.cuda is None and torch.version.hip is None:
-                module._run_in_subprocess = lambda inspect: inspect()
+                self.patch(module)
 
         spec.loader.exec_module = exec_and_patch  # type: ignore[method-assign]
         return spec
 
 
-sys.meta_path[:0] = [MendBeforeUse(), InspectInProcess()]
+def inspect_in_process(registry):  # type: ignore[no-untyped-def]
+    """At a model's first start, vLLM inspects its class in a new process, so that CUDA is not initialised here.
+
+    That process imports PyTorch and vLLM again, which takes 15 s of a core.
+    """
+    registry._run_in_subprocess = lambda inspect: inspect()
+
+
+def fork_the_core(system_utils):  # type: ignore[no-untyped-def]
+    """vLLM's server spawns the engine's core on CPUs, which imports all again; it forks it where CUDA is not in use.
+
+    Forked is safe with one OpenMP thread: the server has started no pool of threads that the core would miss.
+    """
+    if os.environ.get("OMP_NUM_THREADS") == "1":
+        system_utils.get_mp_context = lambda: multiprocessing.get_context("fork")
+
+
+sys.meta_path[:0] = [
+    MendBeforeUse(),
+    PatchAfterImport("vllm.model_executor.models.registry", inspect_in_process),
+    PatchAfterImport("vllm.utils.system_utils", fork_the_core),
+]
 
 # The machine's own sitecustomize, which this one hides, still runs.
 sys.path.remove(HERE)
