@@ -9,7 +9,9 @@ import importlib.util
 import multiprocessing
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 HERE = str(Path(__file__).parent)
 
@@ -30,7 +32,7 @@ class MendBeforeUse(importlib.abc.MetaPathFinder):
 class PatchAfterImport(importlib.abc.MetaPathFinder):
     """Runs `patch` on a module as soon as it is imported, where PyTorch is built for CPUs."""
 
-    def __init__(self, name, patch):  # type: ignore[no-untyped-def]
+    def __init__(self, name: str, patch: Callable[[Any], None]) -> None:
         self.name, self.patch = name, patch
 
     def find_spec(self, name, path=None, target=None):  # type: ignore[no-untyped-def]
@@ -53,7 +55,7 @@ class PatchAfterImport(importlib.abc.MetaPathFinder):
         return spec
 
 
-def inspect_in_process(registry):  # type: ignore[no-untyped-def]
+def inspect_in_process(registry: Any) -> None:
     """At a model's first start, vLLM inspects its class in a new process, so that CUDA is not initialised here.
 
     That process imports PyTorch and vLLM again, which takes 15 s of a core.
@@ -61,7 +63,7 @@ def inspect_in_process(registry):  # type: ignore[no-untyped-def]
     registry._run_in_subprocess = lambda inspect: inspect()
 
 
-def fork_the_core(system_utils):  # type: ignore[no-untyped-def]
+def fork_the_core(system_utils: Any) -> None:
     """vLLM's server spawns the engine's core on CPUs, which imports all again; it forks it where CUDA is not in use.
 
     Forked is safe with one OpenMP thread: the server has started no pool of threads that the core would miss.
