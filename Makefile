@@ -6,16 +6,32 @@ READY := $(ENV)/ready
 # The demo, the tests and the benchmarks start their own Ray.
 unexport RAY_ADDRESS
 
-.PHONY: demo test unit lint bench bench-mlperf clean
+.PHONY: demo test test-all test-rest unit soak coverage lint bench bench-mlperf clean
 
 demo: $(READY)
 	$(PYTHON) -m loadtest.demo
 
-test: unit
-	$(PYTHON) -m pytest tests/e2e tests/integration
+test: $(READY)
+	$(PYTHON) -m tests test
+
+test-all: $(READY)
+	$(PYTHON) -m tests all
+
+test-rest: $(READY)
+	$(PYTHON) -m tests rest
 
 unit: $(READY)
-	$(PYTHON) -m pytest --numprocesses auto --dist loadfile tests/unit
+	$(PYTHON) -m tests unit
+
+soak: $(READY)
+	$(PYTHON) -m tests soak
+	$(PYTHON) -m tests.bench soak chaos
+
+# Branches over all processes. It takes twice as long as the tests alone; the floor is in pyproject.toml.
+coverage: $(READY)
+	rm -rf build/coverage && mkdir -p build/coverage
+	$(PYTHON) -m coverage run -m tests all; status=$$?; \
+	$(PYTHON) -m coverage combine --quiet && $(PYTHON) -m coverage html --quiet && $(PYTHON) -m coverage report && exit $$status
 
 lint: $(READY)
 	$(PYTHON) -m ruff check .

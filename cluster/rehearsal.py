@@ -8,6 +8,8 @@ from typing import Any
 
 import yaml
 
+from cluster.cache_folder import CACHE_VARIABLE
+
 REAL = Path(__file__).parents[1] / "cluster.yaml"
 PROVIDER = {"type": "external", "module": "cluster.process_nodes.provider.ProcessNodeProvider"}
 CPUS_PER_NODE = 4
@@ -15,8 +17,6 @@ CPUS_PER_NODE = 4
 MOST_NODES = 2
 """Of each type."""
 OBJECT_STORE_BYTES = 100_000_000
-SHARED = {"XDG_CACHE_HOME": "~/.cache"}
-"""The folder that all nodes share: the user's own, and not that of a node's home."""
 ENV = "--env "
 """Begins the container's options that set a variable: those hold for nodes without a container too."""
 
@@ -47,7 +47,8 @@ def rehearsal(real: dict[str, Any]) -> dict[str, Any]:
     config = deepcopy(real)
     options = [option.removeprefix(ENV) for option in config["docker"]["run_options"] if option.startswith(ENV)]
     variables = dict(option.split("=", 1) for option in options)
-    config["provider"] = PROVIDER | {"environment": variables | SHARED}
+    variables.pop(CACHE_VARIABLE)  # the provider gives all nodes the user's own
+    config["provider"] = PROVIDER | {"environment": variables}
     config["auth"] = {"ssh_user": "none"}
     config["docker"] = {}
     for kind in config["available_node_types"].values():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from cluster.cache_folder import project_cache
 from cluster.checkpoints.errors import CheckpointError, SourceUnavailable
 from cluster.checkpoints.manifest import Manifest, flaw
 from cluster.checkpoints.progress import Progress
@@ -19,8 +19,7 @@ from cluster.durable import flush, flush_all
 
 def default_cache() -> Path:
     """`mixfleet/checkpoints` in the user's cache folder (XDG_CACHE_HOME, else ~/.cache)."""
-    home = os.environ.get("XDG_CACHE_HOME")
-    return (Path(home) if home else Path.home() / ".cache") / "mixfleet" / "checkpoints"
+    return project_cache() / "checkpoints"
 
 
 def prepare(recipe: Recipe, cache: Path, report: Progress, verify: bool = False) -> Path:

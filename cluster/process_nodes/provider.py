@@ -14,12 +14,17 @@ from ray.autoscaler.command_runner import CommandRunnerInterface
 from ray.autoscaler.node_provider import NodeProvider
 from ray.autoscaler.tags import NODE_KIND_HEAD, TAG_RAY_NODE_KIND
 
+from cluster.cache_folder import CACHE_VARIABLE, project_cache, user_cache
 from cluster.process_nodes.marked import end_marked
 from cluster.process_nodes.shell import NodeShell
 from cluster.process_nodes.state import Node, StateFile, add_node, remove_node
 
 PORTS = ("gcs", "dashboard", "client", "agent")
-DEFAULT_ROOT = "~/.cache/mixfleet/process-nodes"
+
+
+def default_root() -> Path:
+    """The folder of all clusters' nodes: one for all clusters of a user, so that no two take the same addresses."""
+    return project_cache() / "process-nodes"
 
 
 class ProcessNodeProvider(NodeProvider):  # type: ignore[misc]  # Ray's classes have no types
@@ -28,15 +33,16 @@ class ProcessNodeProvider(NodeProvider):  # type: ignore[misc]  # Ray's classes 
 
     def __init__(self, provider_config: dict[str, Any], cluster_name: str) -> None:
         super().__init__(provider_config, cluster_name)
-        self._root: Path = Path(provider_config.get("root", DEFAULT_ROOT)).expanduser()
+        self._root: Path = Path(provider_config.get("root", default_root())).expanduser()
         self._state = StateFile(self._root)
 
     @staticmethod
     def bootstrap_config(cluster_config: dict[str, Any]) -> dict[str, Any]:
-        """Names folders in full: on the head node `~` is another."""
+        """Names folders in full: on the head node `~` is another. All nodes share the user's cache folder."""
         provider = cluster_config["provider"]
-        root = Path(provider.get("root", DEFAULT_ROOT)).expanduser().absolute()
-        variables = {name: os.path.expanduser(value) for name, value in provider.get("environment", {}).items()}  # noqa: PTH111
+        root = Path(provider.get("root", default_root())).expanduser().absolute()
+        variables = {CACHE_VARIABLE: str(user_cache()), **provider.get("environment", {})}
+        variables = {name: os.path.expanduser(value) for name, value in variables.items()}  # noqa: PTH111
         return {**cluster_config, "provider": {**provider, "root": str(root), "environment": variables}}
 
     def non_terminated_nodes(self, tag_filters: dict[str, str]) -> list[str]:

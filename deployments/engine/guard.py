@@ -4,6 +4,8 @@
 Its end (the owner closed it, or was killed: the kernel closes it then) means stop: SIGTERM to the command's group,
 SIGKILL after the grace. The guard exits with the command's own code. A process of its own is needed because a killed
 owner can run no clean-up, and an engine is several processes of which only the first would notice a dead parent.
+
+The command gets a temporary folder of its own, which goes with it: vLLM leaves sockets and files where TMPDIR points.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 PR_SET_PDEATHSIG = 1
@@ -73,21 +76,32 @@ def main() -> int:
         signal.signal(ignored, signal.SIG_IGN)  # the owner decides, by the pipe
     owner = sys.stdin.fileno()
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+    with tempfile.TemporaryDirectory(prefix="mixfleet-engine-", ignore_cleanup_errors=True) as temporary:
+        return _run(words, {**os.environ, "TMPDIR": temporary}, owner, arguments.grace)
+
+
+def _run(words: list[str], environment: dict[str, str], owner: int, grace_s: float) -> int:
+    """The command's exit code, once it and its whole group have ended."""
     command = subprocess.Popen(
-        words, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=_end_with_guard, close_fds=True
+        words,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+        preexec_fn=_end_with_guard,
+        close_fds=True,
     )
-    asked_to_stop = False
+    stop_requested = False
 
     def stop(*_: object) -> None:
-        nonlocal asked_to_stop
-        asked_to_stop = True
+        nonlocal stop_requested
+        stop_requested = True
 
     signal.signal(signal.SIGTERM, stop)
-    while command.poll() is None and not asked_to_stop:
+    while command.poll() is None and not stop_requested:
         with contextlib.suppress(InterruptedError):
             readable, _, _ = select.select([owner], [], [], 0.5)
-            asked_to_stop = asked_to_stop or (bool(readable) and os.read(owner, 1) == b"")
-    end_group(command, arguments.grace)
+            stop_requested = stop_requested or (bool(readable) and os.read(owner, 1) == b"")
+    end_group(command, grace_s)
     code = command.wait()
     return code if code >= 0 else 128 - code
 

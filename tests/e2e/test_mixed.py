@@ -118,6 +118,7 @@ def kill_engine(url: str, replica: str) -> None:
     raise AssertionError(f"no engine of {replica}")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_both_vendors_nodes_serve_one_model(tmp_path: Path) -> None:
     make_token()

@@ -53,6 +53,7 @@ def test_by_their_own_measure_the_shipped_sums_are_what_is_said_of_them() -> Non
     assert sums.share_exact(model.eval(), test) > 0.99
 
 
+@pytest.mark.slow
 def test_a_few_steps_give_a_checkpoint_of_the_shipped_form(tmp_path: Path) -> None:
     done = run("digits", "--digits", DIGITS, "--held-out", HELD_OUT, "--out", tmp_path / "digits", "--steps", 2)
     assert done.returncode == 0, done.stderr
@@ -63,6 +64,7 @@ def test_a_few_steps_give_a_checkpoint_of_the_shipped_form(tmp_path: Path) -> No
     assert {name: tensor.shape for name, tensor in new.items()} == {name: tensor.shape for name, tensor in old.items()}
 
 
+@pytest.mark.slow
 def test_sums_likewise(tmp_path: Path) -> None:
     few = tmp_path / "few.json"
     few.write_text(json.dumps(read_pairs(PAIRS)[:10]))

@@ -19,6 +19,7 @@ from deployments.gateway.resume.conditions import CARRIED, KNOWN, why_not
 from tests.support.engine_contract import EngineContract
 
 
+@pytest.mark.slow
 class TestVllm(EngineContract):
     @pytest.fixture(scope="class")
     @classmethod

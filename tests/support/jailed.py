@@ -13,6 +13,7 @@ import pytest
 
 from loadtest.benchmarks.scoring.sandbox.confinement import Limits
 from loadtest.benchmarks.scoring.sandbox.sandbox import ProgramFailed, Sandbox
+from tests.support.skips import skip
 
 LIMITS = Limits(step_s=10.0, memory_bytes=400 * 2**20, file_bytes=2**20)
 SUM = "a, b = map(int, input().split())\nprint(a + b)"
@@ -29,7 +30,7 @@ os._exit(libc.unshare(0x10000000 | 0x20000) != 0 or libc.mount(b"", b"/", b"", c
 def require_namespaces() -> None:
     """Skips a test where the machine has none to give. Anything else that keeps a sandbox shut is a failure of ours."""
     if subprocess.run([sys.executable, "-c", ASK_FOR_NAMESPACES]).returncode:
-        pytest.skip("this machine gives no user namespaces, and so no sandbox")
+        skip("user-namespaces")
 
 
 def printed(sandbox: Sandbox, program: str, text: str = "") -> str:

@@ -14,7 +14,7 @@ from typing import Any
 from ray.autoscaler.tags import TAG_RAY_USER_NODE_TYPE
 
 from cluster.process_nodes.marked import MARKER
-from cluster.process_nodes.provider import DEFAULT_ROOT
+from cluster.process_nodes.provider import default_root
 from cluster.process_nodes.state import StateFile
 from deployments.engine.process import PROJECT_ROOT
 
@@ -67,7 +67,7 @@ class LocalCluster:
 
     def nodes(self) -> dict[Path, str]:
         """Home of each node that was asked for, the head's among them -> its type."""
-        root = Path(DEFAULT_ROOT).expanduser()
+        root = default_root()
         there = StateFile(root).read().clusters[self.name].nodes
         return {root / self.name / name: node.tags[TAG_RAY_USER_NODE_TYPE] for name, node in there.items()}
 

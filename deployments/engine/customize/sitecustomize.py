@@ -13,20 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from cluster.mend_on_import import install
+
 HERE = str(Path(__file__).parent)
-
-
-class MendBeforeUse(importlib.abc.MetaPathFinder):
-    """Mends PyTorch's companions on the first import that may need them: other processes do not pay for it."""
-
-    users = frozenset({"vllm", "transformers", "torchvision", "torchaudio", "torchcodec"})
-
-    def find_spec(self, name, path=None, target=None):  # type: ignore[no-untyped-def]
-        if name in self.users:
-            sys.meta_path.remove(self)
-            from cluster.native_libraries import mend
-
-            mend()
 
 
 class PatchAfterImport(importlib.abc.MetaPathFinder):
@@ -73,10 +62,10 @@ def fork_the_core(system_utils: Any) -> None:
 
 
 sys.meta_path[:0] = [
-    MendBeforeUse(),
     PatchAfterImport("vllm.model_executor.models.registry", inspect_in_process),
     PatchAfterImport("vllm.utils.system_utils", fork_the_core),
 ]
+install()
 
 # The machine's own sitecustomize, which this one hides, still runs.
 sys.path.remove(HERE)

@@ -23,6 +23,7 @@ from deployments.engine.process import PROJECT_ROOT, free_port
 
 START_TIMEOUT_S = 600
 STOP_TIMEOUT_S = 90
+GCS_ADDRESS = "--gcs-address="
 
 
 @dataclass
@@ -31,6 +32,12 @@ class RunningFleet:
 
     url: str
     command: subprocess.Popen[bytes]
+
+    @property
+    def ray_address(self) -> str:
+        """HOST:PORT of the Ray that `serve run` has started, for commands that join it."""
+        words = (word for child in psutil.Process(self.command.pid).children(True) for word in child.cmdline())
+        return next(word.removeprefix(GCS_ADDRESS) for word in words if word.startswith(GCS_ADDRESS))
 
     def replicas(self, model: str) -> list[dict[str, object]]:
         models = requests.get(f"{self.url}/fleet", timeout=10).json()["models"]

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,39 +20,57 @@ from tests.support.run_folders import SYSTEM
 
 TIMEOUT_S = 280
 LEAST_ACCURACY = {"whisper": 97.0, "qwen3-vl": 0.94, "gpt-oss": 95.0}
-SCENARIOS = [
+ONLINE = [
     ("gpt-oss", "server"),
-    ("gpt-oss", "interactive"),
-    ("qwen3-vl", "server"),
     ("qwen3-vl", "interactive"),
+    pytest.param("gpt-oss", "interactive", marks=pytest.mark.slow),
+    pytest.param("qwen3-vl", "server", marks=pytest.mark.slow),
 ]
-Command = Callable[..., tuple[int, str, Path]]
+ALL_ONLINE = [(benchmark, scenario) for benchmark in ("gpt-oss", "qwen3-vl") for scenario in ("server", "interactive")]
 
 
-@pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("results")
+class Runs:
+    """Runs of the load test's commands against the fleet, each once however many tests look at it."""
 
+    def __init__(self, fleet: RunningFleet, folder: Path) -> None:
+        self._fleet, self.folder = fleet, folder
+        self._common = ("--endpoint", fleet.url, "--out", str(folder))
+        self._ended: dict[tuple[str, ...], tuple[int, str, Path]] = {}
 
-@pytest.fixture(scope="module")
-def run(fleet: RunningFleet, results: Path) -> Command:
-    def run(module: str, *options: str) -> tuple[int, str, Path]:
+    def __call__(self, module: str, *options: str) -> tuple[int, str, Path]:
         """Exit status, output, and the folder that it made."""
-        before = set(results.iterdir())
+        command = (module, *options)
+        if command not in self._ended:
+            self._ended[command] = self._run(*command)
+        return self._ended[command]
+
+    def _run(self, module: str, *options: str) -> tuple[int, str, Path]:
+        before = set(self.folder.iterdir())
         ended = subprocess.run(
-            [sys.executable, "-m", module, "--quick", "--endpoint", fleet.url, "--out", str(results), *options],
+            [sys.executable, "-m", module, "--quick", *self._common, *options],
             cwd=PROJECT_ROOT,
-            env=os.environ,
+            env=os.environ | {"RAY_ADDRESS": self._fleet.ray_address},
             capture_output=True,
             text=True,
             timeout=TIMEOUT_S,
             check=False,
         )
-        made = set(results.iterdir()) - before
+        made = set(self.folder.iterdir()) - before
         assert len(made) == 1, ended.stdout + ended.stderr
         return ended.returncode, ended.stdout + ended.stderr, made.pop()
 
-    return run
+    def offline(self, benchmark: str) -> tuple[int, str, Path]:
+        return self("loadtest.offline", "--benchmark", benchmark)
+
+    def accuracy(self, benchmark: str, scenario: str) -> tuple[int, str, Path]:
+        # Nothing is timed here, so that all may be issued in a second.
+        rate = [] if scenario == "offline" else ["--target-qps", "100"]
+        return self("loadtest.accuracy", "--benchmark", benchmark, "--scenario", scenario, *rate)
+
+
+@pytest.fixture(scope="module")
+def run(fleet: RunningFleet, tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    return Runs(fleet, tmp_path_factory.mktemp("results"))
 
 
 def summary_of(folder: Path) -> dict[str, Any]:
@@ -66,8 +84,8 @@ def summary_of(folder: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("benchmark", LEAST_ACCURACY)
-def test_offline_performance(benchmark: str, run: Command) -> None:
-    code, output, folder = run("loadtest.offline", "--benchmark", benchmark)
+def test_offline_performance(benchmark: str, run: Runs) -> None:
+    code, output, folder = run.offline(benchmark)
     summary = summary_of(folder)
     assert (code, summary["verdict"]) == (0, "VALID"), output
     assert summary["label"].startswith("quick")
@@ -76,8 +94,8 @@ def test_offline_performance(benchmark: str, run: Command) -> None:
     assert "not submittable" in (folder / "report.html").read_text()
 
 
-@pytest.mark.parametrize(("benchmark", "scenario"), SCENARIOS)
-def test_online_performance(benchmark: str, scenario: str, run: Command) -> None:
+@pytest.mark.parametrize(("benchmark", "scenario"), ONLINE)
+def test_online_performance(benchmark: str, scenario: str, run: Runs) -> None:
     code, output, folder = run(f"loadtest.{scenario}", "--benchmark", benchmark)
     summary = summary_of(folder)
     # Two cores, busy with whatever else, need not keep the limits; then they are named.
@@ -91,12 +109,16 @@ def test_online_performance(benchmark: str, scenario: str, run: Command) -> None
 
 
 @pytest.mark.parametrize(
-    ("benchmark", "scenario"), [*SCENARIOS, ("whisper", "offline"), ("qwen3-vl", "offline"), ("gpt-oss", "offline")]
+    ("benchmark", "scenario"),
+    [
+        ("whisper", "offline"),
+        pytest.param("qwen3-vl", "offline", marks=pytest.mark.slow),
+        pytest.param("gpt-oss", "offline", marks=pytest.mark.slow),
+        *(pytest.param(*one, marks=pytest.mark.slow) for one in ALL_ONLINE),
+    ],
 )
-def test_accuracy(benchmark: str, scenario: str, run: Command) -> None:
-    # Nothing is timed here, so that all may be issued in a second.
-    rate = [] if scenario == "offline" else ["--target-qps", "100"]
-    code, output, folder = run("loadtest.accuracy", "--benchmark", benchmark, "--scenario", scenario, *rate)
+def test_accuracy(benchmark: str, scenario: str, run: Runs) -> None:
+    code, output, folder = run.accuracy(benchmark, scenario)
     summary = summary_of(folder)
     assert code == 0, output
     assert "PASS (a toy figure" in output
@@ -104,7 +126,8 @@ def test_accuracy(benchmark: str, scenario: str, run: Command) -> None:
     assert "hash=" in (folder / "accuracy.txt").read_text()
 
 
-def test_speech_as_it_comes_in(run: Command) -> None:
+@pytest.mark.slow
+def test_speech_as_it_comes_in(run: Runs) -> None:
     code, output, folder = run("loadtest.server", "--benchmark", "whisper", "--target-qps", "2")
     summary = json.loads((folder / "summary.json").read_text())
     assert (code, summary["samples_answered"]) == (0, 10), output
@@ -115,17 +138,30 @@ def test_speech_as_it_comes_in(run: Command) -> None:
         assert figures["accuracy"]["value"] >= LEAST_ACCURACY["whisper"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("test", ["TEST07", "TEST09"])
-def test_compliance_of_gpt_oss(test: str, run: Command) -> None:
+def test_compliance_of_gpt_oss(test: str, run: Runs) -> None:
     code, output, folder = run("loadtest.compliance", "--test", test, "--scenario", "server", "--target-qps", "100")
     assert summary_of(folder)["compliance"] == test
     # The toy is right but says a tenth as much as the reference.
     assert (code, f"{test}: {'PASS' if test == 'TEST07' else 'FAIL'}" in output) == (0 if test == "TEST07" else 1, True)
 
 
-def test_the_runs_make_a_rehearsal_tree(run: Command, results: Path, tmp_path: Path) -> None:
-    (performance,) = results.glob("whisper-offline-performance-quick-*")
-    (accuracy,) = results.glob("whisper-offline-accuracy-*")
+def test_offline_runs_make_a_rehearsal_tree(run: Runs, tmp_path: Path) -> None:
+    assert_rehearsal_tree(run, [], tmp_path)
+
+
+@pytest.mark.slow
+def test_runs_of_all_scenarios_make_a_rehearsal_tree(run: Runs, tmp_path: Path) -> None:
+    accuracy = [("qwen3-vl", "offline"), ("gpt-oss", "offline"), *ALL_ONLINE]
+    performance = [run(f"loadtest.{scenario}", "--benchmark", benchmark)[2] for benchmark, scenario in ALL_ONLINE]
+    assert_rehearsal_tree(run, [*performance, *(run.accuracy(*one)[2] for one in accuracy)], tmp_path)
+
+
+def assert_rehearsal_tree(run: Runs, online: Sequence[Path], tmp_path: Path) -> None:
+    """Offline runs, Whisper's compliance test and `online` are refused as a submission, and make a rehearsal."""
+    performance, *others = [run.offline(benchmark)[2] for benchmark in LEAST_ACCURACY]
+    accuracy = run.accuracy("whisper", "offline")[2]
     runs = ["--accuracy-run", str(accuracy), "--performance-run", str(performance)]
     _, output, folder = run("loadtest.compliance", "--test", "TEST01", *runs)
     assert summary_of(folder)["compliance"] == "TEST01"
@@ -133,7 +169,7 @@ def test_the_runs_make_a_rehearsal_tree(run: Command, results: Path, tmp_path: P
     assert "Reference score" in (folder / "verify_performance.txt").read_text()
     system = tmp_path / "laptop.json"
     system.write_text(json.dumps(SYSTEM))
-    mlperf = [str(path) for path in results.iterdir() if (path / "user.conf").exists()]
+    mlperf = [str(path) for path in (performance, accuracy, folder, *others, *online)]
     command = [sys.executable, "-m", "loadtest.submission", "--runs", *mlperf, "--system", str(system)]
     command += ["--submitter", "Us", "--division", "closed", "--out", str(tmp_path / "tree")]
     refused = subprocess.run(command, cwd=PROJECT_ROOT, capture_output=True, text=True, check=False)

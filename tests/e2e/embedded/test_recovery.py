@@ -6,6 +6,7 @@ import time
 from urllib.parse import urlsplit
 
 import psutil
+import pytest
 from openai import OpenAI
 
 from tests.e2e.embedded.conftest import RunningFleet
@@ -24,6 +25,7 @@ def guard_of(url: str) -> psutil.Process:
     raise AssertionError(f"no guard for {url}")
 
 
+@pytest.mark.slow
 def test_a_killed_actor_takes_its_engine_along_and_is_replaced(fleet: RunningFleet, client: OpenAI) -> None:
     before = fleet.replicas("gpt-oss")[0]
     guard = guard_of(str(before["url"]))

@@ -59,6 +59,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     assert not cluster.processes()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_a_lost_node_costs_no_answer_and_is_replaced(served: Served) -> None:
     url, cluster = served
@@ -93,6 +94,7 @@ def ask(url: str) -> int:
     return requests.post(f"{url}/v1/completions", json=body, timeout=WITHIN_S).status_code
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_a_second_cluster_comes_and_goes_and_neither_knows_of_the_other(served: Served) -> None:
     url, first = served

@@ -11,6 +11,7 @@ from tests.support.local_cluster import FILE, LocalCluster, make_token
 from tests.support.process_table import gone
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_nothing_is_left_of_a_start_that_was_interrupted() -> None:
     make_token()

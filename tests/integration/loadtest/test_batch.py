@@ -20,7 +20,6 @@ from tests.support.commands import TIMEOUT_S, exit_of, start
 from tests.support.processes import announcement, fake_engine, fake_fleet, fake_pool, gateway
 
 LINES = 800
-KILLS = 20
 MOST_BETWEEN = 39
 """Lines between two kills amid answers: so many that some are left after the last one."""
 
@@ -62,11 +61,14 @@ def answers(out: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
-def test_twenty_kills_and_each_line_exactly_once(cluster: str, url: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=[pytest.mark.slow, pytest.mark.timeout(900)])])
+def test_each_line_is_answered_exactly_once_however_often_the_batch_is_killed(
+    kills: int, cluster: str, url: str, tmp_path: Path
+) -> None:
     """Every fourth kill comes at a random time after the start, the others amid answers."""
     source, out, draw = write(tmp_path / "in.jsonl"), tmp_path / "out", random.Random(7)
     progress = [0]
-    for kill in range(KILLS):
+    for kill in range(kills):
         running = batch(cluster, source, out, "--endpoint", url)
         if kill % 4 == 0:
             time.sleep(draw.uniform(0, 2))
@@ -117,7 +119,7 @@ def test_failures_have_their_own_file_and_can_be_tried_again(cluster: str, url: 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interruption_is_orderly(number: signal.Signals, cluster: str, url: str, tmp_path: Path) -> None:
-    source, out = write(tmp_path / "in.jsonl", max_tokens=200), tmp_path / "out"
+    source, out = write(tmp_path / "in.jsonl", max_tokens=200, ignore_eos=True), tmp_path / "out"
     running = batch(cluster, source, out, "--endpoint", url)
     while not lines_of(out):
         assert running.poll() is None
@@ -130,6 +132,7 @@ def test_an_interruption_is_orderly(number: signal.Signals, cluster: str, url: s
     assert 0 < len(answers(out)) < LINES
 
 
+@pytest.mark.slow
 def test_a_limit_of_the_tenant_slows_a_batch_down_and_fails_nothing(cluster: str, tmp_path: Path) -> None:
     limited = Tenant(name="t", key_sha256=[digest(KEY)], limits=Limits(requests_per_minute=PER_MINUTE))
     pool = fake_pool(slots=8, prefill_tokens_per_s=1e6, decode_step_s=0.001)

@@ -120,6 +120,7 @@ def wait_for(found: Callable[[], list[Path]]) -> list[Path]:
     return there
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", [SLOW], indirect=True)
 def test_a_killed_puller_loses_nothing(engine: str, tmp_path: Path) -> None:
     process = ask(engine, tmp_path)

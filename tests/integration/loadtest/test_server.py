@@ -112,6 +112,7 @@ def test_a_broken_limit_makes_it_invalid(
     assert any(told.startswith(reason) for told in ended.summary["reasons"]), ended.summary["reasons"]
 
 
+@pytest.mark.slow
 def test_a_picture_answered_after_its_limit_makes_it_invalid(tmp_path: Path) -> None:
     """Qwen3-VL's Server limit is of the whole answer: 12 s."""
     with fleet(Task.VISION_CHAT) as (url, engines):
@@ -126,6 +127,7 @@ def test_a_picture_answered_after_its_limit_makes_it_invalid(tmp_path: Path) -> 
     assert ended.summary["latency"]["e2e_s"]["p99"] > 12
 
 
+@pytest.mark.slow
 def test_answers_that_never_end_are_failures_and_not_latencies(prompts: Path, tmp_path: Path) -> None:
     with fleet() as (url, engines):
         fault(engines[0], cut_after_tokens=5)
@@ -146,6 +148,7 @@ def test_interactive_is_the_tighter_one(prompts: Path, tmp_path: Path) -> None:
     assert any("TPOT" in told and "limit 0.015 s" in told for told in interactive.summary["reasons"])
 
 
+@pytest.mark.slow
 def test_a_lost_replica_costs_no_answer(prompts: Path, tmp_path: Path) -> None:
     with fleet(decode_step_s=0.02) as (url, engines):
         running = start("loadtest.server", "--out", str(tmp_path), *of(url, prompts, qps=30))
@@ -202,6 +205,7 @@ def asked(engines: list[str]) -> int:
     return sum(stats(engine)["finished"] for engine in engines)
 
 
+@pytest.mark.slow
 def test_the_peak_is_found_and_its_ladder_told(tmp_path: Path) -> None:
     prompts = tmp_path / "few.parquet"
     write_prompts(prompts, 64)

@@ -11,6 +11,7 @@ import click
 import pytest
 from ray.autoscaler.tags import NODE_KIND_HEAD, NODE_KIND_WORKER, TAG_RAY_NODE_KIND
 
+from cluster.cache_folder import project_cache, user_cache
 from cluster.process_nodes.marked import marked
 from cluster.process_nodes.provider import ProcessNodeProvider
 
@@ -141,8 +142,17 @@ def test_nothing_is_left_of_a_cluster(provider: ProcessNodeProvider, tmp_path: P
     assert not (tmp_path / "c").exists()
 
 
+def bootstrapped(**provider: Any) -> dict[str, Any]:
+    config = ProcessNodeProvider.bootstrap_config({"provider": {"type": "external", **provider}, "cluster_name": "c"})
+    found: dict[str, Any] = config["provider"]
+    return found
+
+
 def test_folders_are_named_in_full() -> None:
-    provider = {"type": "external", "environment": {"XDG_CACHE_HOME": "~/.cache", "PLAIN": "x~y"}}
-    config = ProcessNodeProvider.bootstrap_config({"provider": provider, "cluster_name": "c"})
-    assert config["provider"]["environment"] == {"XDG_CACHE_HOME": str(Path("~/.cache").expanduser()), "PLAIN": "x~y"}
-    assert config["provider"]["root"] == str(Path("~/.cache/mixfleet/process-nodes").expanduser())
+    provider = bootstrapped(environment={"XDG_CACHE_HOME": "~/.cache", "PLAIN": "x~y"})
+    assert provider["environment"] == {"XDG_CACHE_HOME": str(Path("~/.cache").expanduser()), "PLAIN": "x~y"}
+    assert provider["root"] == str(project_cache() / "process-nodes")
+
+
+def test_all_nodes_share_the_users_cache_folder() -> None:
+    assert bootstrapped()["environment"] == {"XDG_CACHE_HOME": str(user_cache())}

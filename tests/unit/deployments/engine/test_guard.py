@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -65,6 +66,21 @@ def test_the_end_of_the_pipe_ends_the_command_and_its_children() -> None:
         assert gone([child, leader], 2)
 
 
+def test_the_commands_temporary_files_are_its_own_and_end_with_it(tmp_path: Path) -> None:
+    writes = "import os, tempfile; print(tempfile.mkstemp()[1], flush=True); print(os.environ['TMPDIR'])"
+    command = [sys.executable, "-m", "deployments.engine.guard", "--", sys.executable, "-S", "-c", writes]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=PROJECT_ROOT, env=environment
+    ) as guard:
+        assert guard.stdout is not None
+        file, folder = (Path(guard.stdout.readline().decode().strip()) for _ in range(2))
+        assert guard.wait(20) == 0
+    assert file.parent == folder
+    assert folder.parent == tmp_path
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_sigterm_to_the_guard_does_the_same() -> None:
     with running(guarded(), 1) as (guard, [child]):
         guard.terminate()
@@ -97,7 +113,8 @@ def test_a_killed_owner_takes_everything_with_it() -> None:
         assert gone(everyone, 5)
 
 
-def test_a_killed_guard_takes_its_command_with_it() -> None:
+def test_a_killed_guard_takes_its_command_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # nobody is left who could remove the command's temporary folder
     with running(guarded(), 1) as (guard, [child]):
         leader = leader_of(child)
         guard.kill()

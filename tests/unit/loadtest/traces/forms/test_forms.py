@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from loadtest.traces.forms import read_trace
 from loadtest.traces.forms.own import jsonl
 from loadtest.traces.trace import ImageRef, Trace, TraceError, TraceRequest
+from tests.support.skips import skip_reason
 
 MOONCAKE = '{"timestamp": 2500, "input_length": 600, "output_length": 5, "hash_ids": [0, 7]}\n'
 AZURE = "TIMESTAMP,ContextTokens,GeneratedTokens\r\n2023-11-16 18:17:03.9799600,4808,10\r\n"
@@ -110,7 +111,7 @@ def test_what_is_written_is_read_again(tmp_path: Path, requests: list[TraceReque
     assert all(set(json.loads(line)) >= {"at_s", "input_tokens", "output_tokens"} for line in text.splitlines())
 
 
-@pytest.mark.skipif(not DATA.is_dir(), reason="the published traces are not beside the repository")
+@pytest.mark.skipif(not DATA.is_dir(), reason=skip_reason("published-traces"))
 @pytest.mark.parametrize(
     ("name", "requests", "hit_rate"),
     [("mooncake_conversation.jsonl", 12_031, 0.374), ("azure_2023_code.csv", 8_819, 0.0)],

@@ -15,7 +15,15 @@ from uuid import uuid4
 
 import pytest
 
-from loadtest.benchmarks.scoring.sandbox.sandbox import ENDED, ERROR, TIME_LIMIT, TOO_MUCH, ProgramFailed, Sandbox
+from loadtest.benchmarks.scoring.sandbox.sandbox import (
+    ENDED,
+    ERROR,
+    TIME_LIMIT,
+    TOO_MUCH,
+    ProgramFailed,
+    Sandbox,
+    readable_folders,
+)
 from tests.support.jailed import LIMITS, MOST, SUM, outcome, printed, refused, wait_until_gone
 
 
@@ -117,10 +125,11 @@ def test_no_files_of_this_machine(sandbox: Sandbox, path: str) -> None:
 
 
 def test_no_repository_and_no_home(sandbox: Sandbox, tmp_path: Path) -> None:
-    secret = tmp_path / "secret"
-    secret.write_text("x")
-    secret.chmod(0o644)
-    for path in (secret, Path(__file__), Path.home() / ".bashrc"):
+    secrets = [folder / f"secret-{uuid4()}" for folder in (tmp_path, Path.home())]
+    for secret in secrets:
+        secret.write_text("x")
+        secret.chmod(0o644)
+    for path in (*secrets, Path(__file__)):
         assert refused(sandbox, f"pathlib.Path('{path}').read_bytes()") == "FileNotFoundError"
 
 
@@ -130,9 +139,28 @@ def test_links_lead_nowhere(sandbox: Sandbox, tmp_path: Path) -> None:
         statement = f"os.symlink('{target}', 'link'); pathlib.Path('link').read_bytes()"
         assert refused(sandbox, statement) == "FileNotFoundError"
     assert refused(sandbox, "os.chdir('/'); os.chroot('/scratch')") == "PermissionError"
-    names = printed(sandbox, "import os\nos.chdir('../../../..')\nprint(*os.listdir('.'))").split()
-    assert {"lib", "scratch"} <= set(names)
-    assert not {"etc", "home", "proc", "sys", "tmp", "var"} & set(names)
+    names = json.loads(printed(sandbox, "import json, os\nos.chdir('../../../..')\nprint(json.dumps(os.listdir()))"))
+    assert "lib" in names
+    assert set(names) == {Path(folder).parts[1] for folder in readable_folders()} | {"scratch"}
+
+
+def test_the_root_holds_nothing_but_the_ways_to_readable_folders(sandbox: Sandbox) -> None:
+    """A checkout may lie anywhere, also below /tmp or a home: of these only the way to its libraries is there."""
+    readable = {*readable_folders(), "/scratch"}
+    program = f"""
+        import json, os
+        readable, seen, left = {sorted(readable)!r}, [], ["/"]
+        while left:
+            folder = left.pop()
+            for name in os.listdir(folder):
+                path = os.path.join(folder, name)
+                seen.append(path)
+                if path not in readable:
+                    left.append(path)
+        print(json.dumps(seen))
+    """
+    ways = {str(way) for folder in readable for way in Path(folder).parents} - {"/"}
+    assert set(json.loads(printed(sandbox, program))) == readable | ways
 
 
 def test_no_environment(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from loadtest.benchmarks.scoring.sandbox.sandbox import Sandbox, SandboxError
 from tests.support.jailed import LIMITS, MOST, SUM, printed, processes, require_namespaces, wait_until_gone
+from tests.support.skips import skip
 
 
 def test_an_honest_program_and_its_tests(sandbox: Sandbox) -> None:
@@ -104,7 +105,7 @@ def test_refused_where_there_are_no_user_namespaces() -> None:
     require_namespaces()
     ended = subprocess.run([sys.executable, "-c", WITHOUT_NAMESPACES], capture_output=True, text=True, timeout=60)
     if "max_user_namespaces" in ended.stderr:
-        pytest.skip("this machine does not let a test take its user namespaces away")
+        skip("nested-limits")
     assert "opened" not in ended.stdout
     assert "unshare" in ended.stdout
     assert "user.max_user_namespaces above 0" in ended.stdout

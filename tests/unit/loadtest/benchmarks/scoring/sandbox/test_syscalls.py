@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from loadtest.benchmarks.scoring.sandbox.syscalls import CLONE_THREAD, PROCESSORS, UNIFIED, Processor, filter_program
+from tests.support.skips import skip
 
 ALLOW, KILL = 0x7FFF0000, 0x80000000
 REFUSE, MISSING = 0x00050000 | errno.EPERM, 0x00050000 | errno.ENOSYS
@@ -86,7 +87,7 @@ def test_newer_calls_and_other_architectures(of: Processor) -> None:
 def test_the_numbers_are_the_kernels_own(machine: str, header: str, lacks: set[str]) -> None:
     file = Path("/usr/include") / header
     if not file.exists():
-        pytest.skip(f"{file} is not installed")
+        skip("kernel-headers")
     numbers = {name: int(number) for name, number in re.findall(r"#define __NR_(\w+)\s+(\d+)", file.read_text())}
     of = PROCESSORS[machine]
     assert {numbers[name] for name in REFUSED if name not in lacks} == set(of.refused)
