@@ -3,6 +3,9 @@ ENV := .venv
 PYTHON := $(ENV)/bin/python
 READY := $(ENV)/ready
 
+# The demo, the tests and the benchmarks start their own Ray.
+unexport RAY_ADDRESS
+
 .PHONY: demo test test-all test-rest unit soak coverage lint bench bench-mlperf clean
 
 demo: $(READY)
@@ -44,6 +47,6 @@ bench-mlperf: $(READY)
 clean:
 	rm -rf $(ENV) build results .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
 
-$(READY): pyproject.toml constraints/embedded.txt scripts/environment.sh
+$(READY): pyproject.toml $(wildcard constraints/embedded-*.txt) constraints/installers.txt scripts/environment.sh scripts/uv_settings.py
 	scripts/environment.sh $(ENV) embedded
 	touch $@

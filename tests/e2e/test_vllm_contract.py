@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -9,7 +12,9 @@ import pytest
 from cluster.checkpoints import resolve
 from cluster.loading import load_fleet
 from deployments.engine.backend import EngineSpec
+from deployments.engine.process import PROJECT_ROOT
 from deployments.engine.replica import engine_spec
+from deployments.engine.vllm import CUSTOMIZE
 from deployments.gateway.resume.conditions import CARRIED, KNOWN, why_not
 from tests.support.engine_contract import EngineContract
 
@@ -34,3 +39,21 @@ def test_the_fields_that_a_continuation_sends_again_are_vllms() -> None:
     assert set(CompletionRequest.model_fields) >= set(CARRIED)
     for name in {*ChatCompletionRequest.model_fields, *CompletionRequest.model_fields} - KNOWN:
         assert why_not("/v1/chat/completions", {"messages": [], name: 1}) == f"`{name}` is set"
+
+
+PROGRAM = """
+import os
+from vllm.model_executor.models import registry
+from vllm.utils import system_utils
+print(registry._run_in_subprocess(os.getpid), system_utils.get_mp_context().get_start_method())
+"""
+
+
+def test_an_engine_on_the_cpu_imports_vllm_once() -> None:
+    """Both functions are vLLM's own affair: where they have other names, only the start takes longer."""
+    path = os.pathsep.join([str(CUSTOMIZE), str(PROJECT_ROOT)])
+    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", PROGRAM]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as engine:
+        printed, _ = engine.communicate(timeout=240)
+    assert printed.split()[-2:] == [str(engine.pid), "fork"]

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,16 +44,24 @@ class RunningFleet:
         return next(m["replicas"] for m in models if m["name"] == model)
 
 
-def serve_run(fleet_file: Path, url: str, log: Path, **environment: str) -> subprocess.Popen[bytes]:
-    """Starts `serve run deployments:app fleet=FILE` and returns once the gateway is ready."""
-    command = [str(Path(sys.executable).parent / "serve"), "run", "deployments:app", f"fleet={fleet_file}"]
+def serve_run(
+    fleet_file: Path,
+    url: str,
+    log: Path,
+    *,
+    serve: Path = Path(sys.executable).parent / "serve",
+    folder: Path = PROJECT_ROOT,
+    environment: Mapping[str, str] = os.environ,
+) -> subprocess.Popen[bytes]:
+    """Starts `serve run deployments:app fleet=FILE` in `folder` and returns once the gateway is ready."""
+    command = [str(serve), "run", "deployments:app", f"fleet={fleet_file}"]
     with log.open("wb") as output:
         started = subprocess.Popen(
             command,
-            cwd=PROJECT_ROOT,
+            cwd=folder,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **environment},
+            env=environment,
             # Where the tests themselves run in the background, SIGINT would be ignored and Ctrl-C not be tested.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
