@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,14 @@ import ray
 from openai import OpenAI
 
 from cluster.checkpoints import prepare_all
+from cluster.command_line import run, single
 from cluster.loading import load_fleet
 from deployments.local_ray import join_or_start
 from deployments.run import serving
 from loadtest.benchmarks import BENCHMARKS
 from loadtest.benchmarks.embedded import raw_data
 from loadtest.benchmarks.embedded_digits import INK, digit_png
+from loadtest.commands import DEMO
 
 QUESTION = "What is 27 + 58?"
 REQUEST_TIMEOUT_S = 120
@@ -71,7 +73,8 @@ def measure(url: str, out: Path) -> bool:
     return valid
 
 
-def main() -> int:
+def demo() -> int:
+    """0: all three tests are valid; 1: one is not."""
     started = time.monotonic()
 
     def step(text: str) -> None:
@@ -96,5 +99,9 @@ def main() -> int:
     return 0 if valid else 1
 
 
+def main(arguments: Sequence[str]) -> int:
+    return run(single(DEMO, demo), arguments)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
