@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from inspect import BoundArguments
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from cyclopts import App, CycloptsError, Group, Parameter
@@ -88,12 +87,6 @@ def run(app: App, arguments: Sequence[str]) -> int:
         _require_command(app, arguments)
         status = app(list(arguments), exit_on_error=False, print_error=False, console=_help_console(app, arguments))
     return int(status or 0)
-
-
-def parse(app: App, arguments: Sequence[str]) -> BoundArguments:
-    """What a command's function would be called with. Raises SystemExit(2) on a usage error."""
-    with _usage_errors(app, arguments):
-        return app.parse_args(list(arguments), exit_on_error=False, print_error=False)[1]
 
 
 def print_json(value: Any) -> None:
