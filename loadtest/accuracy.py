@@ -119,13 +119,14 @@ def _conclude(scored: Sequence[Scored], as_json: bool) -> bool:
 @contextlib.contextmanager
 def _code_tests(programs: ProgramArguments) -> Iterator[CodeTests | None]:
     """A judge of programs, where running them is asked for. Raises Refused where that cannot be done safely."""
-    if programs.run_code != (programs.livecodebench is not None):
+    problems_path = programs.livecodebench
+    if programs.run_code != (problems_path is not None):
         raise Refused("--run-code and --livecodebench PATH go together: one permits it, the other has the tests")
-    if not programs.run_code:
+    if problems_path is None:
         yield None
         return
     try:
-        problems = LiveCodeBench(programs.livecodebench)
+        problems = LiveCodeBench(problems_path)
         with Sandbox() as sandbox:
             yield CodeTests(problems, sandbox)
     except (SandboxError, DataError) as error:

@@ -9,6 +9,8 @@ import threading
 from collections.abc import Callable
 from typing import NoReturn
 
+from cluster.ray_address import RayAddressError
+
 INTERRUPTED = 130
 """Exit status after SIGINT, as shells have it."""
 
@@ -27,7 +29,7 @@ def outcome(command: Callable[[], bool], kept: str = MEASURED) -> int:
     says what an interruption leaves."""
     try:
         return 0 if command() else 1
-    except Refused as refusal:
+    except (Refused, RayAddressError) as refusal:
         print(f"error: {refusal}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

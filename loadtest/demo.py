@@ -18,6 +18,7 @@ from openai import OpenAI
 from cluster.checkpoints import prepare_all
 from cluster.command_line import run, single
 from cluster.loading import load_fleet
+from cluster.ray_address import VARIABLE as RAY_ADDRESS
 from deployments.local_ray import join_or_start
 from deployments.run import serving
 from loadtest.benchmarks import BENCHMARKS
@@ -64,7 +65,7 @@ QUESTIONS: tuple[Callable[[OpenAI], str], ...] = (transcript, picture, reasoning
 
 def measure(url: str, out: Path) -> bool:
     """One process per test: LoadGen's configuration loads once per process."""
-    ray_address = {"RAY_ADDRESS": ray.get_runtime_context().gcs_address}
+    ray_address = {RAY_ADDRESS: ray.get_runtime_context().gcs_address}
     valid = True
     for benchmark in BENCHMARKS:
         command = [sys.executable, "-m", "loadtest.offline", "--benchmark", benchmark, "--quick"]
@@ -84,6 +85,7 @@ def demo() -> int:
     step("preparing the embedded checkpoints")
     prepare_all([model.checkpoint for model in fleet.models], fleet.cache_folder)
     step("starting Ray and three vLLM engines on this machine's CPU (one to three minutes)")
+    os.environ.pop(RAY_ADDRESS, None)  # it always starts a Ray of its own
     join_or_start("local")
     with serving(fleet) as url:
         step(f"the fleet answers on {url}/v1")

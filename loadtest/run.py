@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cluster.checkpoints import CheckpointError
 from cluster.loading import FleetError
+from cluster.ray_address import ray_address
 from cluster.tables import show
 from loadtest.accuracy_file import ACCURACY_FILE, accuracy_text
 from loadtest.benchmarks import benchmark
@@ -77,7 +78,9 @@ class Run:
 
 
 def run(options: Options) -> Run:
-    """Runs one test and prints its table. Raises Refused, KeyboardInterrupt."""
+    """Runs one test and prints its table. Raises Refused, RayAddressError, KeyboardInterrupt."""
+    if options.scenario is Scenario.OFFLINE:
+        ray_address()  # the job runs on Ray: refused here, before anything is loaded or written
     try:
         tested = benchmark(options.benchmark)
         plan_of = _planner(options, tested)
