@@ -15,6 +15,7 @@ import aiohttp
 import msgspec
 import uvloop
 
+from cluster.progress import Progress
 from cluster.tables import show
 from loadtest.benchmarks.base import Answer, BadReply, Mode
 from loadtest.benchmarks.whisper import Clips, Whisper, encode_transcript
@@ -24,7 +25,6 @@ from loadtest.endpoint import TargetError, bearer, endpoint
 from loadtest.interruption import until_interrupted
 from loadtest.latency import Quantiles
 from loadtest.online.asking import ask_stream
-from loadtest.progress import Progress
 from loadtest.report.page import page
 from loadtest.report.text import run_table
 from loadtest.report.timeline import read_timeline

@@ -13,12 +13,12 @@ import uvloop
 
 from cluster.checkpoints import CheckpointError
 from cluster.loading import FleetError
+from cluster.progress import Progress
 from cluster.tables import show
 from loadtest.command import Refused, make_room
 from loadtest.endpoint import TargetError, bearer, endpoint
 from loadtest.interruption import until_interrupted
 from loadtest.latency import Slo
-from loadtest.progress import Progress
 from loadtest.replay.contents import Contents
 from loadtest.replay.jobs import Plan, Workshop
 from loadtest.replay.player import Outcome, Played, play
