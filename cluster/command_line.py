@@ -78,6 +78,8 @@ def single(command: Command, function: Callable[..., int | None]) -> App:
     """The application of `python -m MODULE` for a module that is one command."""
     app = application(f"python -m {command.module}", command.help)
     app.default(function)
+    for flag in app.help_flags:
+        app[flag].show = False  # as cyclopts does below a group of commands
     return app
 
 

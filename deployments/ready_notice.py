@@ -33,11 +33,13 @@ ANY_HOST = ("0.0.0.0", "::")
 ENDED = (ApplicationStatus.DEPLOY_FAILED, ApplicationStatus.DELETING)
 
 
-def start_ready_notice(fleet: Fleet) -> None:
+def start_ready_notice(fleet: Fleet) -> threading.Thread:
     """Prints the line from a daemon thread of this driver process, once the fleet runs. Prints nothing if it fails."""
     notice = _Notice(fleet)
     logging.getLogger(SERVE_LOGGER).addFilter(notice.watch)
-    threading.Thread(target=notice.run, name="ready-notice", daemon=True).start()
+    thread = threading.Thread(target=notice.run, name="ready-notice", daemon=True)
+    thread.start()
+    return thread
 
 
 def message(fleet: Fleet, url: str, answers: bool) -> str:

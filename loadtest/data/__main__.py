@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter
+from cyclopts import App, Parameter
 
 from cluster.command_line import add, application, run
 from cluster.option_types import Json, by_value, one_of
@@ -68,11 +68,16 @@ def prompt(
     return _outcome(lambda: write_reference_prompt(checkout, folder))
 
 
-def main(arguments: Sequence[str]) -> int:
-    app = application("python -m loadtest.data", DATA_HELP)
+def app() -> App:
+    """The application of `python -m loadtest.data`."""
+    commands = application("python -m loadtest.data", DATA_HELP)
     for command in DATA_COMMANDS:
-        add(app, command)
-    return run(app, arguments)
+        add(commands, command)
+    return commands
+
+
+def main(arguments: Sequence[str]) -> int:
+    return run(app(), arguments)
 
 
 def _outcome(command: Callable[[], object]) -> int:
