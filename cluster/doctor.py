@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
+from cluster.command_line import print_json
 from cluster.loading import DEFAULT_FLEET, load_fleet, presets
 from cluster.machine import ENGINES, Machine, this_machine
 from cluster.nodes import NodeKind, alive, kinds_of, node_kinds
+from cluster.option_types import Json
+from cluster.ray_address import LOCAL, RayAddressError, ray_address
 from cluster.shortage import shortages
 from cluster.vendors import VENDOR_LABEL
 from cluster.versions import RAY, VLLM
@@ -46,15 +50,23 @@ def examine(machine: Machine, kinds: Sequence[NodeKind] | None) -> Iterator[Find
         yield _fleet(name, kinds if kinds is not None else [NodeKind.of("this machine", {}, {"CPU": machine.cpus})])
 
 
-def doctor() -> int:
-    """Prints all findings; 0 where the default fleet can run here."""
-    kinds = _of_running_cluster()
+def doctor(*, as_json: Json = False) -> int:
+    """0: the default fleet can run here; 1: it cannot; 2: RAY_ADDRESS leads to no cluster."""
+    try:
+        kinds = _of_running_cluster()
+    except RayAddressError as error:
+        print(error, file=sys.stderr)
+        return 2
     found = list(examine(this_machine(load_fleet(DEFAULT_FLEET).gateway.port), kinds))
+    fits = not any(finding.needed and finding.remedy for finding in found)
+    if as_json:
+        print_json({"ok": fits, "findings": [{**asdict(one), "ok": not one.remedy} for one in found]})
+        return 0 if fits else 1
     for finding in found:
         print(f"{'no  ' if finding.remedy else 'ok  '}{finding.what}")
         if finding.remedy:
             print(f"      -> {finding.remedy}")
-    return 1 if any(finding.needed and finding.remedy for finding in found) else 0
+    return 0 if fits else 1
 
 
 def _of_running_cluster() -> list[NodeKind] | None:
@@ -62,8 +74,10 @@ def _of_running_cluster() -> list[NodeKind] | None:
         import ray
     except ImportError:
         return None
+    if (address := ray_address()) == LOCAL:
+        return None
     try:
-        ray.init(address="auto", logging_level="ERROR", log_to_driver=False)
+        ray.init(address=address, logging_level="ERROR", log_to_driver=False)
     except ConnectionError:
         return None
     try:

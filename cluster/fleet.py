@@ -205,7 +205,7 @@ class Gateway(Strict):
 def _sha256(value: str) -> str:
     if len(value) != 64 or set(value.lower()) - set("0123456789abcdef"):
         raise ValueError(
-            "not a SHA-256 digest, which has 64 hex digits; `python -m cluster key` makes a key and its digest. "
+            "not a SHA-256 digest, which has 64 hex digits; `mixfleet key` makes a key and its digest. "
             "Write the digest here and never the key, or name a `key_file`"
         )
     return value.lower()

@@ -48,7 +48,7 @@ def read_key_file(path: str) -> list[str]:
         if not KEY.fullmatch(key):
             raise KeyFileError(
                 f"key file {file}:{number}: not a key, which has 16 to 512 visible ASCII characters and no blank; "
-                "`python -m cluster key` makes one"
+                "`mixfleet key` makes one"
             )
     if not keys:
         raise KeyFileError(f"key file {file}: no key in it; put one on each line")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -15,11 +16,13 @@ from cluster.fleet import Fleet, Model, Pool, deployment_name
 from cluster.loading import DEFAULT_FLEET, load_fleet
 from cluster.names import GATEWAY, REGISTRY
 from cluster.placement import actor_options
+from cluster.ray_address import RayAddressError
 from deployments.autoscaling import serve_policy
 from deployments.engine.replica import EngineReplica, engine_spec
 from deployments.engine.supervisor import Seat
 from deployments.gateway.deployment import GatewayReplica
 from deployments.local_ray import connect
+from deployments.ready_notice import start_ready_notice
 from deployments.registry import RegistryReplica
 from deployments.room import join_with_room
 from deployments.routing import make_policy
@@ -47,9 +50,16 @@ def app(args: dict[str, str]) -> Application:
         )
     fleet = load_fleet(args.get("fleet", DEFAULT_FLEET))
     application = build(fleet)
-    if not ray.is_initialized():  # else Serve itself builds it, as for Kubernetes: nodes take as long as they take
+    if ray.is_initialized():  # Serve itself builds it, as for Kubernetes: nodes take as long as they take
+        connect(log_to_driver=True)
+        return application
+    try:
         join_with_room(fleet, log_to_driver=True)
-    connect(log_to_driver=True)
+        connect(log_to_driver=True)
+    except RayAddressError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(2) from None  # `serve run` would print a traceback
+    start_ready_notice(fleet)
     return application
 
 

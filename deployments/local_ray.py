@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
 from pathlib import Path
 
 import ray
+
+from cluster.ray_address import AUTO, LOCAL, RayAddressError, ray_address
 
 NAMESPACE = "serve"
 OBJECT_STORE_BYTES = 150_000_000
@@ -21,30 +22,43 @@ SYSTEM_CONFIG = {"worker_niceness": 0}
 def join_or_start(address: str = "auto", log_to_driver: bool = False) -> bool:
     """Connects this process to Ray. Returns whether a new one was started for it.
 
-    Ray's own variable RAY_ADDRESS goes before `address`. Either is an address, `auto` (the cluster that runs on this
-    machine, else a new one) or `local` (a new one). A new one lives on this machine and ends with this process.
+    Ray's own variable RAY_ADDRESS takes precedence over `address`. Either is an address, `auto` (the cluster that runs
+    on this machine, else a new one) or `local` (a new one). A new one lives on this machine and ends with this process.
+    Raises RayAddressError.
     """
     if ray.is_initialized():
         return False
-    address = os.environ.get("RAY_ADDRESS") or address
-    quiet = logging.INFO if log_to_driver else logging.WARNING
-    if address != "local":
+    address = ray_address(address)
+    if address != LOCAL:
         try:
-            ray.init(address=address, namespace=NAMESPACE, log_to_driver=log_to_driver, logging_level=quiet)
+            ray.init(
+                address=address,
+                namespace=NAMESPACE,
+                log_to_driver=log_to_driver,
+                logging_level=_level(log_to_driver),
+            )
             return False
-        except ConnectionError:
-            if address != "auto":
-                raise
+        except (ConnectionError, ValueError) as error:
+            if address != AUTO or isinstance(error, ValueError):
+                raise RayAddressError(f"no Ray cluster can be joined at '{address}': {_first_line(error)}") from error
     ray.init(
-        address="local",
+        address=LOCAL,
         object_store_memory=OBJECT_STORE_BYTES,
         include_dashboard=False,
         _system_config=SYSTEM_CONFIG,
         namespace=NAMESPACE,
         log_to_driver=log_to_driver,
-        logging_level=quiet,
+        logging_level=_level(log_to_driver),
     )
     return True
+
+
+def _level(log_to_driver: bool) -> int:
+    return logging.INFO if log_to_driver else logging.WARNING
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
 
 
 def connect(address: str = "auto", log_to_driver: bool = False) -> None:

@@ -1,86 +1,125 @@
-"""Options that the commands of LoadGen's tests have in common."""
+"""Options that several commands of the load test have in common."""
 
 from __future__ import annotations
 
-import argparse
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from cyclopts import Parameter
+
+from cluster.option_types import COUNT, FLAG, POSITIVE, by_value, mutually_exclusive, one_of
 from loadtest.benchmarks import BENCHMARKS
 from loadtest.benchmarks.base import Mode, Scenario
-from loadtest.command import at_least_one, positive
 from loadtest.loadgen.rounds import Round
 from loadtest.run import Options
 from loadtest.target import ForeignLoad
 
 SCENARIOS = {scenario.lower(): scenario for scenario in Scenario}
+SERVER = mutually_exclusive("Server (default: the running fleet, else the embedded one is started)")
+
+BenchmarkName = Annotated[str, one_of(BENCHMARKS), Parameter(help="The benchmark to run.", metavar="NAME")]
+OptionalBenchmarkName = Annotated[
+    str | None, one_of(BENCHMARKS), Parameter(help="The benchmark to run.", metavar="NAME")
+]
+ScenarioName = Annotated[str, one_of(SCENARIOS), Parameter(help="The MLPerf scenario.", metavar="NAME")]
 
 
-def add_pullers(parser: argparse.ArgumentParser) -> None:
-    """How hard an endpoint is driven that does not tell its replicas."""
-    default = ForeignLoad()
-    parser.add_argument("--pullers", type=at_least_one, default=default.pullers, help="for an --endpoint of others (2)")
-    parser.add_argument("--window", type=at_least_one, default=default.window, help="requests in flight of each (32)")
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class ServerArguments:
+    """The server to measure."""
+
+    fleet: Annotated[
+        str | None, Parameter(group=SERVER, help="A preset or a fleet file, started for this run.", metavar="FLEET")
+    ] = None
+    endpoint: Annotated[
+        str | None, Parameter(group=SERVER, help="An OpenAI-compatible server that runs already.", metavar="URL")
+    ] = None
+    api_key: Annotated[str | None, Parameter(help="API key, sent as a bearer token.", metavar="KEY")] = None
+    model: Annotated[
+        str | None, Parameter(help="The model to send requests to, where there are several.", metavar="NAME")
+    ] = None
 
 
-def foreign_load(given: argparse.Namespace) -> ForeignLoad:
-    """What `add_pullers` asked for; its defaults where a command has no such options."""
-    return ForeignLoad(given.pullers, given.window) if hasattr(given, "pullers") else ForeignLoad()
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class ForeignLoadArguments:
+    """How hard an endpoint is driven that does not list its replicas."""
+
+    pullers: Annotated[
+        int, COUNT, Parameter(help="Workers that send to an --endpoint which lists no replicas.", metavar="N")
+    ] = ForeignLoad().pullers
+    window: Annotated[int, COUNT, Parameter(help="Requests in flight of each of these workers.", metavar="N")] = (
+        ForeignLoad().window
+    )
+
+    def load(self) -> ForeignLoad:
+        return ForeignLoad(self.pullers, self.window)
 
 
-class Arguments(argparse.ArgumentParser):
-    """A parser that knows the options of a test."""
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class LoadGenArguments:
+    """What every test of LoadGen's takes."""
 
-    def __init__(self, prog: str, description: str) -> None:
-        super().__init__(prog=prog, description=description)
+    data: Annotated[
+        Path | None, Parameter(help="The official data set; without it, the small embedded one.", metavar="PATH")
+    ] = None
+    round: Annotated[Round, by_value(Round), Parameter(help="The MLPerf round whose rules hold.", metavar="ROUND")] = (
+        Round.V6_1
+    )
+    out: Annotated[Path, Parameter(help="Folder in which the run gets a folder of its own.", metavar="DIR")] = Path(
+        "results"
+    )
+    quick: Annotated[bool, Parameter(help="One pass over few samples, in seconds; never an MLPerf result."), FLAG] = (
+        False
+    )
+    passes: Annotated[int, COUNT, Parameter(help="Passes of a quick run over its samples.", metavar="N")] = 1
+    timeout: Annotated[float, POSITIVE, Parameter(help="Timeout of a request, in seconds.", metavar="S")] = 3600.0
+    attempts: Annotated[int, COUNT, Parameter(help="Attempts for a sample, retries included.", metavar="N")] = 5
 
-    def add_test(self, required: bool = True, modes: bool = True, attempts: int = 5) -> None:
-        """What is asked, of whom, and where the results go. `required`: whether the benchmark must be named."""
-        self.add_argument("--benchmark", required=required, choices=list(BENCHMARKS))
-        subject = self.add_mutually_exclusive_group()
-        subject.add_argument("--fleet", help="a preset or a fleet file; it is started in MLPerf mode")
-        subject.add_argument("--endpoint", metavar="URL", help="an OpenAI-compatible server that runs already")
-        self.add_argument("--model", metavar="NAME", help="the model to test, where the endpoint serves several")
-        self.add_argument("--api-key", metavar="KEY", help="sent as bearer")
-        self.add_argument("--data", type=Path, metavar="PATH", help="the official data set (default: the embedded one)")
-        if modes:
-            self.add_argument("--mode", type=Mode, choices=list(Mode), default=Mode.PERFORMANCE)
-            self.add_argument("--resume", type=Path, metavar="DIR", help="go on with this interrupted accuracy run")
-        self.add_argument("--round", type=Round, choices=list(Round), default=Round.V6_1, help="default: v6.1")
-        self.add_argument("--out", type=Path, metavar="DIR", default=Path("results"), help="default: results")
-        self.add_argument("--quick", action="store_true", help="one pass over few samples; never an MLPerf result")
-        self.add_argument("--passes", type=at_least_one, default=1, help="of a quick run over its samples (1)")
-        self.add_argument("--timeout", type=positive, metavar="S", default=3600.0, help="for one request (3600)")
-        self.add_argument("--attempts", type=at_least_one, default=attempts, help=f"for one sample ({attempts})")
 
-    def add_target_qps(self, meaning: str) -> None:
-        self.add_argument("--target-qps", type=positive, metavar="RATE", help=meaning)
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class OnlineArguments(LoadGenArguments):
+    """As all tests, but without retries: in an online scenario a failed query has failed."""
 
-    def add_scenario(self) -> None:
-        """For commands that are not of one scenario."""
-        self.add_argument("--scenario", choices=list(SCENARIOS), default="offline", help="default: offline")
+    attempts: Annotated[int, COUNT, Parameter(help="Attempts for a sample, retries included.", metavar="N")] = 1
 
-    def options(self, given: argparse.Namespace, scenario: Scenario | None = None, **more: Any) -> Options:
-        """Options of a test from parsed arguments; its scenario is the given one where it is not told."""
-        return Options(
-            **{
-                "benchmark": given.benchmark,
-                "scenario": scenario or SCENARIOS[given.scenario],
-                "mode": getattr(given, "mode", Mode.PERFORMANCE),
-                "round": given.round,
-                "quick": given.quick,
-                "passes": given.passes,
-                "fleet": given.fleet,
-                "endpoint": given.endpoint,
-                "model": given.model,
-                "data": given.data,
-                "out": given.out,
-                "resume": getattr(given, "resume", None),
-                "target_qps": given.target_qps,
-                "timeout_s": given.timeout,
-                "attempts": given.attempts,
-                "api_key": given.api_key,
-                "foreign": foreign_load(given),
-                **more,
-            }
-        )
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class ModeArguments:
+    """Performance or accuracy, for commands that run both."""
+
+    mode: Annotated[Mode, by_value(Mode), Parameter(help="What to measure.", metavar="MODE")] = Mode.PERFORMANCE
+    resume: Annotated[
+        Path | None, Parameter(help="Continue the interrupted accuracy run in this folder.", metavar="DIR")
+    ] = None
+
+
+SERVER_DEFAULTS, FOREIGN_DEFAULTS = ServerArguments(), ForeignLoadArguments()
+LOADGEN_DEFAULTS, ONLINE_DEFAULTS, MODE_DEFAULTS = LoadGenArguments(), OnlineArguments(), ModeArguments()
+
+
+def options_of(
+    benchmark: str, scenario: Scenario, server: ServerArguments, test: LoadGenArguments, **more: Any
+) -> Options:
+    """Options of a test, from those that the commands share and `more` of one command's own."""
+    return Options(
+        benchmark=benchmark,
+        scenario=scenario,
+        fleet=server.fleet,
+        endpoint=server.endpoint,
+        model=server.model,
+        api_key=server.api_key,
+        data=test.data,
+        round=test.round,
+        out=test.out,
+        quick=test.quick,
+        passes=test.passes,
+        timeout_s=test.timeout,
+        attempts=test.attempts,
+        **more,
+    )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import resource
 import sys
 import threading
 from collections.abc import Callable
 from typing import NoReturn
+
+from cluster.ray_address import RayAddressError
 
 INTERRUPTED = 130
 """Exit status after SIGINT, as shells have it."""
@@ -28,7 +29,7 @@ def outcome(command: Callable[[], bool], kept: str = MEASURED) -> int:
     says what an interruption leaves."""
     try:
         return 0 if command() else 1
-    except Refused as refusal:
+    except (Refused, RayAddressError) as refusal:
         print(f"error: {refusal}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -44,22 +45,6 @@ def leave(code: int) -> NoReturn:
         sys.stderr.flush()
         os._exit(code)
     sys.exit(code)
-
-
-def positive(text: str) -> float:
-    """An argument that is a positive number."""
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError("must be a positive number")
-    return value
-
-
-def at_least_one(text: str) -> int:
-    """An argument that counts something."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return value
 
 
 def make_room(sockets: int) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+
 from loadtest.benchmarks.base import Scenario
 from loadtest.command import leave
 from loadtest.online.command import main
 
 if __name__ == "__main__":
-    leave(main(Scenario.INTERACTIVE, "loadtest.interactive"))
+    leave(main(Scenario.INTERACTIVE, sys.argv[1:]))

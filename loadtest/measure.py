@@ -14,12 +14,12 @@ from typing import Any
 import ray
 from msgspec.structs import replace
 
+from cluster.progress import Progress
 from deployments.local_ray import join_or_start
 from loadtest.client import Outcome
 from loadtest.loadgen.session import COMPLETION_GAP_S, complete, run_loadgen
 from loadtest.loadgen.settings import TestPlan
 from loadtest.measuring import Measurement, MeasurementError, Subject, too_many_failures
-from loadtest.progress import Progress
 from loadtest.puller import PullerJob
 from loadtest.pulling import until_done
 from loadtest.sample_queue import start_queue, store_bodies

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from cluster.checkpoints import CheckpointError
 from cluster.loading import FleetError
+from cluster.ray_address import ray_address
+from cluster.tables import show
 from loadtest.accuracy_file import ACCURACY_FILE, accuracy_text
 from loadtest.benchmarks import benchmark
 from loadtest.benchmarks.base import Benchmark, DataError, Dataset, Mode, Scenario, Score
@@ -23,7 +25,7 @@ from loadtest.loadgen.rounds import Round
 from loadtest.loadgen.settings import LoadGenError, TestPlan
 from loadtest.measuring import Measurement, MeasurementError, Subject
 from loadtest.report.page import page
-from loadtest.report.text import text_table
+from loadtest.report.text import run_table
 from loadtest.report.timeline import read_timeline
 from loadtest.results import REPORT, new_run_folder, write_samples, write_summary, write_text
 from loadtest.summary import conclude, label, summarise
@@ -76,7 +78,9 @@ class Run:
 
 
 def run(options: Options) -> Run:
-    """Runs one test and prints its table. Raises Refused, KeyboardInterrupt."""
+    """Runs one test and prints its table. Raises Refused, RayAddressError, KeyboardInterrupt."""
+    if options.scenario is Scenario.OFFLINE:
+        ray_address()  # the job runs on Ray: refused here, before anything is loaded or written
     try:
         tested = benchmark(options.benchmark)
         plan_of = _planner(options, tested)
@@ -154,7 +158,7 @@ def _test(options: Options, plan: TestPlan, tested: Benchmark, dataset: Dataset,
         write_samples(folder, measured.ledger.outcomes.values(), label(plan))
         write_summary(folder, summary)
         write_text(folder / REPORT, page(summary, read_timeline(folder)))
-        print(text_table([summary]))
+        show(*run_table([summary]))
         print(f"results: {folder}", flush=True)
     return Run(folder, verdict.valid, score)
 

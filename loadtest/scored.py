@@ -56,6 +56,20 @@ class Scored:
         wanted = (f"{self.wanted.reference:.10g}", f"{self.wanted.threshold:.10g}")
         return self.folder.name, self.benchmark, value, *wanted, self.outcome
 
+    def as_dict(self) -> dict[str, Any]:
+        """For a script: the cells of `row`, unrounded, and the notes."""
+        return {
+            "run": str(self.folder),
+            "benchmark": self.benchmark,
+            "metric": self.score.metric,
+            "value": self.score.value,
+            "reference": self.wanted.reference,
+            "threshold": self.wanted.threshold,
+            "passed": self.passed,
+            "outcome": self.outcome,
+            "notes": self.notes(),
+        }
+
     @property
     def outcome(self) -> str:
         if self.score.value is None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+
 from loadtest.benchmarks.base import Scenario
 from loadtest.command import leave
 from loadtest.online.command import main
 
 if __name__ == "__main__":
-    leave(main(Scenario.SERVER, "loadtest.server"))
+    leave(main(Scenario.SERVER, sys.argv[1:]))

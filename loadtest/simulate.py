@@ -5,13 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 
+from cluster.command_line import run as run_command
+from cluster.command_line import single
 from cluster.loading import FleetError
-from cluster.tables import aligned
+from cluster.tables import Table, show
 from loadtest.command import Refused, outcome
+from loadtest.commands import SIMULATE
 from loadtest.results import write_text
 from loadtest.simulator.cells import Cell, Figures
 from loadtest.simulator.grid import Results, run_cells
-from loadtest.simulator.options import Options, parse
+from loadtest.simulator.options import Options, SimulationArguments
 from loadtest.simulator.planning import Run, find_goodput, smallest_for
 from loadtest.simulator.report import HELD_HEADINGS, held_rows, report_page
 from loadtest.simulator.run import CannotSimulate
@@ -40,13 +43,13 @@ def _run(options: Options) -> None:
 
     held = find_goodput(options, ask) if options.find_goodput else []
     if held:
-        print("\n".join(aligned(HELD_HEADINGS, held_rows(held))))
+        show(Table(HELD_HEADINGS, held_rows(held)))
         print(f"a fleet holds a load where {options.slo_share:.0%} of the requests are within the SLO")
     elif options.smallest_for is not None:
         _say_smallest(options, options.smallest_for, ask)
     else:
         ask(list(options.cells()))
-        print("\n".join(aligned(HEADINGS, rows(grouped(known)))))
+        show(Table(HEADINGS, rows(grouped(known))))
     page = options.out / PAGE
     write_text(page, report_page(grouped(known), held))
     print(f"results: {results.file}, {page}", flush=True)
@@ -55,7 +58,7 @@ def _run(options: Options) -> None:
 def _say_smallest(options: Options, rate: float, ask: Run) -> None:
     compared = smallest_for(options, rate, ask)
     headings = ("fleet", "replicas", "policy", "in SLO")
-    print("\n".join(aligned(headings, [(f, str(n), policy, f"{share:.1%}") for f, n, policy, share in compared])))
+    show(Table(headings, [(f, str(n), policy, f"{share:.1%}") for f, n, policy, share in compared]))
     enough = [(fleet, policy) for fleet, _, policy, share in compared if share >= options.slo_share]
     if enough:
         print(f"smallest that holds {rate:g} requests/s: {enough[0][0]} (policy {enough[0][1]})")
@@ -63,15 +66,19 @@ def _say_smallest(options: Options, rate: float, ask: Run) -> None:
         print(f"none of these holds {rate:g} requests/s: give larger fleets")
 
 
-def main() -> int:
+def simulate(arguments: SimulationArguments) -> int:
     """0: done; 2: it could not be run; 130: interrupted, and what was finished is kept."""
 
     def simulated() -> bool:
-        run(parse(sys.argv[1:]))
+        run(arguments.options())
         return True
 
     return outcome(simulated, "what was finished is kept; the same command goes on from there")
 
 
+def main(arguments: Sequence[str]) -> int:
+    return run_command(single(SIMULATE, simulate), arguments)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

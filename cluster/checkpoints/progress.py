@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol, TextIO
 
-from tqdm import tqdm
-
 REPORT_EVERY_S = 10.0
 
 
@@ -38,18 +36,21 @@ class Console:
 
     @contextmanager
     def _bar(self, label: str, total: int) -> Iterator[Callable[[int], None]]:
-        # tqdm itself draws nothing on a terminal that tells no size; shutil then takes 80 by 24.
-        size = shutil.get_terminal_size()
-        with tqdm(
-            total=total,
-            desc=label,
-            unit="B",
-            unit_scale=True,
-            file=self._stream,
-            ncols=size.columns,
-            nrows=size.lines,
-        ) as bar:
-            yield lambda done: (bar.update(max(0, done - bar.n)), None)[1]
+        from rich.console import Console as Terminal
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            TextColumn("{task.fields[size]}"),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(compact=True),
+        )
+        # Rich draws nothing on a terminal without a size; shutil then takes 80 by 24.
+        terminal = Terminal(file=self._stream, width=shutil.get_terminal_size().columns)
+        with Progress(*columns, console=terminal, redirect_stdout=False, redirect_stderr=False) as bar:
+            task = bar.add_task(label, total=total, size=_size(0, total))
+            yield lambda done: bar.update(task, completed=done, size=_size(done, total))
 
     @contextmanager
     def _lines(self, label: str, total: int) -> Iterator[Callable[[int], None]]:
@@ -69,6 +70,10 @@ class Console:
         self.step(f"{label}: {total / 1e6:.1f} MB")
         yield advance
         self.step(f"{label}: done, {time.monotonic() - started:.1f} s, {rate():.1f} MB/s")
+
+
+def _size(done: int, total: int) -> str:
+    return f"{done / 1e6:.2f}M/{total / 1e6:.2f}MB"
 
 
 class Silent:

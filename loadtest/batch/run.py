@@ -15,6 +15,7 @@ from ray.exceptions import RayError
 
 from cluster.checkpoints import CheckpointError
 from cluster.loading import FleetError
+from cluster.progress import Progress
 from deployments.local_ray import join_or_start
 from loadtest.batch.feeding import RPC_S, Feeder
 from loadtest.batch.lines import LineError, read_lines
@@ -25,7 +26,6 @@ from loadtest.client import RETRIED_STATUS, Call, Outcome
 from loadtest.command import Refused
 from loadtest.endpoint import TargetError, bearer, endpoint
 from loadtest.measuring import MeasurementError
-from loadtest.progress import Progress
 from loadtest.puller import PullerJob
 from loadtest.pulling import until_done
 from loadtest.sample_queue import start_queue

@@ -83,7 +83,7 @@ class JsonPrompt:
         if found == (OFFICIAL_SYSTEM_SHA256, OFFICIAL_USER_SHA256):
             return None
         return (
-            "asks in other words than MLCommons' reference; `python -m loadtest.data prompt` puts its texts into "
+            "asks in other words than MLCommons' reference; `mixfleet data prompt` puts its texts into "
             "prompt.json beside the data set"
         )
 

@@ -61,7 +61,7 @@ def read_clip(manifest: Path, number: int, entry: Any) -> Clip:
     except (KeyError, TypeError, ValueError, AttributeError, StopIteration) as error:
         raise DataError(
             f"{manifest}: clip {number} lacks files[].fname, transcript or original_duration ({error!r}); "
-            "make the manifest with MLCommons' repackage_librispeech.py or `python -m loadtest.data repack-librispeech`"
+            "make the manifest with MLCommons' repackage_librispeech.py or `mixfleet data repack-librispeech`"
         ) from None
     if file is None:
         raise DataError(

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Annotated
 
-from loadtest.arguments import Arguments, add_pullers
-from loadtest.benchmarks import benchmark
+from cyclopts import Parameter
+
+from cluster.command_line import run as run_command
+from cluster.command_line import single
+from cluster.option_types import POSITIVE, one_of
+from loadtest import arguments as common
+from loadtest.arguments import (
+    SCENARIOS,
+    ForeignLoadArguments,
+    LoadGenArguments,
+    OptionalBenchmarkName,
+    ScenarioName,
+    ServerArguments,
+)
+from loadtest.benchmarks import benchmark as benchmark_named
 from loadtest.benchmarks.base import DataError, Mode
 from loadtest.command import Refused, leave, outcome
+from loadtest.commands import COMPLIANCE
 from loadtest.compliance import test01, test07, test09
 from loadtest.compliance.audit import AUDITS, Audit
 from loadtest.compliance.evidence import PASS, Evidence, Finding, verdict
@@ -26,38 +41,59 @@ VERIFICATIONS: dict[str, Callable[[Evidence], Finding]] = {
 }
 
 
-def main(arguments: list[str]) -> int:
+def compliance(
+    *,
+    test: Annotated[str, one_of(AUDITS), Parameter(help="The compliance test.", metavar="TEST")],
+    benchmark: OptionalBenchmarkName = None,
+    scenario: ScenarioName = "offline",
+    accuracy_run: Annotated[
+        Path | None, Parameter(help="Accuracy run of the submission, for TEST01.", metavar="DIR")
+    ] = None,
+    performance_run: Annotated[
+        Path | None, Parameter(help="Performance run of the submission, for TEST01.", metavar="DIR")
+    ] = None,
+    verify: Annotated[Path | None, Parameter(help="Only verify this finished run of the test.", metavar="DIR")] = None,
+    server: ServerArguments = common.SERVER_DEFAULTS,
+    loadgen: LoadGenArguments = common.LOADGEN_DEFAULTS,
+    target_qps: Annotated[
+        float | None,
+        POSITIVE,
+        Parameter(help="Expected samples/s; in an online scenario, queries/s to issue.", metavar="RATE"),
+    ] = None,
+    foreign: ForeignLoadArguments = common.FOREIGN_DEFAULTS,
+) -> int:
     """0: the test passed; 1: it failed; 2: it could not be run; 130: interrupted."""
-    parser = Arguments(
-        "python -m loadtest.compliance",
-        "A compliance test of MLPerf: TEST01 for Whisper, TEST07 and TEST09 for GPT-OSS. Runs the benchmark as its "
-        "audit.config asks and writes the verification files into the run's folder.",
-    )
-    parser.add_argument("--test", required=True, choices=list(AUDITS))
-    parser.add_scenario()
-    parser.add_argument("--accuracy-run", type=Path, metavar="DIR", help="the submission's accuracy run (TEST01)")
-    parser.add_argument("--performance-run", type=Path, metavar="DIR", help="its performance run (TEST01)")
-    parser.add_argument("--verify", type=Path, metavar="DIR", help="only verify this finished run of the test")
-    parser.add_test(required=False, modes=False)
-    parser.add_target_qps("samples/s you expect; queries/s to issue in an online scenario")
-    add_pullers(parser)
-    given = parser.parse_args(arguments)
-    return outcome(lambda: _run(parser, given))
+    audit = AUDITS[test]
+
+    def passed() -> bool:
+        if benchmark not in (None, audit.benchmark):
+            raise Refused(f"{audit.name} is a test of {audit.benchmark}, not of {benchmark}")
+        if audit is AUDITS["TEST01"] and not (accuracy_run and performance_run):
+            raise Refused(
+                "TEST01 compares with the submission's runs: give --accuracy-run DIR and --performance-run DIR"
+            )
+        data = loadgen.data
+        if audit.samples is not None and data is not None:
+            data = _its_own(audit, data)
+        folder = verify
+        if folder is None:
+            options = common.options_of(
+                audit.benchmark,
+                SCENARIOS[scenario],
+                server,
+                replace(loadgen, data=data),
+                audit=audit,
+                target_qps=target_qps,
+                foreign=foreign.load(),
+            )
+            folder = run(options).folder
+        return _verify(audit, folder, data, accuracy_run, performance_run)
+
+    return outcome(passed)
 
 
-def _run(parser: Arguments, given: argparse.Namespace) -> bool:
-    audit = AUDITS[given.test]
-    given.benchmark = given.benchmark or audit.benchmark
-    if given.benchmark != audit.benchmark:
-        raise Refused(f"{audit.name} is a test of {audit.benchmark}, not of {given.benchmark}")
-    if audit is AUDITS["TEST01"] and not (given.accuracy_run and given.performance_run):
-        raise Refused("TEST01 compares with the submission's runs: give --accuracy-run DIR and --performance-run DIR")
-    if audit.samples is not None and given.data is not None:
-        given.data = _its_own(audit, given.data)
-    folder = given.verify
-    if folder is None:
-        folder = run(parser.options(given, audit=audit)).folder
-    return _verify(audit, folder, given)
+def main(arguments: Sequence[str]) -> int:
+    return run_command(single(COMPLIANCE, compliance), arguments)
 
 
 def _its_own(audit: Audit, data: Path) -> Path:
@@ -68,14 +104,16 @@ def _its_own(audit: Audit, data: Path) -> Path:
         raise Refused(str(error)) from error
 
 
-def _verify(audit: Audit, folder: Path, given: argparse.Namespace) -> bool:
+def _verify(
+    audit: Audit, folder: Path, data: Path | None, accuracy_run: Path | None, performance_run: Path | None
+) -> bool:
     try:
         summary = read_summary(folder)
         if summary.get("compliance") != audit.name:
             raise Refused(f"{folder} is no run of {audit.name}; its summary says {summary.get('compliance')}")
         samples = int(summary["data_set"]["samples"])
-        dataset = benchmark(audit.benchmark).load(given.data, Mode.PERFORMANCE, samples)
-        finding = VERIFICATIONS[audit.name](Evidence(folder, dataset.score, given.accuracy_run, given.performance_run))
+        dataset = benchmark_named(audit.benchmark).load(data, Mode.PERFORMANCE, samples)
+        finding = VERIFICATIONS[audit.name](Evidence(folder, dataset.score, accuracy_run, performance_run))
     except (OSError, ValueError, KeyError, DataError, LoadGenError) as error:
         raise Refused(str(error)) from error
     for name, text in finding.files.items():

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from cluster.tables import aligned
+from cluster.command_line import print_json
+from cluster.tables import Part, Table, show
 from loadtest.benchmarks.base import DataError
 from loadtest.command import Refused
 from loadtest.data.checks import check_of
@@ -12,12 +15,37 @@ from loadtest.data.checks.finding import HEADINGS, Finding
 from loadtest.data.official import OFFICIAL, Kind, how_to_get
 
 
-def check_sets(benchmark: str, path: Path, kind: Kind | None) -> bool:
-    """Prints a table for the set of that kind, or for each that may lie at `path`. False where something is wrong."""
-    advice = [told for each in _kinds(benchmark, path, kind) for told in _check_set(benchmark, path, each)]
-    for told in dict.fromkeys(advice):
-        if not any(told in other for other in advice if other != told):
-            print(told)
+@dataclass(frozen=True)
+class CheckedSet:
+    """A set, what was found in it, and how to get the right one where something is wrong."""
+
+    benchmark: str
+    kind: Kind
+    findings: Sequence[Finding]
+    advice: Sequence[str]
+
+    def parts(self) -> list[Part]:
+        """For a terminal."""
+        wrong = [finding for finding in self.findings if finding.right is False]
+        state = f"{len(wrong)} wrong" if wrong else "all as it should be"
+        table = Table(HEADINGS, [finding.row() for finding in self.findings])
+        return [f"{self.benchmark}, {self.kind} set: {state}", table, ""]
+
+
+def check_sets(benchmark: str, path: Path, kind: Kind | None, as_json: bool = False) -> bool:
+    """Checks the set of that kind, or all that may be at `path`, and prints a table each; False where one is wrong."""
+    checked = []
+    for each in _kinds(benchmark, path, kind):
+        checked.append(_check_set(benchmark, path, each))
+        if not as_json:
+            show(*checked[-1].parts())
+    advice = list(dict.fromkeys(line for one in checked for line in one.advice))
+    advice = [line for line in advice if not any(line in other for other in advice if other != line)]
+    if as_json:
+        print_json({"sets": [asdict(one) for one in checked], "advice": advice})
+    else:
+        for line in advice:
+            print(line)
     return not advice
 
 
@@ -32,8 +60,7 @@ def _kinds(benchmark: str, path: Path, kind: Kind | None) -> list[Kind]:
     return [next((each for each, official in known.items() if Path(official.file).name == path.name), Kind.PERFORMANCE)]
 
 
-def _check_set(benchmark: str, path: Path, kind: Kind) -> list[str]:
-    """Prints a table. What to do, where something is wrong."""
+def _check_set(benchmark: str, path: Path, kind: Kind) -> CheckedSet:
     findings, advice = list[Finding](), list[str]()
     try:
         findings.extend(check_of(benchmark)(path, kind))
@@ -41,6 +68,6 @@ def _check_set(benchmark: str, path: Path, kind: Kind) -> list[str]:
         findings.append(Finding("usable", "no", "yes", False, str(error)))
         advice = [how_to_get(benchmark, kind)]
     wrong = [finding for finding in findings if finding.right is False]
-    print(f"{benchmark}, {kind} set: {f'{len(wrong)} wrong' if wrong else 'all as it should be'}")
-    print("\n".join(aligned(HEADINGS, [finding.row() for finding in findings])) + "\n")
-    return [finding.remedy or how_to_get(benchmark, kind) for finding in wrong] + advice
+    return CheckedSet(
+        benchmark, kind, findings, [*(finding.remedy or how_to_get(benchmark, kind) for finding in wrong), *advice]
+    )

@@ -12,9 +12,9 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from cluster.progress import Progress
 from loadtest.benchmarks.base import DataError
 from loadtest.benchmarks.speech_manifest import SAMPLE_RATE
-from loadtest.progress import Progress
 
 SUBSETS = ("dev-clean", "dev-other")
 TRANSCRIPTS = ".trans.txt"

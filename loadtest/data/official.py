@@ -52,7 +52,7 @@ _PROMPTS = _from_r2("gpt-oss-data", "gpt-oss-data")
 _SPEECH = (
     _from_r2("whisper-dataset", "whisper-data")
     + "\nor dev-clean.tar.gz and dev-other.tar.gz from https://www.openslr.org/12, unpacked, then\n"
-    "python -m loadtest.data repack-librispeech LibriSpeech whisper-data"
+    "mixfleet data repack-librispeech LibriSpeech whisper-data"
 )
 _CATALOGUE, _CATALOGUE_8K = "d5c517c509f5aca99053897ef1de797d6d7e5aa5", "2bc8c6c4b6ebd27b880b0cba519cb45d09867045"
 

@@ -11,12 +11,12 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from cluster.progress import Progress
 from loadtest.benchmarks.base import DataError
 from loadtest.benchmarks.speech_manifest import MANIFEST, SAMPLE_RATE, manifest_entry
 from loadtest.data.librispeech import Utterance, chapters
 from loadtest.data.official import OFFICIAL, Kind
 from loadtest.data.packing import GAP_S, pack
-from loadtest.progress import Progress
 from loadtest.results import atomically, write_text
 
 FOLDER = "dev-all-repack"

@@ -15,6 +15,8 @@ import aiohttp
 import msgspec
 import uvloop
 
+from cluster.progress import Progress
+from cluster.tables import show
 from loadtest.benchmarks.base import Answer, BadReply, Mode
 from loadtest.benchmarks.whisper import Clips, Whisper, encode_transcript
 from loadtest.client import Call, Outcome, ask
@@ -23,9 +25,8 @@ from loadtest.endpoint import TargetError, bearer, endpoint
 from loadtest.interruption import until_interrupted
 from loadtest.latency import Quantiles
 from loadtest.online.asking import ask_stream
-from loadtest.progress import Progress
 from loadtest.report.page import page
-from loadtest.report.text import text_table
+from loadtest.report.text import run_table
 from loadtest.report.timeline import read_timeline
 from loadtest.results import REPORT, new_run_folder, write_samples, write_summary, write_text
 from loadtest.run import Options
@@ -95,7 +96,7 @@ def _run(options: Options, clips: Clips, target: Target, rate: float) -> bool:
         write_samples(folder, outcomes, LABEL)
         write_summary(folder, summary)
         write_text(folder / REPORT, page(summary, read_timeline(folder)))
-        print(text_table([summary]))
+        show(*run_table([summary]))
         print(f"results: {folder}", flush=True)
     return all(outcome.answer for outcome in outcomes)
 

@@ -5,9 +5,14 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from cluster.tables import aligned
+from cluster.tables import Table, drawn
 from loadtest.online.standing import Standing, percentile
+
+if TYPE_CHECKING:
+    from rich.live import Live
 
 EVERY_S = 1.0
 LINE_EVERY_S = 10.0
@@ -23,25 +28,38 @@ class LiveTable:
 
     def __init__(self, title: str, planned: int = 0) -> None:
         self._title, self._planned = title, planned
-        self._drawn_lines = 0
-        self._said = 0.0
+        self._live: Live | None = None
+        self._printed = 0.0
         self._recent: deque[tuple[float, int, int]] = deque([(0.0, 0, 0)])
 
     def show(self, standing: Standing, seconds: float, last: bool = False) -> None:
-        """`seconds`: since the first query was issued."""
+        """`seconds`: since the first query was issued. The `last` table stays on the terminal."""
         self._recent.append((seconds, standing.answered, standing.tokens))
         while len(self._recent) > 1 and self._recent[0][0] < seconds - WINDOW_S:
             self._recent.popleft()
+        title, row = self._title + self._left(standing, seconds), self._row(standing, seconds)
         if sys.stderr.isatty():
-            lines = [self._title + self._left(standing, seconds), *aligned(HEADINGS, [self._row(standing, seconds)])]
-            back = f"\x1b[{self._drawn_lines}A\x1b[J" if self._drawn_lines else ""
-            print(back + "\n".join(lines), file=sys.stderr, flush=True)
-            self._drawn_lines = len(lines)
-        elif last or time.monotonic() - self._said >= LINE_EVERY_S:
-            self._said = time.monotonic()
-            told = zip(HEADINGS, self._row(standing, seconds), strict=True)
-            line = ", ".join(f"{heading} {value}" for heading, value in told if value != "-")
-            print(f"{self._title}{self._left(standing, seconds)}: {line}", file=sys.stderr, flush=True)
+            self._draw(title, row)
+        elif last or time.monotonic() - self._printed >= LINE_EVERY_S:
+            self._printed = time.monotonic()
+            cells = zip(HEADINGS, row, strict=True)
+            line = ", ".join(f"{heading} {value}" for heading, value in cells if value != "-")
+            print(f"{title}: {line}", file=sys.stderr, flush=True)
+        if last and self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _draw(self, title: str, row: Sequence[str]) -> None:
+        from rich.console import Console, Group
+        from rich.live import Live
+
+        if self._live is None:
+            # Else what is printed meanwhile would go to standard error, even where standard output is a file.
+            redirect = sys.stdout.isatty()
+            self._live = Live(console=Console(stderr=True), auto_refresh=False, redirect_stdout=redirect)
+            self._live.start()
+        parts = drawn([title, Table(HEADINGS, [row])], self._live.console)
+        self._live.update(Group(*parts), refresh=True)
 
     def _row(self, standing: Standing, seconds: float) -> tuple[str, ...]:
         since, answered, tokens = self._recent[0]

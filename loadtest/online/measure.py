@@ -16,6 +16,7 @@ import numpy.typing as npt
 import uvloop
 from msgspec.structs import replace
 
+from cluster.progress import Progress
 from loadtest.client import Outcome
 from loadtest.command import make_room
 from loadtest.interruption import until_interrupted
@@ -28,7 +29,6 @@ from loadtest.online.handoff import Handoff, prompt_threads
 from loadtest.online.live import EVERY_S, LiveTable
 from loadtest.online.reporter import Reporter
 from loadtest.online.standing import Standing
-from loadtest.progress import Progress
 
 MOST_IN_FLIGHT = 16_384
 """More are not sent: far above what any fleet of these benchmarks holds, and a bound on this process's sockets."""

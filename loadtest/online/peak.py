@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from cluster.tables import aligned
+from cluster.tables import Table, show
 from loadtest.command import Refused
 from loadtest.results import read_summary, write_text
 
@@ -73,12 +73,12 @@ def find_peak(folder: Path, options: Sequence[str], first: float, climb: Climb) 
     file = folder / LADDER
     rungs = read_ladder(file, options)
     if rungs:
-        print(ladder_text(rungs), flush=True)
+        show(ladder_table(rungs))
     while (rate := next_rate(rungs, first)) is not None:
         rungs.append(climb(rate))
         told = {"options": list(options), "rungs": [asdict(rung) for rung in rungs]}
         write_text(file, json.dumps(told, indent=2) + "\n")
-        print(ladder_text(rungs), flush=True)
+        show(ladder_table(rungs))
     return best(rungs)
 
 
@@ -102,7 +102,7 @@ def read_ladder(file: Path, options: Sequence[str]) -> list[Rung]:
     return rungs
 
 
-def ladder_text(rungs: Sequence[Rung]) -> str:
+def ladder_table(rungs: Sequence[Rung]) -> Table:
     """From the lowest rate to the highest."""
     rows = [
         (
@@ -114,7 +114,7 @@ def ladder_text(rungs: Sequence[Rung]) -> str:
         )
         for rung in sorted(rungs, key=lambda rung: rung.target_qps)
     ]
-    return "\n".join(aligned(HEADINGS, rows))
+    return Table(HEADINGS, rows)
 
 
 def climb_by(module: str, arguments: Sequence[str], folder: Path) -> Climb:

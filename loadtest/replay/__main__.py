@@ -2,101 +2,118 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from loadtest.command import at_least_one, outcome, positive
+from cyclopts import Parameter
+
+from cluster.command_line import run as run_command
+from cluster.command_line import single
+from cluster.option_types import COUNT, FLAG, INDEX, INTEGER, POSITIVE, mutually_exclusive, one_of
+from loadtest import arguments as common
+from loadtest.arguments import ServerArguments
+from loadtest.command import outcome
+from loadtest.commands import REPLAY
 from loadtest.latency import Slo
 from loadtest.replay.jobs import TEXT_ROUTES
 from loadtest.replay.run import Options, run
 from loadtest.replay.summary import Judged
 from loadtest.traces.generators import GENERATORS
 
-DEFAULT = Options(traces=())
+DEFAULT, SLO = Options(traces=()), Slo()
+PACE = mutually_exclusive("Pace")
 
 
-def parse(arguments: list[str]) -> Options:
-    parser = argparse.ArgumentParser(
-        prog="python -m loadtest.replay",
-        description="Replays traces over HTTP in an open loop: requests leave at their times, whatever the answers do. "
-        "Without --fleet and --endpoint it takes the running fleet, else it starts the embedded one and stops it "
-        "afterwards.",
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class ReplayArguments:
+    """The options of the command; those of the server are apart."""
+
+    trace: Annotated[
+        tuple[str, ...],
+        Parameter(
+            help=f"A file (.jsonl, .csv) or a generator ({', '.join(GENERATORS)}), such as "
+            "shared-prefix:groups=20,rate=5. A prefix model=NAME: names the model. Several traces run at once.",
+            metavar="TRACE",
+        ),
+    ]
+    speed: Annotated[
+        float, POSITIVE, Parameter(group=PACE, help="Factor on the trace's own speed.", metavar="FACTOR")
+    ] = DEFAULT.speed
+    rate: Annotated[
+        float | None, POSITIVE, Parameter(group=PACE, help="Mean requests/s over the trace.", metavar="RATE")
+    ] = None
+    start: Annotated[int, INDEX, Parameter(help="Index of the first request.", metavar="N")] = DEFAULT.start
+    count: Annotated[int | None, COUNT, Parameter(help="Number of requests; all by default.", metavar="N")] = None
+    scale: Annotated[float, POSITIVE, Parameter(help="Factor on all lengths of text.", metavar="FACTOR")] = (
+        DEFAULT.scale
     )
-    parser.add_argument(
-        "--trace",
-        required=True,
-        action="append",
-        metavar="TRACE",
-        help=f"a file (.jsonl, .csv), or a generator ({', '.join(GENERATORS)}) such as shared-prefix:groups=20,rate=5; "
-        "model=NAME: before it says who is asked; several are played at once",
+    seed: Annotated[
+        int, INTEGER, Parameter(help="Seed of generators and prompts; the same seed finds warm caches.", metavar="N")
+    ] = DEFAULT.seed
+    route: Annotated[str, one_of(TEXT_ROUTES), Parameter(help="Route of text requests.", metavar="ROUTE")] = (
+        DEFAULT.route
     )
-    subject = parser.add_mutually_exclusive_group()
-    subject.add_argument("--fleet", help="a preset or a fleet file, which is started")
-    subject.add_argument("--endpoint", metavar="URL", help="an OpenAI-compatible server that runs already")
-    parser.add_argument("--api-key", metavar="KEY", help="sent as bearer")
-    parser.add_argument("--model", metavar="NAME", help="who is asked where a trace does not say")
-    pace = parser.add_mutually_exclusive_group()
-    pace.add_argument("--speed", type=positive, default=DEFAULT.speed, help="times the trace's own (1)")
-    pace.add_argument("--rate", type=positive, help="requests/s, on average over the trace")
-    parser.add_argument("--start", type=_not_negative, default=DEFAULT.start, help="number of the first request (0)")
-    parser.add_argument("--count", type=at_least_one, help="requests (all)")
-    parser.add_argument("--scale", type=positive, default=DEFAULT.scale, help="factor on all lengths of text (1)")
-    parser.add_argument(
-        "--seed",
-        type=int,
-        default=DEFAULT.seed,
-        help="of generators and prompts: the same one finds warm caches (0)",
+    free_length: Annotated[bool, Parameter(help="Let the model end its answers, and send no `ignore_eos`."), FLAG] = (
+        False
     )
-    parser.add_argument("--route", choices=list(TEXT_ROUTES), default=DEFAULT.route, help="for text (completions)")
-    parser.add_argument(
-        "--free-length", action="store_true", help="let answers end where they will, and send no `ignore_eos`"
+    max_in_flight: Annotated[int, COUNT, Parameter(help="Requests in flight at most.", metavar="N")] = (
+        DEFAULT.max_in_flight
     )
-    parser.add_argument("--max-in-flight", type=at_least_one, default=DEFAULT.max_in_flight, help="(4096)")
-    parser.add_argument("--timeout", type=positive, metavar="S", default=DEFAULT.timeout_s, help="of a request (600)")
-    parser.add_argument("--out", type=Path, metavar="DIR", default=DEFAULT.out, help="default: results")
-    slo = Slo()
-    parser.add_argument("--slo-ttft", type=positive, metavar="S", default=slo.ttft_s, help="time to first token (2)")
-    parser.add_argument("--slo-tpot", type=positive, metavar="S", default=slo.tpot_s, help="time per token (0.08)")
-    parser.add_argument(
-        "--prefill-rate",
-        type=positive,
-        metavar="TOKENS/S",
-        help="the fleet's mean rate; a prompt may then take 3 times its own prefill where that exceeds --slo-ttft",
+    timeout: Annotated[float, POSITIVE, Parameter(help="Timeout of a request, in seconds.", metavar="S")] = (
+        DEFAULT.timeout_s
     )
-    given = parser.parse_args(arguments)
-    return Options(
-        traces=tuple(given.trace),
-        fleet=given.fleet,
-        endpoint=given.endpoint,
-        api_key=given.api_key,
-        model=given.model,
-        route=given.route,
-        whole_answers=not given.free_length,
-        scale=given.scale,
-        start=given.start,
-        count=given.count,
-        speed=given.speed,
-        rate=given.rate,
-        seed=given.seed,
-        max_in_flight=given.max_in_flight,
-        timeout_s=given.timeout,
-        out=given.out,
-        judged=Judged(Slo(given.slo_ttft, given.slo_tpot), given.prefill_rate),
+    out: Annotated[Path, Parameter(help="Folder in which the run gets a folder of its own.", metavar="DIR")] = (
+        DEFAULT.out
     )
+    slo_ttft: Annotated[float, POSITIVE, Parameter(help="SLO of the TTFT, in seconds.", metavar="S")] = SLO.ttft_s
+    slo_tpot: Annotated[
+        float, POSITIVE, Parameter(help="SLO of the time per output token, in seconds.", metavar="S")
+    ] = SLO.tpot_s
+    prefill_rate: Annotated[
+        float | None,
+        POSITIVE,
+        Parameter(
+            help="Mean prefill rate of the fleet. A prompt may then take 3 times its own prefill where that exceeds "
+            "--slo-ttft.",
+            metavar="TOKENS/S",
+        ),
+    ] = None
+
+    def options(self, server: ServerArguments) -> Options:
+        """All options of a replay."""
+        return Options(
+            traces=self.trace,
+            fleet=server.fleet,
+            endpoint=server.endpoint,
+            api_key=server.api_key,
+            model=server.model,
+            route=self.route,
+            whole_answers=not self.free_length,
+            scale=self.scale,
+            start=self.start,
+            count=self.count,
+            speed=self.speed,
+            rate=self.rate,
+            seed=self.seed,
+            max_in_flight=self.max_in_flight,
+            timeout_s=self.timeout,
+            out=self.out,
+            judged=Judged(Slo(self.slo_ttft, self.slo_tpot), self.prefill_rate),
+        )
 
 
-def main() -> int:
+def replay(arguments: ReplayArguments, server: ServerArguments = common.SERVER_DEFAULTS) -> int:
     """0: a replay in which something was answered; 1: nothing was; 2: it could not be run; 130: interrupted."""
-    return outcome(lambda: run(parse(sys.argv[1:])))
+    return outcome(lambda: run(arguments.options(server)))
 
 
-def _not_negative(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError("must be 0 or more")
-    return value
+def main(arguments: Sequence[str]) -> int:
+    return run_command(single(REPLAY, replay), arguments)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

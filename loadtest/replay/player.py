@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 
 import aiohttp
 
+from cluster.progress import Progress
 from loadtest.latency import Timing
-from loadtest.progress import Progress
 from loadtest.replay.client import Reply, Sending, ask
 from loadtest.replay.jobs import Job
 

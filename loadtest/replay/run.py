@@ -13,16 +13,17 @@ import uvloop
 
 from cluster.checkpoints import CheckpointError
 from cluster.loading import FleetError
+from cluster.progress import Progress
+from cluster.tables import show
 from loadtest.command import Refused, make_room
 from loadtest.endpoint import TargetError, bearer, endpoint
 from loadtest.interruption import until_interrupted
 from loadtest.latency import Slo
-from loadtest.progress import Progress
 from loadtest.replay.contents import Contents
 from loadtest.replay.jobs import Plan, Workshop
 from loadtest.replay.player import Outcome, Played, play
 from loadtest.replay.summary import Judged, summarise
-from loadtest.replay.tables import report_page, report_text
+from loadtest.replay.tables import report_page, report_parts
 from loadtest.replay.target import inspect
 from loadtest.report.timeline import read_timeline
 from loadtest.results import REPORT, atomically, new_run_folder, write_summary, write_text
@@ -109,7 +110,7 @@ def _replay(options: Options, plan: Plan, trace: Trace) -> bool:
         write_requests(folder / REQUESTS, played.outcomes, summary["label"])
         write_summary(folder, summary)
         write_text(folder / REPORT, report_page(summary, read_timeline(folder)))
-        print(report_text(summary))
+        show(*report_parts(summary))
         print(f"results: {folder}", flush=True)
     return bool(summary["samples_answered"])
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from cluster.tables import aligned
+from cluster.tables import Part, Table
 from loadtest.report.page import document, facts, notes, table
 from loadtest.report.plots import plots
-from loadtest.report.text import text_table
+from loadtest.report.text import run_table
 from loadtest.report.timeline import Timeline
 
 LATENCY_HEADINGS = (
@@ -28,14 +28,14 @@ REPLICA_HEADINGS = ("model", "replica", "answers", "share")
 FAILURE_HEADINGS = ("failure", "requests")
 
 
-def report_text(summary: dict[str, Any]) -> str:
+def report_parts(summary: dict[str, Any]) -> list[Part]:
     """For a terminal."""
-    lines = [text_table([summary]), "", *aligned(LATENCY_HEADINGS, latency_rows(summary))]
+    parts = [*run_table([summary]), "", Table(LATENCY_HEADINGS, latency_rows(summary))]
     if rows := replica_rows(summary):
-        lines += ["", *aligned(REPLICA_HEADINGS, rows)]
+        parts += ["", Table(REPLICA_HEADINGS, rows)]
     if rows := failure_rows(summary):
-        lines += ["", *aligned(FAILURE_HEADINGS, rows)]
-    return "\n".join(lines)
+        parts += ["", Table(FAILURE_HEADINGS, rows)]
+    return parts
 
 
 def report_page(summary: dict[str, Any], timeline: Timeline | None = None) -> str:

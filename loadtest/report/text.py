@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from cluster.tables import aligned
+from cluster.tables import Part, Table
 from loadtest.report.rows import HEADINGS, remarks, row
 
 
-def text_table(summaries: Sequence[dict[str, Any]]) -> str:
-    """Aligned columns, one line a run, and each run's remarks below."""
-    drawn = aligned(HEADINGS, [row(summary) for summary in summaries])
+def run_table(summaries: Sequence[dict[str, Any]]) -> list[Part]:
+    """One line a run, and each run's remarks below."""
     notes = [
         f"{summary['benchmark']} {summary['mode']}: {remark}" for summary in summaries for remark in remarks(summary)
     ]
-    return "\n".join([*drawn, *notes])
+    return [Table(HEADINGS, [row(summary) for summary in summaries]), *notes]

@@ -18,8 +18,8 @@ import deployments.routing
 import loadtest.latency
 import loadtest.simulator
 import loadtest.traces
+from cluster.progress import Progress
 from deployments.routing import POLICIES
-from loadtest.progress import Progress
 from loadtest.simulator.cells import Cell, Figures, figures, read_from
 
 RESULTS = "simulations.jsonl"

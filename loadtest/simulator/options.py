@@ -1,16 +1,17 @@
-"""What `python -m loadtest.simulate` is told."""
+"""The options of `python -m loadtest.simulate`, and the grid of simulations that they describe."""
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import get_args
+from typing import Annotated
 
+from cyclopts import Parameter
+
+from cluster.option_types import COUNT, FLAG, LIST, NOT_NEGATIVE, POSITIVE, SHARE, mutually_exclusive, one_of
 from deployments.routing import DEFAULT_POLICY, POLICIES
-from loadtest.command import at_least_one, positive
 from loadtest.simulator.cells import Cell
 from loadtest.simulator.fleets import COMPARED
 from loadtest.simulator.run import RatesKnown
@@ -59,100 +60,97 @@ class Options:
             yield Cell(trace, fleet, policy, load, seed=seed, rates=rates, rate=rate, **self.like)  # type: ignore[arg-type]
 
 
-def parse(arguments: Sequence[str]) -> Options:
-    parser = argparse.ArgumentParser(
-        prog="python -m loadtest.simulate",
-        description="Simulates fleets on virtual time behind the router of serving: every combination of what is "
-        "listed. What is finished already, with the same code, is not run again.",
-    )
-    add = parser.add_argument
-    add(
-        "--trace",
-        nargs="+",
-        action="extend",
-        required=True,
-        metavar="TRACE",
-        help=f"files (.jsonl, .csv) or generators ({', '.join(GENERATORS)}) such as shared-prefix:groups=20",
-    )
-    add(
-        "--fleet",
-        nargs="+",
-        action="extend",
-        required=True,
-        metavar="FLEET",
-        help=f"presets, fleet files, or those for comparison: {', '.join(COMPARED)}",
-    )
-    add(
-        "--policy",
-        nargs="+",
-        action="extend",
-        choices=[*POLICIES, ALL],
-        metavar="POLICY",
-        help=f"{', '.join(POLICIES)}; or all ({DEFAULT_POLICY})",
-    )
-    add(
-        "--load",
-        nargs="+",
-        action="extend",
-        type=positive,
-        help="arriving input tokens/s over what the fleet prefills with nothing cached (1)",
-    )
-    known = get_args(RatesKnown)
-    add("--rates", nargs="+", choices=known, default=["learned"], help="does the router know the speeds? (learned)")
-    add("--seeds", type=at_least_one, default=3, help="windows of a trace, draws of a generator (3)")
-    add("--requests", type=at_least_one, default=2000, help="in a window (2000)")
-    add("--model", metavar="NAME", help="of a fleet file with several")
-    add("--kv-tokens", type=at_least_one, metavar="N", help="of every replica's cache, in place of its own")
-    add("--events-ms", type=_not_negative, default=5.0, help="from a cache's change to the router (5)")
-    add("--heartbeat-ms", type=positive, default=100.0, help="between two words of an engine on its load (100)")
-    add("--decision-ms", type=_not_negative, default=0.0, help="that a choice takes (0)")
-    add("--slo-ttft", type=positive, metavar="S", default=2.0, help="or 3 x the prompt's own prefill (2)")
-    add("--slo-tpot", type=positive, metavar="S", default=0.08, help="time per token (0.08)")
-    add("--slo-share", type=_share, default=0.9, help="of the requests that a fleet which holds the SLO keeps (0.9)")
-    add("--out", type=Path, default=Path("results/simulations"), metavar="DIR", help="(results/simulations)")
-    add("--jobs", type=at_least_one, default=2, help="processes (2)")
-    question = parser.add_mutually_exclusive_group()
-    question.add_argument("--find-goodput", action="store_true", help="the highest load that holds the SLO")
-    question.add_argument(
-        "--smallest-for", type=positive, metavar="RATE", help="the smallest of the fleets that holds so many requests/s"
-    )
-    given = parser.parse_args(arguments)
-    policies = given.policy or [DEFAULT_POLICY]
-    return Options(
-        traces=tuple(dict.fromkeys(given.trace)),
-        fleets=tuple(dict.fromkeys(given.fleet)),
-        policies=tuple(POLICIES) if ALL in policies else tuple(dict.fromkeys(policies)),
-        loads=tuple(dict.fromkeys(given.load or [1.0])),
-        rates=tuple(dict.fromkeys(given.rates)),
-        seeds=given.seeds,
-        model=given.model,
-        like={
-            "requests": given.requests,
-            "model": given.model,
-            "kv_tokens": given.kv_tokens,
-            "events_ms": given.events_ms,
-            "heartbeat_ms": given.heartbeat_ms,
-            "decision_ms": given.decision_ms,
-            "slo_ttft_s": given.slo_ttft,
-            "slo_tpot_s": given.slo_tpot,
-        },
-        out=given.out,
-        jobs=given.jobs,
-        slo_share=given.slo_share,
-        find_goodput=given.find_goodput,
-        smallest_for=given.smallest_for,
-    )
+QUESTION = mutually_exclusive("Search (in place of the table of all combinations)")
 
 
-def _not_negative(text: str) -> float:
-    value = float(text)
-    if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError("must be 0 or more")
-    return value
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class SimulationArguments:
+    """The options of the command."""
 
+    trace: Annotated[
+        tuple[str, ...],
+        LIST,
+        Parameter(
+            help=f"Files (.jsonl, .csv) or generators ({', '.join(GENERATORS)}), such as shared-prefix:groups=20.",
+            metavar="TRACE",
+        ),
+    ]
+    fleet: Annotated[
+        tuple[str, ...],
+        LIST,
+        Parameter(help=f"Presets, fleet files, or the fleets {', '.join(COMPARED)}.", metavar="FLEET"),
+    ]
+    policy: Annotated[
+        tuple[str, ...], LIST, one_of([*POLICIES, ALL]), Parameter(help="Routing policies, or all.", metavar="POLICY")
+    ] = (DEFAULT_POLICY,)
+    load: Annotated[
+        tuple[float, ...],
+        LIST,
+        POSITIVE,
+        Parameter(help="Arriving input tokens/s, over the fleet's prefill rate with empty caches.", metavar="LOAD"),
+    ] = (1.0,)
+    rates: Annotated[
+        tuple[RatesKnown, ...], LIST, Parameter(help="Whether the router learns the speeds.", metavar="RATES")
+    ] = ("learned",)
+    seeds: Annotated[int, COUNT, Parameter(help="Windows of a trace, or draws of a generator.", metavar="N")] = 3
+    requests: Annotated[int, COUNT, Parameter(help="Requests of a window.", metavar="N")] = 2000
+    model: Annotated[str | None, Parameter(help="The model of a fleet file with several.", metavar="NAME")] = None
+    kv_tokens: Annotated[
+        int | None, COUNT, Parameter(help="Size of every replica's KV cache, in tokens.", metavar="N")
+    ] = None
+    events_ms: Annotated[
+        float, NOT_NEGATIVE, Parameter(help="Delay of KV events to the router, in ms.", metavar="MS")
+    ] = 5.0
+    heartbeat_ms: Annotated[
+        float, POSITIVE, Parameter(help="Interval of an engine's load reports, in ms.", metavar="MS")
+    ] = 100.0
+    decision_ms: Annotated[
+        float, NOT_NEGATIVE, Parameter(help="Duration of a routing decision, in ms.", metavar="MS")
+    ] = 0.0
+    slo_ttft: Annotated[
+        float,
+        POSITIVE,
+        Parameter(help="SLO of the TTFT, in seconds, or 3 x the prompt's own prefill.", metavar="S"),
+    ] = 2.0
+    slo_tpot: Annotated[float, POSITIVE, Parameter(help="SLO of the time per output token, in s.", metavar="S")] = 0.08
+    slo_share: Annotated[
+        float, SHARE, Parameter(help="Share of requests within the SLO that a fleet must reach.", metavar="SHARE")
+    ] = 0.9
+    out: Annotated[Path, Parameter(help="Folder of the results.", metavar="DIR")] = Path("results/simulations")
+    jobs: Annotated[int, COUNT, Parameter(help="Processes.", metavar="N")] = 2
+    find_goodput: Annotated[bool, Parameter(group=QUESTION, help="Search the highest load within the SLO."), FLAG] = (
+        False
+    )
+    smallest_for: Annotated[
+        float | None,
+        POSITIVE,
+        Parameter(group=QUESTION, help="Search the smallest fleet that sustains so many requests/s.", metavar="RATE"),
+    ] = None
 
-def _share(text: str) -> float:
-    value = float(text)
-    if not 0 < value <= 1:
-        raise argparse.ArgumentTypeError("must be above 0 and at most 1")
-    return value
+    def options(self) -> Options:
+        """The grid that they describe."""
+        return Options(
+            traces=tuple(dict.fromkeys(self.trace)),
+            fleets=tuple(dict.fromkeys(self.fleet)),
+            policies=tuple(POLICIES) if ALL in self.policy else tuple(dict.fromkeys(self.policy)),
+            loads=tuple(dict.fromkeys(self.load)),
+            rates=tuple(dict.fromkeys(self.rates)),
+            seeds=self.seeds,
+            model=self.model,
+            like={
+                "requests": self.requests,
+                "model": self.model,
+                "kv_tokens": self.kv_tokens,
+                "events_ms": self.events_ms,
+                "heartbeat_ms": self.heartbeat_ms,
+                "decision_ms": self.decision_ms,
+                "slo_ttft_s": self.slo_ttft,
+                "slo_tpot_s": self.slo_tpot,
+            },
+            out=self.out,
+            jobs=self.jobs,
+            slo_share=self.slo_share,
+            find_goodput=self.find_goodput,
+            smallest_for=self.smallest_for,
+        )

@@ -137,7 +137,7 @@ def _of_accuracy(run: Run, division: Division) -> Iterator[str]:
     threshold = run.official.accuracy(run.scenario).threshold
     value = accuracy.get("value")
     if value is None or not file.is_file():
-        yield f"{run} has no {ACCURACY_FILE}; python -m loadtest.accuracy {run.folder} writes it"
+        yield f"{run} has no {ACCURACY_FILE}; mixfleet accuracy {run.folder} writes it"
         return
     if division is Division.CLOSED and value < threshold:
         yield f"accuracy {value:.4f} is below {threshold:g}"

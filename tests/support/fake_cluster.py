@@ -18,6 +18,7 @@ from deployments.engine.process import free_port
 from tests.support.local_cluster import FILE, LocalCluster, local_cluster, make_token
 
 READY_WITHIN_S = 120
+NOTICE_WITHIN_S = 60
 
 
 @contextmanager
@@ -40,11 +41,24 @@ def served_on_cluster(fleet: Fleet, name: str, folder: Path) -> Iterator[tuple[s
         )
         try:
             _wait_until_ready(url, serving, folder / "serve.log")
+            _require_notice(url, fleet, folder / "serve.log")
             yield url, cluster
         finally:
             if serving.poll() is None:
                 os.killpg(serving.pid, signal.SIGINT)
             serving.wait(timeout=120)
+
+
+def _require_notice(url: str, fleet: Fleet, log: Path) -> None:
+    """The last line of `serve run` itself names the true address; lines of other processes name those (`pid=`)."""
+    models = ", ".join(model.name for model in fleet.models)
+    notice = f"mixfleet: fleet '{fleet.name}' answers on {url}/v1 (models {models})"
+    deadline = time.monotonic() + NOTICE_WITHIN_S
+    while notice not in log.read_text() and time.monotonic() < deadline:
+        time.sleep(0.5)
+    own = [line.strip() for line in log.read_text().splitlines() if line.strip() and "pid=" not in line]
+    assert own[-1] == notice, own[-5:]
+    assert any("is ready at http://127.0.0.1:8000" in line for line in own[:-1]), "Serve's own line comes before"
 
 
 def _wait_until_ready(url: str, serving: Popen[str], log: Path) -> None:

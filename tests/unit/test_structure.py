@@ -10,15 +10,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("cluster", "deployments", "loadtest")
+PACKAGES = ("cluster", "deployments", "loadtest", "mixfleet")
 MOST_LINES = 400
 
 FORBIDDEN = {
-    "cluster": {"deployments", "loadtest", "tests", "aiohttp"},
-    "deployments": {"loadtest", "tests"},
+    "cluster": {"deployments", "loadtest", "mixfleet", "tests", "aiohttp"},
+    "deployments": {"loadtest", "mixfleet", "tests"},
     "deployments/routing": {"ray", "aiohttp", "http", "requests", "httpx", "urllib", "vllm", "cluster"},
     "deployments/gateway": {"vllm", "torch"},
-    "loadtest": {"tests"},
+    "loadtest": {"mixfleet", "tests"},
+    "mixfleet": {"tests"},
 }
 """Folder -> top-level packages that nothing in it imports."""
 

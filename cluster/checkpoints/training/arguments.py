@@ -1,14 +1,19 @@
-"""What the two training scripts are told and given: what is wrong with it is said before they train."""
+"""Options and input files of the two training scripts. Errors in them are reported before the training starts."""
 
 from __future__ import annotations
 
-import argparse
 import json
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from cyclopts import Parameter
 from numpy.typing import NDArray
+
+from cluster.command_line import USAGE_ERROR, application, run
+from cluster.option_types import COUNT, INTEGER
 
 Pair = tuple[int, int]
 
@@ -22,14 +27,21 @@ class BadInput(ValueError):
     """A file that cannot be trained on. The message says what is wrong with which, and what it should be."""
 
 
-def training_arguments(description: str | None, held_out: str, out: str, steps: int) -> argparse.ArgumentParser:
-    """A parser of what both take; `held_out` and `out` say what these files hold."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--held-out", type=Path, required=True, help=held_out)
-    parser.add_argument("--out", type=Path, required=True, help=out)
-    parser.add_argument("--steps", type=_positive, default=steps, help=f"{steps}, as the shipped one")
-    parser.add_argument("--seed", type=int, default=0)
-    return parser
+HeldOut = Annotated[Path, Parameter(name="--held-out", help="JSON list of what is not trained on.", metavar="FILE")]
+Out = Annotated[Path, Parameter(help="The checkpoint to write.", metavar="PATH")]
+Steps = Annotated[int, COUNT, Parameter(help="Training steps; the default is that of the shipped one.", metavar="N")]
+Seed = Annotated[int, INTEGER, Parameter(help="Seed of the training.", metavar="N")]
+
+
+def run_training(name: str, description: str | None, train: Callable[..., None], arguments: Sequence[str]) -> int:
+    """Runs a training script by its command line. A file that cannot be trained on ends with status 2."""
+    app = application(f"python -m {name}", description or "")
+    app.default(train)
+    try:
+        return run(app, arguments)
+    except BadInput as error:
+        print(f"{Path(sys.argv[0]).name}: error: {error}", file=sys.stderr)
+        raise SystemExit(USAGE_ERROR) from None
 
 
 def read_digits(file: Path) -> NDArray[np.float64]:
@@ -80,10 +92,3 @@ def _list(file: Path) -> list[Any]:
     except (OSError, ValueError) as error:
         raise BadInput(f"{file}: not a readable JSON file: {error}") from None
     return found if isinstance(found, list) else []
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return value

@@ -8,17 +8,30 @@ from __future__ import annotations
 
 import random
 import shutil
+import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+from cyclopts import Parameter
 from numpy.typing import NDArray
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoProcessor, Qwen3VLMoeForConditionalGeneration
 
-from cluster.checkpoints.training.arguments import INK, BadInput, new_place, read_digits, read_rows, training_arguments
+from cluster.checkpoints.training.arguments import (
+    INK,
+    HeldOut,
+    Out,
+    Seed,
+    Steps,
+    new_place,
+    read_digits,
+    read_rows,
+    run_training,
+)
 from cluster.checkpoints.training.schedule import Schedule, train
 from cluster.checkpoints.vendored import DATA
 
@@ -113,31 +126,36 @@ def save(model: Any, folder: Path) -> None:
     writing.rename(folder)
 
 
-def main() -> None:
-    held_out_is = "JSON list of rows that are not trained on"
-    parser = training_arguments(__doc__, held_out_is, "folder of the checkpoint to write", steps=1500)
-    parser.add_argument("--digits", type=Path, required=True, help="scikit-learn's digits.csv.gz")
-    chosen = parser.parse_args()
-    try:
-        table = read_digits(chosen.digits)
-        held_out = read_rows(chosen.held_out, len(table))
-        out = new_place(chosen.out)
-    except BadInput as error:
-        parser.error(str(error))
-    torch.manual_seed(chosen.seed)
-    chance = random.Random(chosen.seed)
+def train_digits(
+    *,
+    digits: Annotated[Path, Parameter(help="scikit-learn's digits.csv.gz.", metavar="FILE")],
+    held_out: HeldOut,
+    out: Out,
+    steps: Steps = 1500,
+    seed: Seed = 0,
+) -> None:
+    """Trains on all rows but those held out. Raises BadInput."""
+    table = read_digits(digits)
+    rows = read_rows(held_out, len(table))
+    folder = new_place(out)
+    torch.manual_seed(seed)
+    chance = random.Random(seed)
     examples = Examples(table)
-    trained = sorted(set(range(len(table))) - set(held_out))
+    trained = sorted(set(range(len(table))) - set(rows))
     model = untrained_model()
 
     def batch(step: int) -> dict[str, Any]:
         del step
         return examples.batch(chance.choices(trained, k=BATCH), chance.choices([False, True], k=BATCH), NOISE)
 
-    schedule = Schedule(chosen.steps, warm_up=60, weight_decay=0.02)
-    train(model, schedule, batch, lambda: examples.share_right(model, held_out), every=100)
-    save(model, out)
+    schedule = Schedule(steps, warm_up=60, weight_decay=0.02)
+    train(model, schedule, batch, lambda: examples.share_right(model, rows), every=100)
+    save(model, folder)
+
+
+def main(arguments: Sequence[str]) -> int:
+    return run_training("cluster.checkpoints.training.digits", __doc__, train_digits, arguments)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from tqdm import trange
+
+from cluster.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -40,9 +42,9 @@ def train(
 
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
     model.train()
-    accuracy = 0.0
-    with trange(schedule.steps, unit="step") as bar:
-        for step in bar:
+    accuracy, began = 0.0, time.monotonic()
+    with Progress("training", "steps") as progress:
+        for step in range(schedule.steps):
             loss = model(**batch(step)).loss
             optimizer.zero_grad()
             loss.backward()
@@ -54,5 +56,6 @@ def train(
                 with torch.no_grad():
                     accuracy = held_out()
                 model.train()
-            bar.set_postfix(loss=f"{loss.item():.4f}", held_out=f"{accuracy:.3f}")
+            note = f"loss {loss.item():.4f}, held-out accuracy {accuracy:.3f}"
+            progress.update(schedule.steps, step + 1, time.monotonic() - began, note)
     print(f"held-out accuracy {accuracy:.4f}")

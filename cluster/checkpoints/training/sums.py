@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import os
 import random
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -31,11 +32,14 @@ from cluster.checkpoints.gpt_oss import CONFIG
 from cluster.checkpoints.harmony_tokenizer import SPECIAL_TOKENS
 from cluster.checkpoints.training.arguments import (
     LARGEST_TERM,
-    BadInput,
+    HeldOut,
+    Out,
     Pair,
+    Seed,
+    Steps,
     new_place,
     read_pairs,
-    training_arguments,
+    run_training,
 )
 from cluster.checkpoints.training.schedule import Schedule, train
 
@@ -146,32 +150,31 @@ def save(model: torch.nn.Module, used: list[int], file: Path) -> None:
     writing.rename(file)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    held_out_is = "JSON list of pairs that are not trained on"
-    parser = training_arguments(__doc__, held_out_is, "the compact checkpoint to write", steps=2000)
-    chosen = parser.parse_args(arguments)
-    try:
-        held_out = read_pairs(chosen.held_out)
-        out = new_place(chosen.out)
-    except BadInput as error:
-        parser.error(str(error))
-    torch.manual_seed(chosen.seed)
-    examples = Examples(chosen.seed)
-    trained = sorted(set(PAIRS) - set(held_out))
+def train_sums(*, held_out: HeldOut, out: Out, steps: Steps = 2000, seed: Seed = 0) -> None:
+    """Trains on all pairs but those held out. Raises BadInput."""
+    pairs_held_out = read_pairs(held_out)
+    file = new_place(out)
+    torch.manual_seed(seed)
+    examples = Examples(seed)
+    trained = sorted(set(PAIRS) - set(pairs_held_out))
     used = examples.tokens_in_use()
     place = {token: row for row, token in enumerate(used)}
     model = small_model(len(used))
-    test = padded([examples.make(pair, QUESTIONS[0]) for pair in held_out], place)
+    test = padded([examples.make(pair, QUESTIONS[0]) for pair in pairs_held_out], place)
 
     def batch(step: int) -> dict[str, Any]:
         pairs = examples.random.sample(trained, BATCH)
         questions = examples.random.choices(QUESTIONS, k=BATCH)
         return padded([examples.make(p, q, step % 4 == 0) for p, q in zip(pairs, questions, strict=True)], place)
 
-    schedule = Schedule(chosen.steps, warm_up=100, weight_decay=0.1, floor=0.02)
+    schedule = Schedule(steps, warm_up=100, weight_decay=0.1, floor=0.02)
     train(model, schedule, batch, lambda: share_exact(model, test))
-    save(model, used, out)
+    save(model, used, file)
+
+
+def main(arguments: Sequence[str]) -> int:
+    return run_training("cluster.checkpoints.training.sums", __doc__, train_sums, arguments)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))

@@ -10,11 +10,11 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
+from cluster.progress import Progress
 from loadtest.benchmarks.base import DataError
 from loadtest.benchmarks.scoring.live_code_bench import HOW_TO_GET, LiveCodeBench, Problem
 from loadtest.benchmarks.scoring.sandbox.sandbox import Jail, ProgramFailed, Sandbox
 from loadtest.benchmarks.scoring.tally import PASSED
-from loadtest.progress import Progress
 
 WRONG, NO_CODE = "wrong output", "no code"
 MOST_WORKERS = 64

@@ -11,13 +11,13 @@ from typing import Any
 import pyarrow.parquet as pq
 from PIL import Image
 
+from cluster.progress import Progress
 from loadtest.benchmarks.catalogue_file import COLUMNS, catalogue_files
 from loadtest.benchmarks.parquet import read_batches
 from loadtest.benchmarks.product_prompt import prompt_of
 from loadtest.data.checks.finding import Finding, checksums, columns, equal, none_of
 from loadtest.data.checksums import recorded
 from loadtest.data.official import OFFICIAL, Kind
-from loadtest.progress import Progress
 
 MLCOMMONS_WORDS = "MLCommons' words"
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import soundfile
 
+from cluster.progress import Progress
 from loadtest.benchmarks.base import DataError
 from loadtest.benchmarks.speech_manifest import SAMPLE_RATE, Clip, find_manifest, read_clip, read_entries
 from loadtest.data.checks.finding import Finding, checksums, equal, none_of
 from loadtest.data.checksums import digest_of, recorded
 from loadtest.data.official import OFFICIAL, Kind
-from loadtest.progress import Progress
 
 LONGEST_S = 30.0
 _WORDS = re.compile(r"[a-z']+( [a-z']+)*")

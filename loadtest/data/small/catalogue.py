@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from loadtest.benchmarks.catalogue_file import write_products
 
-NEXT = "try it: python -m loadtest.offline --benchmark qwen3-vl --quick --data {out}"
+NEXT = "try it: mixfleet offline --benchmark qwen3-vl --quick --data {out}"
 
 COLOURS = ("crimson", "gold", "navy", "seagreen")
 SHAPES = {

@@ -13,7 +13,7 @@ from loadtest.benchmarks.scoring.exact_match import repeats
 from loadtest.data.official import OFFICIAL, Kind
 from loadtest.data.small.code_problems import PROBLEMS, problem_line
 
-NEXT = """try it: python -m loadtest.offline --benchmark gpt-oss --quick --data {out}
+NEXT = """try it: mixfleet offline --benchmark gpt-oss --quick --data {out}
 its code questions' tests: {out}/livecodebench/test.jsonl"""
 
 DATE = "2026-01-31"

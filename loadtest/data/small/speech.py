@@ -10,8 +10,8 @@ import soundfile
 from loadtest.benchmarks.embedded_speech import recordings
 from loadtest.data.librispeech import TRANSCRIPTS
 
-NEXT = """make clips of it: python -m loadtest.data repack-librispeech {out} {out}
-try them: python -m loadtest.offline --benchmark whisper --quick --data {out}"""
+NEXT = """make clips of it: mixfleet data repack-librispeech {out} {out}
+try them: mixfleet offline --benchmark whisper --quick --data {out}"""
 
 CHAPTERS = (
     "dev-clean/84/121123",

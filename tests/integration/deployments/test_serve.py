@@ -14,8 +14,9 @@ import pytest
 import ray
 import requests
 
+from cluster.cluster_state import current_state
 from cluster.loading import load_fleet
-from cluster.status import page
+from cluster.tables import plain
 from deployments.engine.process import free_port
 from deployments.local_ray import NAMESPACE
 from deployments.room import NoRoom, require_room
@@ -180,6 +181,10 @@ def test_a_second_fleet_on_the_same_cluster_is_refused(url: str) -> None:
     with pytest.raises(RuntimeError, match="already serves an application"), serving(fake_fleet()):
         pass
     assert ask(url).status_code == 200
+
+
+def page() -> str:
+    return plain(current_state().parts())
 
 
 def test_status_shows_what_is_wanted_and_what_is_there(url: str) -> None:

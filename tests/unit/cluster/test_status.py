@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 import ray
 
+from cluster.cluster_state import NODE_HEADINGS, POOL_HEADINGS, State, node_rows, pool_rows
 from cluster.loading import load_fleet
 from cluster.nodes import NodeKind
-from cluster.status import NODE_HEADINGS, POOL_HEADINGS, node_rows, pool_rows, status
+from cluster.status import status
 from cluster.tables import aligned
 
 
@@ -45,3 +46,14 @@ def test_without_a_cluster_it_says_so(monkeypatch: pytest.MonkeyPatch, capsys: p
     monkeypatch.setattr(ray, "init", nothing_runs)
     assert status() == 1
     assert "no Ray cluster runs here" in capsys.readouterr().out
+
+
+def test_a_script_gets_the_same_numbers() -> None:
+    kinds = [NodeKind.of("amd", {"gpu-vendor": "amd"}, {"amd": 8}, most=2)]
+    state = State(kinds, load_fleet("mixed-cpu"), [replica("nvidia", 3, 1, 0.5), replica("nvidia", 1, 0, 0.25)])
+    written = state.as_dict()
+    assert written["nodes"] == [{"name": "amd", "alive": 2, "labels": {"gpu-vendor": "amd"}, "resources": {"amd": 8}}]
+    nvidia, amd = written["pools"]
+    assert (nvidia["ready"], nvidia["running"], nvidia["waiting"], nvidia["kv_use"]) == (2, 4, 1, 0.375)
+    assert (amd["min_replicas"], amd["ready"], amd["kv_use"]) == (1, 0, None)
+    assert State(kinds, problem="no fleet").as_dict()["problem"] == "no fleet"

@@ -82,6 +82,9 @@ def test_finished_runs_are_scored_and_the_file_written(tmp_path: Path, capsys: p
     assert main([str(good), str(bad)]) == 1
     shown = capsys.readouterr().out
     assert "87.5000 exact match" in shown
+    assert main([str(good), str(bad), "--json"]) == 1
+    scored = json.loads(capsys.readouterr().out)
+    assert [(run["value"], run["passed"]) for run in scored] == [(87.5, True), (25.0, False)]
     assert "83.13" in shown
     assert "82.2987" in shown
     assert "PASS (a toy figure" in shown

@@ -3,11 +3,12 @@ from __future__ import annotations
 import pytest
 
 from loadtest.benchmarks.base import Mode
-from loadtest.offline import parse
+from loadtest.offline import main
+from tests.support.options import options_of
 
 
 def test_defaults_are_official() -> None:
-    options = parse(["--benchmark", "whisper"])
+    options = options_of(main, ["--benchmark", "whisper"])
     assert (options.mode, options.quick, options.target_qps, options.fleet, options.endpoint) == (
         Mode.PERFORMANCE,
         False,
@@ -30,6 +31,6 @@ def test_defaults_are_official() -> None:
 )
 def test_bad_arguments(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        parse(arguments)
+        main(arguments)
     assert ended.value.code == 2
     assert message in capsys.readouterr().err

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from loadtest.batch import run as batch
-from loadtest.batch.__main__ import main, parse
+from loadtest.batch.__main__ import main
 from loadtest.batch.feeding import Feeder
 from loadtest.batch.lines import read_lines
 from loadtest.batch.replies import WholeReplies
@@ -18,6 +18,7 @@ from loadtest.batch.run import Options, run
 from loadtest.batch.store import ERRORS, OUTPUT, Store
 from loadtest.client import Outcome
 from loadtest.command import Refused
+from tests.support.options import options_of
 from tests.unit.loadtest.batch.queue_double import QueueDouble, without_ray
 
 LINES = 9
@@ -142,7 +143,7 @@ def test_what_is_missing_is_refused(tmp_path: Path) -> None:
 
 def test_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--input", "a.jsonl", "--output", "o", "--model", "m", "--attempts", "2", "--window", "7"]
-    options = parse(arguments)
+    options = options_of(main, arguments)
     assert (options.source, options.output, options.model) == (Path("a.jsonl"), Path("o"), "m")
     assert (options.attempts, options.foreign.window, options.retry_failed) == (2, 7, False)
 
@@ -153,8 +154,7 @@ def test_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
             return bool(how)
 
         monkeypatch.setattr("loadtest.batch.__main__.run", ended)
-        monkeypatch.setattr("sys.argv", ["batch", *arguments])
-        return main()
+        return main(arguments)
 
     assert [ending(how) for how in (True, False, Refused("why"), KeyboardInterrupt())] == [0, 1, 2, 130]
     assert "error: why\ninterrupted: what was answered is kept; the same command goes on" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -51,3 +52,10 @@ def test_what_cannot_be_compared_or_written(a_run: Any, tmp_path: Path, capsys: 
     assert "not a run's folder" in capsys.readouterr().err
     assert main([str(a_run("a")), "--out", str(tmp_path / "nowhere" / "page.html")]) == 2
     assert "cannot be written: No such file or directory" in capsys.readouterr().err
+
+
+def test_scripts_get_json(a_run: Any, capsys: Captured) -> None:
+    assert main([str(a_run("a")), str(a_run("b")), "--json"]) == 0
+    compared = json.loads(capsys.readouterr().out)
+    assert set(compared) == {"runs", "tests", "published", "remarks"}
+    assert [run["name"] for run in compared["runs"]] == ["1 a", "2 b"]

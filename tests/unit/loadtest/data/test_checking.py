@@ -242,3 +242,10 @@ def test_what_cannot_be_asked(tmp_path: Path, check: Check, capsys: pytest.Captu
     assert main(["make-small", "--benchmark", "whisper", str(tmp_path)]) == 2
     assert main(["repack-librispeech", str(tmp_path), str(tmp_path / "out")]) == 2
     assert "expected the folders dev-clean and dev-other" in capsys.readouterr().err
+
+
+def test_scripts_get_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "--benchmark", "qwen3-vl", str(tmp_path / "absent"), "--json"]) == 1
+    checked = json.loads(capsys.readouterr().out)
+    assert next(finding["what"] for found in checked["sets"] for finding in found["findings"]) == "usable"
+    assert checked["advice"]

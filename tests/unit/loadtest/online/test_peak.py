@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cluster.tables import plain
 from loadtest.command import Refused
 from loadtest.online.peak import (
     GROWTH,
@@ -16,7 +17,7 @@ from loadtest.online.peak import (
     Rung,
     best,
     find_peak,
-    ladder_text,
+    ladder_table,
     next_rate,
 )
 
@@ -91,6 +92,6 @@ def test_another_search_in_the_same_folder_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_ladder_is_shown_from_the_lowest_rate_on() -> None:
-    lines = ladder_text([rung(4, False), rung(2, True)]).splitlines()
+    lines = plain([ladder_table([rung(4, False), rung(2, True)])]).splitlines()
     assert [line.split()[1] for line in lines[-2:]] == ["VALID", "INVALID"]
     assert "0.500 s" in lines[-1]

@@ -7,15 +7,16 @@ import pytest
 
 from loadtest.command import Refused
 from loadtest.latency import Slo
-from loadtest.replay.__main__ import parse
+from loadtest.replay.__main__ import main
 from loadtest.replay.run import Options, chosen, make_room
 from loadtest.replay.summary import Judged
 from loadtest.traces.generators import generate
 from loadtest.traces.trace import TraceError
+from tests.support.options import options_of
 
 
 def test_the_defaults_are_those_of_the_options() -> None:
-    assert parse(["--trace", "poisson"]) == Options(traces=("poisson",))
+    assert options_of(main, ["--trace", "poisson"]) == Options(traces=("poisson",))
 
 
 def test_every_option_arrives() -> None:
@@ -24,7 +25,7 @@ def test_every_option_arrives() -> None:
         --count 5 --scale 0.5 --seed 7 --route chat --free-length --max-in-flight 9 --timeout 8 --out o
         --slo-ttft 1 --slo-tpot 0.1 --prefill-rate 1000
     """
-    given = parse(asked.split())
+    given = options_of(main, asked.split())
     assert given == Options(
         traces=("model=a:poisson", "model=b:audio"),
         endpoint="http://x",
@@ -59,7 +60,7 @@ def test_every_option_arrives() -> None:
 )
 def test_wrong_options_are_refused(wrong: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        parse(wrong.split())
+        main(wrong.split())
     assert "error" in capsys.readouterr().err
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from cluster.tables import plain
 from loadtest.latency import Slo
 from loadtest.replay.client import Reply
 from loadtest.replay.contents import Contents
@@ -10,9 +11,9 @@ from loadtest.replay.jobs import Job, Plan
 from loadtest.replay.player import Outcome, Played
 from loadtest.replay.routes.completions import Completions
 from loadtest.replay.summary import Judged, summarise
-from loadtest.replay.tables import report_page, report_text
+from loadtest.replay.tables import report_page, report_parts
 from loadtest.replay.target import Model, Target
-from loadtest.report.text import text_table
+from loadtest.report.text import run_table
 from loadtest.traces.trace import Trace, TraceRequest
 
 MODEL = Model("m", ("m",), "chat", 1024, {"a1": "a", "b1": "b", "b2": "b"})
@@ -84,11 +85,11 @@ def test_nothing_answered_is_a_summary_too() -> None:
 def test_tables_show_every_pool_and_are_rows_of_the_common_table() -> None:
     jobs = [job(0, 0.0), job(1, 1.0)]
     told = summary([answer(jobs[0], "a1"), answer(jobs[1], "b1", failure="<cut>", detail="<b>")], jobs)
-    text = report_text(told)
+    text = plain(report_parts(told))
     assert "0.500 / 0.500 / 0.500" in text
     assert "50.0 / 50.0 / 50.0" in text
     assert "b2" in text
     drawn = report_page(told)
     assert "&lt;cut&gt;" in drawn
     assert "<cut>" not in drawn
-    assert "replay" in text_table([told])
+    assert "replay" in plain(run_table([told]))

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from cluster.tables import aligned
+from cluster.tables import aligned, plain
 from loadtest.report.page import document, page, table
 from loadtest.report.rows import HEADINGS
-from loadtest.report.text import text_table
+from loadtest.report.text import run_table
 
 SUMMARY: dict[str, Any] = {
     "label": "quick: not an MLPerf result, not to be submitted",
@@ -30,7 +30,7 @@ del CUT["verdict"]
 
 
 def test_a_line_a_run_and_remarks_below() -> None:
-    lines = text_table([SUMMARY, CUT]).splitlines()
+    lines = plain(run_table([SUMMARY, CUT])).splitlines()
     assert lines[0].split() == list(HEADINGS)
     assert "VALID" in lines[2]
     assert "1,234.50 tokens/s" in lines[2]

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from loadtest.command import Refused
-from loadtest.simulate import run
+from loadtest.simulate import main, run
 from loadtest.simulator.cells import Cell, _content, _whole, _window
 from loadtest.simulator.grid import Results, _sources, run_cells
-from loadtest.simulator.options import parse
+from tests.support.options import options_of
 
 SPEC = "shared-prefix:groups=5,system=1000,question=200,output=20,count=40"
 CELLS = [Cell(SPEC, "equal8", "seconds", load, requests=40) for load in (0.4, 0.8)]
@@ -66,7 +66,7 @@ def test_only_what_figures_follow_from_counts_as_code() -> None:
 def test_tables_and_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--trace", SPEC, "--fleet", "equal8", "--policy", "seconds", "round-robin", "--load", "0.5", "0.9"]
     arguments += ["--requests", "40", "--seeds", "1", "--jobs", "1", "--out", str(tmp_path)]
-    run(parse(arguments))
+    run(options_of(main, arguments))
     printed = capsys.readouterr().out
     assert printed.count("round-robin") == 2
     page = (tmp_path / "simulations.html").read_text()
@@ -76,9 +76,9 @@ def test_tables_and_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
 
 def test_the_highest_load_and_the_smallest_fleet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     usual = ["--trace", SPEC, "--requests", "40", "--seeds", "1", "--jobs", "1", "--out", str(tmp_path)]
-    run(parse([*usual, "--fleet", "equal8", "--find-goodput"]))
+    run(options_of(main, [*usual, "--fleet", "equal8", "--find-goodput"]))
     assert "a fleet holds a load where 90%" in capsys.readouterr().out
-    run(parse([*usual, "--fleet", "equal8", "mixed9", "--smallest-for", "5"]))
+    run(options_of(main, [*usual, "--fleet", "equal8", "mixed9", "--smallest-for", "5"]))
     assert "smallest that holds 5 requests/s: equal8" in capsys.readouterr().out
 
 
@@ -93,11 +93,11 @@ def test_the_highest_load_and_the_smallest_fleet(tmp_path: Path, capsys: pytest.
 )
 def test_what_cannot_be_run_says_why(arguments: list[str], said: str, tmp_path: Path) -> None:
     with pytest.raises(Refused, match=said):
-        run(parse([*arguments, "--out", str(tmp_path), "--jobs", "1", "--seeds", "1", "--requests", "10"]))
+        run(options_of(main, [*arguments, "--out", str(tmp_path), "--jobs", "1", "--seeds", "1", "--requests", "10"]))
 
 
 def test_options_are_checked(capsys: pytest.CaptureFixture[str]) -> None:
     for wrong in (["--policy", "best"], ["--load", "0"], ["--seeds", "0"], ["--find-goodput", "--smallest-for", "3"]):
         with pytest.raises(SystemExit):
-            parse(["--trace", SPEC, "--fleet", "equal8", *wrong])
+            main(["--trace", SPEC, "--fleet", "equal8", *wrong])
     assert "usage" in capsys.readouterr().err

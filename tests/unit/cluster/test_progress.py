@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from loadtest.progress import Progress
+from cluster.progress import Progress
 
 
 def test_a_line_away_from_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:

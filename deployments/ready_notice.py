@@ -1,0 +1,105 @@
+"""The last line of `serve run`: the address on which the gateway answers.
+
+Serve's own line names the port of its proxies, which do not run here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+import threading
+import time
+import urllib.request
+from urllib.parse import urlsplit
+
+import ray
+from ray import serve
+from ray.serve.schema import ApplicationStatus
+
+from cluster.fleet import Fleet
+from cluster.names import APPLICATION, GATEWAY
+
+SERVE_LOGGER = "ray.serve"
+SERVE_READY = "is ready"
+"""In Serve's own line, after which ours is printed."""
+
+POLL_S = 0.5
+SERVE_LINE_WAIT_S = 10.0
+"""From a running application to Serve's own line, should that ever read otherwise."""
+ADDRESS_TIMEOUT_S = 30.0
+PROBE_TIMEOUT_S = 2.0
+ANY_HOST = ("0.0.0.0", "::")
+ENDED = (ApplicationStatus.DEPLOY_FAILED, ApplicationStatus.DELETING)
+
+
+def start_ready_notice(fleet: Fleet) -> threading.Thread:
+    """Prints the line from a daemon thread of this driver process, once the fleet runs. Prints nothing if it fails."""
+    notice = _Notice(fleet)
+    logging.getLogger(SERVE_LOGGER).addFilter(notice.watch)
+    thread = threading.Thread(target=notice.run, name="ready-notice", daemon=True)
+    thread.start()
+    return thread
+
+
+def message(fleet: Fleet, url: str, answers: bool) -> str:
+    """The line."""
+    models = ", ".join(sorted(model.name for model in fleet.models))
+    if answers:
+        return f"mixfleet: fleet '{fleet.name}' answers on {url}/v1 (models {models})"
+    return f"mixfleet: fleet '{fleet.name}' runs, but {url} does not answer from this machine (models {models})"
+
+
+def reachable(url: str, node_ip: str) -> str:
+    """The address to connect to, where a gateway listens on all of a machine's addresses."""
+    host, port = urlsplit(url.replace("//::", "//[::]")).hostname, url.rpartition(":")[2]
+    return f"http://{node_ip}:{port}" if host in ANY_HOST else url
+
+
+class _Notice:
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+        self._serve_line = threading.Event()
+
+    def watch(self, record: logging.LogRecord) -> bool:
+        """A filter of Serve's logger that lets everything pass, and sees when Serve reports the application ready."""
+        if SERVE_READY in str(record.msg):
+            self._serve_line.set()
+        return True
+
+    def run(self) -> None:
+        # Ctrl-C and a start that fails end Serve and Ray under this thread; Serve then says what there is to say.
+        with contextlib.suppress(Exception):
+            if self._runs():
+                self._serve_line.wait(SERVE_LINE_WAIT_S)
+                time.sleep(POLL_S)  # the filter comes before the line itself is written
+                url = reachable(_address(), ray.util.get_node_ip_address())
+                print(message(self._fleet, url, _answers(url)), file=sys.stderr, flush=True)
+        logging.getLogger(SERVE_LOGGER).removeFilter(self.watch)
+
+    def _runs(self) -> bool:
+        """Waits for the application; False where it will not run."""
+        seen = False
+        while ray.is_initialized():
+            application = serve.status().applications.get(APPLICATION)
+            if application is not None and application.status is ApplicationStatus.RUNNING:
+                return True
+            if (seen and application is None) or (application is not None and application.status in ENDED):
+                return False
+            seen = application is not None
+            time.sleep(POLL_S)
+        return False
+
+
+def _address() -> str:
+    handle = serve.get_deployment_handle(GATEWAY, APPLICATION)
+    return str(handle.address.remote().result(timeout_s=ADDRESS_TIMEOUT_S))
+
+
+def _answers(url: str) -> bool:
+    deadline = time.monotonic() + ADDRESS_TIMEOUT_S
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"{url}/health", timeout=PROBE_TIMEOUT_S):
+            return True
+        time.sleep(POLL_S)
+    return False

@@ -1,0 +1,1 @@
+"""One command over all packages. It imports them; none of them imports it."""
