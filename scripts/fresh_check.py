@@ -141,11 +141,27 @@ def case_user(root: bool) -> Iterator[User]:
         return
     name = f"fresh{os.getpid()}"
     subprocess.run(["useradd", "--create-home", "--shell", "/bin/bash", name], check=True)
+    entry = pwd.getpwnam(name)
     try:
-        entry = pwd.getpwnam(name)
         yield User(name, entry.pw_uid, entry.pw_gid, Path(entry.pw_dir), own=True)
     finally:
-        subprocess.run(["userdel", "--remove", name], check=False, stderr=subprocess.DEVNULL)
+        remove_user(User(entry.pw_name, entry.pw_uid, entry.pw_gid, Path(entry.pw_dir), own=True))
+
+
+def remove_user(user: User) -> None:
+    """Removes a user that was made for a case, with its home: not possible before its last process has ended."""
+    deadline = time.monotonic() + SETTLE_S
+    while True:
+        for pid in remaining_processes(user, mark=""):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        removed = subprocess.run(["userdel", "--remove", user.name], check=False, capture_output=True, text=True)
+        if removed.returncode == 0:
+            return
+        if time.monotonic() > deadline:
+            print(f"the user {user.name} could not be removed: {removed.stderr.strip()}", file=sys.stderr)
+            return
+        time.sleep(0.5)
 
 
 @contextlib.contextmanager
@@ -333,6 +349,12 @@ def table(outcomes: Mapping[str, Outcome]) -> str:
     return "\n".join(lines)
 
 
+def end(*_: object) -> None:
+    """Ends the check at SIGTERM; what cleans up after that is not interrupted by another one."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(1)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=tuple(TIME_LIMITS_S), help="run only `make demo`, or only `make test`")
@@ -340,7 +362,7 @@ def main() -> int:
     chosen = parser.parse_args()
     if unknown := set(chosen.case) - set(CASES):
         parser.error(f"unknown case {', '.join(sorted(unknown))}: name some of {', '.join(CASES)}")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    signal.signal(signal.SIGTERM, end)
     targets = [chosen.only] if chosen.only else list(TIME_LIMITS_S)
     logs = PROJECT / "build" / time.strftime("fresh-check-%Y%m%d-%H%M%S")
     logs.mkdir(parents=True)
