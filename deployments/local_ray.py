@@ -40,7 +40,7 @@ def join_or_start(address: str = "auto", log_to_driver: bool = False) -> bool:
             return False
         except (ConnectionError, ValueError) as error:
             if address != AUTO or isinstance(error, ValueError):
-                raise RayAddressError(f"no Ray cluster can be joined at '{address}': {_first_line(error)}") from error
+                raise RayAddressError(f"no Ray cluster can be joined at '{address}': {_reason(error)}") from error
     ray.init(
         address=LOCAL,
         object_store_memory=OBJECT_STORE_BYTES,
@@ -57,7 +57,10 @@ def _level(log_to_driver: bool) -> int:
     return logging.INFO if log_to_driver else logging.WARNING
 
 
-def _first_line(error: Exception) -> str:
+def _reason(error: Exception) -> str:
+    """One line. Ray looks for a token by itself only where it finds the cluster by itself."""
+    if "Unauthenticated" in f"{error} {error.__cause__}":
+        return "it wants a token; set RAY_AUTH_MODE=token, and keep the token in ~/.ray/auth_token"
     return str(error).strip().partition("\n")[0]
 
 

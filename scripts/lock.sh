@@ -71,7 +71,7 @@ for extra in "$@"; do
     {
       echo "# Made by scripts/lock.sh: the extra '$extra' and 'dev' for Python $version on Linux. Do not edit."
       if [ "$extra" = embedded ]; then torch_for_cpus "$scratch/lock.txt"; else cat "$scratch/lock.txt"; fi |
-        sed "s|$scratch/build.in|(build-system of pyproject.toml)|; s|-r (build|(build|"
+        sed "s|-r $scratch/build.in|(build-system of pyproject.toml)|; \\,^ *#.* \\(-c\\|--override\\) /,d"
     } >"$lock"
     echo "[lock] $lock: $(grep -c '^[a-z].*==' "$lock") packages"
     rm "$scratch/lock.txt"

@@ -25,7 +25,7 @@ class Tier:
 
 
 UNIT = Tier("unit", ("tests/unit",), QUICK, workers=2)
-SERVING = Tier("serving", ("tests/e2e", "tests/integration"), QUICK, workers=3)
+SERVING = Tier("serving", ("tests/e2e", "tests/integration"), QUICK, workers=2)
 SLOW_SERVING = Tier("slow", ("tests/unit", "tests/e2e", "tests/integration"), SLOW, workers=2)
 SOAK = Tier("soak", ("tests",), "soak", workers=0)
 

@@ -20,7 +20,7 @@ from deployments.engine.process import free_port
 from tests.support.local_cluster import FILE, LocalCluster, local_cluster, make_token
 
 VENDORS = ("nvidia", "amd")
-READY_WITHIN_S = 240
+READY_WITHIN_S = 400
 ASK_FOR_S = 60
 ACTORS = """python -c '
 import json, ray

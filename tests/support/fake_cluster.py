@@ -17,7 +17,7 @@ from cluster.fleet import Fleet
 from deployments.engine.process import free_port
 from tests.support.local_cluster import FILE, LocalCluster, local_cluster, make_token
 
-READY_WITHIN_S = 120
+READY_WITHIN_S = 300
 NOTICE_WITHIN_S = 60
 
 

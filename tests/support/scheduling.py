@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from xdist.scheduler import LoadScopeScheduling
 
-FIRST = ("tests/e2e/embedded/", "tests/integration/cluster/")
-"""Folders whose tests share one fleet or one cluster. They take longest, so they are begun first."""
+FIRST = ("tests/e2e/embedded/", "tests/integration/cluster/", "tests/integration/deployments/on_ray/")
+"""Folders whose tests share one fleet, one cluster or one Ray. They take longest, so they are begun first."""
 
 
 def scope_of(nodeid: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import tempfile
 import uuid
@@ -12,7 +13,7 @@ from pathlib import Path
 MARKER = "MIXFLEET_TEST_SESSION"
 """Every process that a session of tests starts inherits this variable, and is found by it at the end."""
 
-EXPECTED = ("home", "ray", "pytest-of-*", "torchinductor_*")
+EXPECTED = ("home", "ray", "pytest-of-*", "torchinductor_*", "ray-config-*")
 """Names that may be left in the temporary folder: the home, Ray's logs, pytest's own folders, PyTorch's cache."""
 
 
@@ -35,13 +36,17 @@ class SessionHome:
         cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
         config = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
         made = cls(Path(tempfile.mkdtemp(prefix="mft-")), uuid.uuid4().hex)
-        (made.folder / "home").mkdir()
+        token = made.folder / "home" / ".ray" / "auth_token"
+        token.parent.mkdir(parents=True)
+        token.touch(mode=0o600)
+        token.write_text(secrets.token_hex(32))
         os.environ |= {
             "HOME": str(made.folder / "home"),
             "TMPDIR": str(made.folder),
             "XDG_CACHE_HOME": cache,
             "XDG_CONFIG_HOME": config,
             MARKER: made.identity,
+            "RAY_AUTH_MODE": "token",  # else a Ray wants the token or not by whether another test has made one
             "SPT_NOENV": "1",  # Ray's process titles would be written over the environment, and the marker with it
         }
         tempfile.tempdir = None

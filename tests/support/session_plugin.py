@@ -16,15 +16,12 @@ import pytest
 from tests.support.session_home import SessionHome
 from tests.support.skips import DECLARED, declared
 
-ENDED_WITHIN_S = 15.0
-"""Seconds that processes of a session may still need to end after its last test."""
-
 
 class SessionPlugin:
     """Runs in the process that collects the results: pytest itself, or the controller of its parallel workers."""
 
-    def __init__(self, home: SessionHome, report_file: Path | None) -> None:
-        self._home, self._report_file = home, report_file
+    def __init__(self, home: SessionHome, report_file: Path | None, end_within_s: float) -> None:
+        self._home, self._report_file, self._end_within_s = home, report_file, end_within_s
         self._outcomes: Counter[str] = Counter()
         self._failed: list[str] = []
         self._skipped: list[tuple[str, str]] = []
@@ -65,7 +62,7 @@ class SessionPlugin:
 
     def _processes_left(self) -> list[str]:
         """Ends what is still there, and returns what it was."""
-        deadline = time.monotonic() + ENDED_WITHIN_S
+        deadline = time.monotonic() + self._end_within_s
         while (left := self._home.processes()) and time.monotonic() < deadline:
             time.sleep(0.2)
         for pid in left:
@@ -99,5 +96,5 @@ def register(config: pytest.Config) -> None:
     """Enters a session's home and registers the plugin, once per session: parallel workers inherit the home."""
     if hasattr(config, "workerinput"):
         return
-    report_file = config.getoption("--report-file")
-    config.pluginmanager.register(SessionPlugin(SessionHome.enter(), report_file), "mixfleet-session")
+    plugin = SessionPlugin(SessionHome.enter(), config.getoption("--report-file"), config.getoption("--end-within"))
+    config.pluginmanager.register(plugin, "mixfleet-session")

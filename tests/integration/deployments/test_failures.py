@@ -190,13 +190,17 @@ async def test_a_stream_that_stalls_ends_with_an_error_event(engines: tuple[Engi
 
 
 async def test_a_replica_that_leaves_finishes_its_stream(two: Front, engines: tuple[Engine, Engine]) -> None:
-    streams = [asyncio.create_task(two.stream(max_tokens=200)) for _ in range(4)]
-    await engines[0].until(running=2)
+    tokens = 1000
+    streams = [asyncio.create_task(two.stream(max_tokens=tokens)) for _ in range(4)]
+    async with asyncio.timeout(10):
+        while sum(running := [(await engine.stats())["running"] for engine in engines]) < 4:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert running[0] > 0
     two.server.directory.update([engines[1].announced()])
     assert (await two.ask())[2].headers["x-pool"] == "b"
     for raw in await asyncio.gather(*streams):
         assert raw.endswith(b"data: [DONE]\n\n")
-        assert len(frames_of(raw)) == 200
+        assert len(frames_of(raw)) == tokens
 
 
 async def test_every_request_gets_exactly_one_answer_whatever_fails(engines: tuple[Engine, Engine]) -> None:

@@ -79,7 +79,7 @@ def test_tests_write_into_the_sessions_home_and_not_into_the_users(tmp_path: Pat
 
 def test_a_process_that_outlives_its_tests_fails_the_session_and_is_ended(tmp_path: Path) -> None:
     tests = "import subprocess\ndef test_it():\n    subprocess.Popen(['sleep', '601'], start_new_session=True)\n"
-    ended = session(tmp_path, tests)
+    ended = session(tmp_path, tests, "--end-within", "0.5")
     assert ended.code == 1
     (left,) = ended.report["left_behind"]
     assert left.endswith("sleep 601 ")

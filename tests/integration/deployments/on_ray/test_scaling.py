@@ -8,13 +8,10 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
-import ray
 import requests
 
 from cluster.fleet import Autoscaling, Fleet
-from deployments.local_ray import NAMESPACE
 from deployments.run import serving
-from tests.support.process_table import descendants, gone
 from tests.support.processes import fake_fleet, fake_pool
 
 SLOTS = 4
@@ -36,13 +33,9 @@ def fleet() -> Fleet:
 
 
 @pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    before = descendants()
-    ray.init(address="local", num_cpus=2, namespace=NAMESPACE, include_dashboard=False, object_store_memory=100_000_000)
+def url(small_ray: None) -> Iterator[str]:
     with serving(fleet()) as address:
         yield address
-    ray.shutdown()
-    assert gone(descendants() - before, 20), "a process outlives Ray"
 
 
 def pools(url: str) -> dict[str, int]:

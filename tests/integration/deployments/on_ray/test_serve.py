@@ -11,14 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import ray
 import requests
 
 from cluster.cluster_state import current_state
 from cluster.loading import load_fleet
 from cluster.tables import plain
 from deployments.engine.process import free_port
-from deployments.local_ray import NAMESPACE
 from deployments.room import NoRoom, require_room
 from deployments.run import serving
 from tests.support.process_table import alive, descendants, gone, parent, with_arguments
@@ -28,10 +26,7 @@ RECOVERY_S = 90
 
 
 @pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    before = descendants()
-    # As a small laptop: registry, gateway, engines and Serve itself must all find room on two CPUs.
-    ray.init(address="local", num_cpus=2, namespace=NAMESPACE, include_dashboard=False, object_store_memory=100_000_000)
+def url(small_ray: None) -> Iterator[str]:
     pools = [fake_pool(name, decode_step_s=0.001) for name in ("a", "b")]
     fleet = fake_fleet(*pools, port=free_port("127.0.0.1"))
     with serving(fleet) as address:
@@ -41,8 +36,6 @@ def url() -> Iterator[str]:
     assert gone(engines, 1), "an engine outlives its fleet"
     with pytest.raises(requests.ConnectionError):
         requests.get(f"{address}/health", timeout=2)
-    ray.shutdown()
-    assert gone(descendants() - before, 20), "a process outlives Ray"
 
 
 def replicas(url: str) -> dict[str, dict[str, Any]]:

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-import ray
 import requests
 from ray import serve
 
@@ -16,9 +15,7 @@ from cluster.fleet import Fleet
 from cluster.names import APPLICATION
 from deployments.app import build
 from deployments.engine.process import free_port
-from deployments.local_ray import NAMESPACE
 from deployments.run import serving
-from tests.support.process_table import descendants, gone
 from tests.support.processes import fake_fleet, fake_pool
 
 PORT = free_port("127.0.0.1")
@@ -35,13 +32,9 @@ def fleet(tokens: int, replicas: int = 2) -> Fleet:
 
 
 @pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    before = descendants()
-    ray.init(address="local", num_cpus=2, namespace=NAMESPACE, include_dashboard=False, object_store_memory=100_000_000)
+def url(small_ray: None) -> Iterator[str]:
     with serving(fleet(OLD_TOKENS)) as address:
         yield address
-    ray.shutdown()
-    assert gone(descendants() - before, 20), "a process outlives Ray"
 
 
 def one(session: requests.Session, url: str, stream: bool) -> int:
