@@ -2,12 +2,14 @@
 
 Transformers decides how a tokenizer is built, but holds much memory. So a process that ends again reads the checkpoint,
 and the gateway keeps the tokenizer's own library (150 MB with GPT-OSS's vocabulary). PyTorch and its companions are
-hidden from that process: no tokenizer needs them, and their import takes four fifths of its time.
+hidden from that process, because their import takes four fifths of its time. Few tokenizers need them: those that are
+known by their model's configuration alone, for which transformers imports the model. Then the process starts anew.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -16,7 +18,11 @@ from typing import Any
 
 import msgspec
 
+from cluster.native_libraries import mend
+
 READ_TIMEOUT_S = 180
+MODULE = "deployments.gateway.prompts.checkpoint"
+WITH_TORCH = "--with-torch"
 HIDDEN = ("torch", "torchvision", "torchaudio", "torchcodec")
 """Packages that transformers takes for absent: an entry of None in `sys.modules` makes a package look so."""
 PROJECT_ROOT = Path(__file__).parents[3]
@@ -46,7 +52,7 @@ def read(checkpoint: str, revision: str | None = None) -> Checkpoint:
     """Reads a checkpoint's folder, or a hub repository. Blocks for seconds. Raises CheckpointUnreadable."""
     with tempfile.TemporaryDirectory() as folder:
         answer = Path(folder) / "checkpoint.json"
-        command = [sys.executable, "-m", __name__, str(answer), checkpoint, *([revision] if revision else [])]
+        command = [sys.executable, "-m", MODULE, str(answer), checkpoint, *([revision] if revision else [])]
         try:
             subprocess.run(command, check=True, cwd=PROJECT_ROOT, timeout=READ_TIMEOUT_S, capture_output=True)
             return msgspec.json.decode(answer.read_bytes(), type=Checkpoint)
@@ -57,8 +63,20 @@ def read(checkpoint: str, revision: str | None = None) -> Checkpoint:
             raise CheckpointUnreadable(str(error)[:500]) from error
 
 
-def _main(answer: str, checkpoint: str, revision: str | None = None) -> None:
+def main(arguments: list[str]) -> None:
+    """`python -m deployments.gateway.prompts.checkpoint [--with-torch] ANSWER CHECKPOINT [REVISION]`."""
+    if arguments[0] == WITH_TORCH:
+        mend()
+        _write(*arguments[1:])
+        return
     sys.modules.update(dict.fromkeys(HIDDEN))  # type: ignore[arg-type]
+    try:
+        _write(*arguments)
+    except ImportError:
+        os.execv(sys.executable, [sys.executable, "-m", MODULE, WITH_TORCH, *arguments])
+
+
+def _write(answer: str, checkpoint: str, revision: str | None = None) -> None:
     from transformers import AutoTokenizer
     from transformers.utils import cached_file
 
@@ -87,4 +105,4 @@ def _main(answer: str, checkpoint: str, revision: str | None = None) -> None:
 
 
 if __name__ == "__main__":
-    _main(*sys.argv[1:])
+    main(sys.argv[1:])
