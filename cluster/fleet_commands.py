@@ -93,11 +93,16 @@ def key(*, as_json: Json = False) -> None:
     print(f"sha256: {digest(made)}  (for a tenant's `key_sha256` in the fleet file)")
 
 
-def local() -> None:
-    """Prints the content of cluster/local.yaml."""
+def local() -> int:
+    """0: the content of cluster/local.yaml is printed; 2: there is no cluster.yaml to make it of."""
     from cluster.rehearsal import local_yaml
 
-    print(local_yaml(), end="")
+    try:
+        print(local_yaml(), end="")
+    except FileNotFoundError as error:
+        print(f"{error.filename} does not exist; run this in a checkout, the wheel holds no such file", file=sys.stderr)
+        return 2
+    return 0
 
 
 def _pools(fleet: Fleet) -> list[tuple[Model, Pool]]:

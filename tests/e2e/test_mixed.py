@@ -119,7 +119,6 @@ def kill_engine(url: str, replica: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 def test_both_vendors_nodes_serve_one_model(tmp_path: Path) -> None:
     make_token()
     file, url = fleet_file(tmp_path)

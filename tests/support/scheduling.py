@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from xdist.scheduler import LoadScopeScheduling
 
-FIRST = ("tests/e2e/embedded/", "tests/integration/cluster/", "tests/integration/deployments/on_ray/")
-"""Folders whose tests share one fleet, one cluster or one Ray. They take longest, so they are begun first."""
+TOGETHER = ("tests/e2e/embedded/", "tests/integration/cluster/", "tests/integration/deployments/on_ray/")
+"""Folders whose tests share one fleet, one cluster or one Ray."""
+
+LONGEST_FIRST = (*TOGETHER, "tests/integration/loadtest/")
+"""Folders that are begun first, so that no worker is left alone with a long one at the end."""
 
 
 def scope_of(nodeid: str) -> str:
-    """What runs on one worker, in one piece: a folder of `FIRST`, else a file."""
-    return next((folder for folder in FIRST if nodeid.startswith(folder)), nodeid.split("::", 1)[0])
+    """What runs on one worker, in one piece: a folder of `TOGETHER`, else a file."""
+    return next((folder for folder in TOGETHER if nodeid.startswith(folder)), nodeid.split("::", 1)[0])
 
 
 def position(nodeid: str) -> int:
-    """Sort key of a test: the folders of `FIRST` in their order, then all others as they were collected."""
-    return next((place for place, folder in enumerate(FIRST) if nodeid.startswith(folder)), len(FIRST))
+    """Sort key of a test: the folders of `LONGEST_FIRST` in their order, then all others as they were collected."""
+    places = (place for place, folder in enumerate(LONGEST_FIRST) if nodeid.startswith(folder))
+    return next(places, len(LONGEST_FIRST))
 
 
 class FleetScheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types

@@ -60,7 +60,6 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
 def test_a_lost_node_costs_no_answer_and_is_replaced(served: Served) -> None:
     url, cluster = served
     seen = asyncio.run(Chaos(url, cluster, seconds=8, node_every_s=4, replica_every_s=1000).run())
@@ -71,7 +70,6 @@ def test_a_lost_node_costs_no_answer_and_is_replaced(served: Served) -> None:
     assert seen.recovered_s < WITHIN_S
 
 
-@pytest.mark.timeout(400)
 def test_a_pool_grows_onto_a_further_node(served: Served) -> None:
     url, cluster = served
     assert list(cluster.nodes().values()).count("nvidia") == 1
@@ -95,7 +93,6 @@ def ask(url: str) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
 def test_a_second_cluster_comes_and_goes_and_neither_knows_of_the_other(served: Served) -> None:
     url, first = served
     before = nodes(first)

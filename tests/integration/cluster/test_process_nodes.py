@@ -12,7 +12,6 @@ from tests.support.process_table import gone
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_nothing_is_left_of_a_start_that_was_interrupted() -> None:
     make_token()
     cluster = LocalCluster(f"interrupted-{os.getpid()}")

@@ -6,7 +6,7 @@ import pytest
 import ray
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def cluster() -> Iterator[str]:
     """A Ray that all drivers join, so that each starts at once."""
     started = ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)

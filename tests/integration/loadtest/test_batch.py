@@ -61,7 +61,7 @@ def answers(out: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=[pytest.mark.slow, pytest.mark.timeout(900)])])
+@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
 def test_each_line_is_answered_exactly_once_however_often_the_batch_is_killed(
     kills: int, cluster: str, url: str, tmp_path: Path
 ) -> None:

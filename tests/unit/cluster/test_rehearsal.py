@@ -8,7 +8,7 @@ import pytest
 import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
-from cluster import rehearsal
+from cluster import fleet_commands, rehearsal
 from cluster.rehearsal import ADDRESSES, local_yaml
 from cluster.vendors import VENDOR_LABEL, VENDORS
 
@@ -77,3 +77,11 @@ def test_the_real_one_is_left_as_it_is(real: dict[str, Any]) -> None:
     before = deepcopy(real)
     rehearsal.rehearsal(real)
     assert real == before
+
+
+def test_the_command_local_says_that_the_wheel_holds_no_cluster_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("cluster.rehearsal.REAL", tmp_path / "cluster.yaml")
+    assert fleet_commands.local() == 2
+    assert "does not exist; run this in a checkout" in capsys.readouterr().err

@@ -9,7 +9,7 @@ from deployments.local_ray import NAMESPACE
 from tests.support.process_table import descendants, gone
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def small_ray() -> Iterator[None]:
     """One Ray for all fleets of this folder, one after the other.
 
