@@ -10,7 +10,6 @@ import logging
 import sys
 import threading
 import time
-import urllib.request
 from urllib.parse import urlsplit
 
 import ray
@@ -19,6 +18,7 @@ from ray.serve.schema import ApplicationStatus
 
 from cluster.fleet import Fleet
 from cluster.names import APPLICATION, GATEWAY
+from deployments.direct_http import open_url
 
 SERVE_LOGGER = "ray.serve"
 SERVE_READY = "is ready"
@@ -99,7 +99,7 @@ def _address() -> str:
 def _answers(url: str) -> bool:
     deadline = time.monotonic() + ADDRESS_TIMEOUT_S
     while time.monotonic() < deadline:
-        with contextlib.suppress(OSError), urllib.request.urlopen(f"{url}/health", timeout=PROBE_TIMEOUT_S):
+        with contextlib.suppress(OSError), open_url(f"{url}/health", PROBE_TIMEOUT_S):
             return True
         time.sleep(POLL_S)
     return False

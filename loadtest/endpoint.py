@@ -11,6 +11,7 @@ from http import HTTPStatus
 from typing import Any
 
 from cluster.loading import DEFAULT_FLEET, load_fleet
+from deployments.direct_http import open_url
 
 TIMEOUT_S = 10.0
 
@@ -53,9 +54,7 @@ def bearer(api_key: str | None) -> dict[str, str]:
 def get_json(url: str, headers: Mapping[str, str] | None = None) -> dict[str, Any] | None:
     """A JSON object; None where nothing listens or the route is not there. Raises TargetError for anything else."""
     try:
-        with urllib.request.urlopen(
-            urllib.request.Request(url, headers=dict(headers or {})), timeout=TIMEOUT_S
-        ) as response:
+        with open_url(urllib.request.Request(url, headers=dict(headers or {})), TIMEOUT_S) as response:
             content = json.load(response)
     except urllib.error.HTTPError as error:
         if error.code in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):

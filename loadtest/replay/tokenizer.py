@@ -7,6 +7,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 
+from deployments.direct_http import open_url
 from loadtest.endpoint import TIMEOUT_S, TargetError
 from loadtest.replay.contents import SAMPLE, Vocabulary
 
@@ -18,7 +19,7 @@ def ask_vocabulary(url: str, model: str, headers: Mapping[str, str]) -> Vocabula
         f"{url}/tokenize", data=body, headers={"Content-Type": "application/json", **headers}
     )
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
+        with open_url(request, TIMEOUT_S) as response:
             return Vocabulary.of([int(token) for token in json.load(response)["tokens"]])
     except urllib.error.HTTPError as error:
         if error.code < 500 or error.code == 501:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import zipfile
@@ -18,7 +17,7 @@ from openai import OpenAI
 
 from cluster.loading import load_fleet
 from deployments.engine.process import PROJECT_ROOT, free_port
-from tests.e2e.embedded.conftest import STOP_TIMEOUT_S, serve_run
+from tests.e2e.embedded.conftest import end_with_ctrl_c, serve_run
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -108,16 +107,7 @@ def fleet_url(environment: Path, isolated: dict[str, str], tmp_path: Path) -> It
         assert not any(str(PROJECT_ROOT) in " ".join(process.cmdline()) for process in family)
         yield url
     finally:
-        command.send_signal(signal.SIGINT)
-        try:
-            command.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            command.kill()
-            command.wait()
-        _, left = psutil.wait_procs(family, timeout=STOP_TIMEOUT_S)
-        for process in left:
-            process.kill()
-        assert not left, f"Ctrl-C left these running: {left}"
+        end_with_ctrl_c(command)
 
 
 def test_the_wheel_serves_the_embedded_fleet(fleet_url: str) -> None:

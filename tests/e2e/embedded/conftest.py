@@ -74,6 +74,21 @@ def serve_run(
     return started
 
 
+def end_with_ctrl_c(command: subprocess.Popen[bytes]) -> None:
+    """Interrupts `serve run`. Raises AssertionError, and ends what is left, where a process outlives it."""
+    family = psutil.Process(command.pid).children(recursive=True)
+    command.send_signal(signal.SIGINT)
+    try:
+        command.wait(STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        command.kill()
+        command.wait()
+    _, left = psutil.wait_procs(family, timeout=STOP_TIMEOUT_S)
+    for process in left:
+        process.kill()
+    assert not left, f"Ctrl-C left these running: {left}"
+
+
 def _ready(url: str) -> bool:
     try:
         return requests.get(f"{url}/ready", timeout=5).status_code == 200
@@ -95,17 +110,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningFleet]:
     try:
         yield RunningFleet(url, command)
     finally:
-        family = psutil.Process(command.pid).children(recursive=True)
-        command.send_signal(signal.SIGINT)
-        try:
-            command.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            command.kill()
-            command.wait()
-        _, left = psutil.wait_procs(family, timeout=STOP_TIMEOUT_S)
-        for process in left:
-            process.kill()
-        assert not left, f"Ctrl-C left these running: {left}"
+        end_with_ctrl_c(command)
 
 
 @pytest.fixture(scope="package")

@@ -26,3 +26,11 @@ def test_what_is_not_there_is_none_and_what_is_wrong_is_said(serve: Serve) -> No
     for page, why in (("busy", "answers 503"), ("text", "gives no JSON"), ("list", "gives no JSON object")):
         with pytest.raises(TargetError, match=why):
             get_json(f"{url}/{page}")
+
+
+def test_a_proxy_is_not_asked_for_an_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "HTTP_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    assert get_json("http://127.0.0.1:1/fleet") is None, "refused by the endpoint itself"
