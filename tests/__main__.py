@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -14,6 +13,9 @@ from typing import Any
 
 from tests.support.skips import DECLARED, declared
 from tests.tiers import RUNS, Tier
+
+REPORTS = Path(__file__).parents[1] / "build" / "tests"
+"""Folder of each tier's last report: counts, failures, skips, and the seconds of every test."""
 
 SLOWEST = 5
 """How many of a tier's slowest tests the summary names."""
@@ -40,6 +42,7 @@ class Ended:
 def run(tier: Tier, options: list[str], folder: Path) -> Ended:
     """Runs a tier in a pytest of its own."""
     file = folder / f"{tier.name}.json"
+    file.unlink(missing_ok=True)
     command = [sys.executable, "-m", "pytest", *tier.paths, "-m", tier.marks, f"--report-file={file}", *options]
     if tier.workers:
         command += ["--numprocesses", str(tier.workers), "--no-loadscope-reorder"]
@@ -83,11 +86,11 @@ def main(arguments: list[str]) -> int:
     if not arguments or arguments[0] not in RUNS:
         print(f"usage: python -m tests {'|'.join(RUNS)} [PYTEST OPTION...]", file=sys.stderr)
         return 2
-    with tempfile.TemporaryDirectory(prefix="mft-reports-") as folder:
-        ended = []
-        for tier in RUNS[arguments[0]]:
-            print(f"== {tier.name}: {' '.join(tier.paths)} ({tier.marks})", flush=True)
-            ended.append(run(tier, arguments[1:], Path(folder)))
+    REPORTS.mkdir(parents=True, exist_ok=True)
+    ended = []
+    for tier in RUNS[arguments[0]]:
+        print(f"== {tier.name}: {' '.join(tier.paths)} ({tier.marks})", flush=True)
+        ended.append(run(tier, arguments[1:], REPORTS))
     print(f"\n{summary(ended)}", flush=True)
     return 0 if all(one.passed for one in ended) else 1
 
