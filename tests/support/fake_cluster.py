@@ -36,8 +36,6 @@ def served_on_cluster(fleet: Fleet, name: str, folder: Path) -> Iterator[tuple[s
             *("exec", str(FILE), f"serve run deployments:app fleet={file}"),
             output=log,
             start_new_session=True,
-            # In the background SIGINT is ignored, by all that is started there, too.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         try:
             _wait_until_ready(url, serving, folder / "serve.log")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -41,6 +42,8 @@ class LocalCluster:
             stdout=output,
             stderr=subprocess.STDOUT,
             text=True,
+            # In the background SIGINT is ignored, by all that is started there, too.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             **options,
         )
 

@@ -13,8 +13,9 @@ from pathlib import Path
 MARKER = "MIXFLEET_TEST_SESSION"
 """Every process that a session of tests starts inherits this variable, and is found by it at the end."""
 
-EXPECTED = ("home", "ray", "pytest-of-*", "torchinductor_*", "ray-config-*")
-"""Names that may be left in the temporary folder: the home, Ray's logs, pytest's own folders, PyTorch's cache."""
+EXPECTED = ("home", "ray", "pytest-of-*", "torchinductor_*", "ray-config-*", "mixfleet-engine-*")
+"""Names that may be left in the temporary folder: the home, what Ray, pytest and PyTorch leave, and the folder of an
+engine whose node was killed."""
 
 
 @dataclass(frozen=True)

@@ -105,7 +105,9 @@ def test_a_second_cluster_comes_and_goes_and_neither_knows_of_the_other(served: 
         assert any(title(pid).startswith("ray::") for pid in second.processes()), "workers are not seen"
         assert not {*second.processes()} & {*first.processes()}
     assert not second.processes()
-    assert nodes(first)[0] == before[0]
+    after = nodes(first)[0]
+    assert before[0].items() <= after.items(), "a pool of the first may still grow, and keeps the nodes that it had"
+    assert not beside.keys() & after.keys()
     assert {ask(url) for _ in range(10)} == {200}
 
 
