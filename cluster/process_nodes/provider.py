@@ -122,9 +122,9 @@ class ProcessNodeProvider(NodeProvider):  # type: ignore[misc]  # Ray's classes 
         return self._root.joinpath(self.cluster_name, node_id)
 
     def _temporary(self) -> Path:
-        """Short, because Ray puts sockets below it, whose paths may have about a hundred characters."""
-        digest = hashlib.sha256(f"{self._root}/{self.cluster_name}".encode()).hexdigest()[:10]
-        folder = Path(tempfile.gettempdir()) / f"mixfleet-{os.getuid()}-{digest}"
+        """Short, because Ray puts sockets below it, 70 characters further down, and a socket's path may have 107."""
+        digest = hashlib.sha256(f"{self._root}/{self.cluster_name}".encode()).hexdigest()[:8]
+        folder = Path(tempfile.gettempdir()) / f"mf-{digest}"
         folder.mkdir(mode=0o700, exist_ok=True)
         if folder.stat(follow_symlinks=False).st_uid != os.getuid():
             raise PermissionError(f"{folder} is another user's: remove it")

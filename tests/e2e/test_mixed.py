@@ -24,10 +24,11 @@ READY_WITHIN_S = 400
 ASK_FOR_S = 60
 ACTORS = """python -c '
 import json, ray
-from ray.util.state import list_actors
+from ray._private.state import actors  # the public list of actors asks the dashboard, which may still be starting
 ray.init(logging_level=40)
 vendors = {node["NodeID"]: node["Labels"].get("gpu-vendor", "") for node in ray.nodes()}
-print(json.dumps({a.name or "": vendors[a.node_id] for a in list_actors(filters=[("state", "=", "ALIVE")])}))
+alive = actors(actor_state_name="ALIVE").values()
+print(json.dumps({actor["Name"]: vendors[actor["Address"]["NodeID"]] for actor in alive}))
 '"""
 
 

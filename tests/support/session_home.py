@@ -13,7 +13,7 @@ from pathlib import Path
 MARKER = "MIXFLEET_TEST_SESSION"
 """Every process that a session of tests starts inherits this variable, and is found by it at the end."""
 
-EXPECTED = ("home", "ray", "pytest-of-*", "torchinductor_*", "ray-config-*", "mixfleet-engine-*")
+EXPECTED = ("home", "ray", "pytest-of-*", "torchinductor_*", "ray-config-*", "pymp-*", "mixfleet-engine-*")
 """Names that may be left in the temporary folder: the home, what Ray, pytest and PyTorch leave, and the folder of an
 engine whose node was killed."""
 
@@ -36,7 +36,7 @@ class SessionHome:
         """
         cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
         config = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
-        made = cls(Path(tempfile.mkdtemp(prefix="mft-")), uuid.uuid4().hex)
+        made = cls(Path(tempfile.mkdtemp(prefix="t-")), uuid.uuid4().hex)
         token = made.folder / "home" / ".ray" / "auth_token"
         token.parent.mkdir(parents=True)
         token.touch(mode=0o600)
