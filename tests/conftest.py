@@ -11,8 +11,13 @@ from hypothesis import settings
 from cluster import mend_on_import
 from tests.support import session_plugin
 from tests.support.scheduling import FleetScheduling, position
+from tests.support.session_home import SessionHome
 
 REAL_MODELS = Path(__file__).parent / "e2e"
+
+HOME = None if "PYTEST_XDIST_WORKER" in os.environ else SessionHome.enter()
+"""Entered before any other conftest.py is imported: Ray reads whether it wants a token once, at its import. Parallel
+workers inherit it."""
 
 settings.register_profile("any-machine", deadline=None)
 settings.load_profile("any-machine")
@@ -34,7 +39,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    session_plugin.register(config)
+    if HOME:
+        session_plugin.register(config, HOME)
     chosen = [Path(argument.split("::")[0]).resolve() for argument in config.args]
     if any(path.is_relative_to(REAL_MODELS) or REAL_MODELS.is_relative_to(path) for path in chosen):
         # Transformers, the reference of these tests, looks only once for what is there: at its first import.

@@ -92,9 +92,7 @@ class SessionPlugin:
             write(f"temporary files of these tests are kept in {self._home.folder}")
 
 
-def register(config: pytest.Config) -> None:
-    """Enters a session's home and registers the plugin, once per session: parallel workers inherit the home."""
-    if hasattr(config, "workerinput"):
-        return
-    plugin = SessionPlugin(SessionHome.enter(), config.getoption("--report-file"), config.getoption("--end-within"))
+def register(config: pytest.Config, home: SessionHome) -> None:
+    """Registers the plugin in the process that collects the results."""
+    plugin = SessionPlugin(home, config.getoption("--report-file"), config.getoption("--end-within"))
     config.pluginmanager.register(plugin, "mixfleet-session")

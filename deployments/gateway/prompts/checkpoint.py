@@ -12,7 +12,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -50,21 +49,29 @@ class Checkpoint(msgspec.Struct):
 
 def read(checkpoint: str, revision: str | None = None) -> Checkpoint:
     """Reads a checkpoint's folder, or a hub repository. Blocks for seconds. Raises CheckpointUnreadable."""
-    with tempfile.TemporaryDirectory() as folder:
-        answer = Path(folder) / "checkpoint.json"
-        command = [sys.executable, "-m", MODULE, str(answer), checkpoint, *([revision] if revision else [])]
-        try:
-            subprocess.run(command, check=True, cwd=PROJECT_ROOT, timeout=READ_TIMEOUT_S, capture_output=True)
-            return msgspec.json.decode(answer.read_bytes(), type=Checkpoint)
-        except subprocess.CalledProcessError as error:
-            last = error.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no reason given"]
-            raise CheckpointUnreadable(last[0][:500]) from error
-        except (OSError, subprocess.TimeoutExpired, msgspec.DecodeError) as error:
-            raise CheckpointUnreadable(str(error)[:500]) from error
+    answer = os.memfd_create("checkpoint")  # a file on disk would stay where this process is killed
+    command = [sys.executable, "-m", MODULE, str(answer), checkpoint, *([revision] if revision else [])]
+    try:
+        subprocess.run(
+            command, check=True, cwd=PROJECT_ROOT, timeout=READ_TIMEOUT_S, capture_output=True, pass_fds=[answer]
+        )
+        with os.fdopen(answer, "rb", closefd=False) as file:
+            file.seek(0)
+            return msgspec.json.decode(file.read(), type=Checkpoint)
+    except subprocess.CalledProcessError as error:
+        last = error.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no reason given"]
+        raise CheckpointUnreadable(last[0][:500]) from error
+    except (OSError, subprocess.TimeoutExpired, msgspec.DecodeError) as error:
+        raise CheckpointUnreadable(str(error)[:500]) from error
+    finally:
+        os.close(answer)
 
 
 def main(arguments: list[str]) -> None:
-    """`python -m deployments.gateway.prompts.checkpoint [--with-torch] ANSWER CHECKPOINT [REVISION]`."""
+    """`python -m deployments.gateway.prompts.checkpoint [--with-torch] ANSWER CHECKPOINT [REVISION]`.
+
+    ANSWER is the number of an open file descriptor.
+    """
     if arguments[0] == WITH_TORCH:
         mend()
         _write(*arguments[1:])
@@ -101,7 +108,8 @@ def _write(answer: str, checkpoint: str, revision: str | None = None) -> None:
         config=settings("config.json"),
         processor=processor,
     )
-    Path(answer).write_bytes(msgspec.json.encode(read, enc_hook=str))
+    with os.fdopen(int(answer), "wb") as file:
+        file.write(msgspec.json.encode(read, enc_hook=str))
 
 
 if __name__ == "__main__":

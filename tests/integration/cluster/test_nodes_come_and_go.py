@@ -24,6 +24,8 @@ SLOTS = 16
 CLIENTS = 4 * SLOTS
 WITHIN_S = 120
 
+pytestmark = pytest.mark.slow
+
 VENDORS = ("nvidia", "amd")
 NODES = """python -c '
 import ray, time
@@ -59,7 +61,6 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     assert not cluster.processes()
 
 
-@pytest.mark.slow
 def test_a_lost_node_costs_no_answer_and_is_replaced(served: Served) -> None:
     url, cluster = served
     seen = asyncio.run(Chaos(url, cluster, seconds=8, node_every_s=4, replica_every_s=1000).run())
@@ -92,7 +93,6 @@ def ask(url: str) -> int:
     return requests.post(f"{url}/v1/completions", json=body, timeout=WITHIN_S).status_code
 
 
-@pytest.mark.slow
 def test_a_second_cluster_comes_and_goes_and_neither_knows_of_the_other(served: Served) -> None:
     url, first = served
     before = nodes(first)

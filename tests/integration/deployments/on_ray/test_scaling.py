@@ -66,6 +66,7 @@ def until(reached: Callable[[], bool], timeout_s: float = WITHIN_S) -> float:
     return time.monotonic() - began
 
 
+@pytest.mark.slow
 def test_from_zero_to_the_dear_pool_and_back_without_losing_a_request(url: str) -> None:
     assert pools(url) == {}
     assert requests.get(f"{url}/ready", timeout=5).status_code == 200, "a model at zero is ready to be asked"

@@ -49,6 +49,7 @@ def one(session: requests.Session, url: str, stream: bool) -> int:
     return answer.content.count(b'"finish_reason"') - 1
 
 
+@pytest.mark.slow
 def test_no_request_fails_while_everything_is_replaced(url: str) -> None:
     before = {replica["replica"] for replica in requests.get(f"{url}/fleet", timeout=5).json()["models"][0]["replicas"]}
     over = threading.Event()
