@@ -6,6 +6,9 @@ READY := $(ENV)/ready
 # The demo, the tests and the benchmarks start their own Ray.
 unexport RAY_ADDRESS
 
+# Images often set this. Then each of our many processes compiles PyTorch, vLLM and Ray again, for 6 s of a core.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test test-all test-rest unit soak coverage lint bench bench-mlperf clean
 
 demo: $(READY)
