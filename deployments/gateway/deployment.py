@@ -54,6 +54,7 @@ class GatewayReplica:
         try:
             await self._port_is_ours(settings.host, settings.port)
             await self._on_gateway(self._server.start(reuse_port=True))
+            await self._on_gateway(self._server.preparer.start())
         except OSError as error:
             raise RuntimeError(
                 f"the gateway cannot listen on {settings.host}:{settings.port}: {error.strerror or error}; "

@@ -9,18 +9,31 @@ from aiohttp import web
 
 from cluster.fleet import Gateway, Task
 from deployments.gateway.limits import Unit
+from deployments.gateway.preparation.json_body import JsonSettings
+from deployments.gateway.preparation.preparer import Preparer
 from deployments.gateway.requests import Parsed, read_json
 from deployments.gateway.upload import read_upload
 
-Reader = Callable[[web.Request, Gateway], Awaitable[Parsed]]
+
+@dataclass(frozen=True)
+class ReadContext:
+    """What reading a body takes beside it. `tenant` is a name, of whom others are not kept waiting for."""
+
+    gateway: Gateway
+    preparer: Preparer
+    tenant: str
+    json: JsonSettings
 
 
-async def _json(request: web.Request, settings: Gateway) -> Parsed:
-    return await read_json(request, settings.max_json_bytes, settings.media_domains)
+Reader = Callable[[web.Request, ReadContext], Awaitable[Parsed]]
 
 
-async def _upload(request: web.Request, settings: Gateway) -> Parsed:
-    return await read_upload(request, settings.max_upload_bytes)
+async def _json(request: web.Request, context: ReadContext) -> Parsed:
+    return await read_json(request, context.preparer, context.json, context.gateway.max_json_bytes, context.tenant)
+
+
+async def _upload(request: web.Request, context: ReadContext) -> Parsed:
+    return await read_upload(request, context.preparer, context.gateway.max_upload_bytes, context.tenant)
 
 
 @dataclass(frozen=True)

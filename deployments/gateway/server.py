@@ -20,9 +20,10 @@ from deployments.gateway.http_log import logger
 from deployments.gateway.limits import Charge, OverLimit, Unit
 from deployments.gateway.metrics import Metrics
 from deployments.gateway.planning import Plan, plan
-from deployments.gateway.prompts import Prompts
+from deployments.gateway.preparation.json_body import JsonSettings, Source
+from deployments.gateway.preparation.preparer import preparer
 from deployments.gateway.requests import Parsed
-from deployments.gateway.routes import ROUTES, UNOFFERED, Route
+from deployments.gateway.routes import ROUTES, UNOFFERED, ReadContext, Route
 from deployments.gateway.routing_state import describe
 from deployments.gateway.tenants import Tenant, Tenants
 from deployments.gateway.under_way import UnderWay
@@ -43,10 +44,11 @@ class GatewayServer:
         self.fleet = fleet
         self.directory = Directory(fleet)
         self.feeds = Feeds()
-        self.prompts = Prompts(keyed=not fleet.mlperf)
+        self.preparer = preparer(keyed=not fleet.mlperf)
         self.metrics = Metrics(self.directory, self.feeds)
         self.tenants = Tenants(fleet)
         self.port = 0
+        self._sources: dict[str, Source] = {}
         self._started = int(time.time())
         self._loading: dict[tuple[str, str, str | None], asyncio.Task[str]] = {}
         self._forwarder: Forwarder | None = None
@@ -111,18 +113,19 @@ class GatewayServer:
             if served.keyed and served.router.policy.uses_prefixes:
                 self.feeds.follow(served.router, served.announcements.values())
             self._load_renderer(served)
+        self._sources = {name: Source(*one.prompts_by()) for one in self.directory.models for name in one.model.names}
 
     def _load_renderer(self, served: Served) -> None:
         """Ahead of the first request, which would do without."""
         wanted = served.prompts_by()
         if wanted[0] and wanted not in self._loading:
-            self._loading[wanted] = asyncio.create_task(self.prompts.load(*wanted))
+            self._loading[wanted] = asyncio.create_task(self.preparer.load(Source(*wanted)))
 
     async def stop(self) -> None:
         if self._runner:
             await self._runner.cleanup()
         await self.feeds.close()
-        self.prompts.close()
+        await self.preparer.close()
         for task in self._loading.values():
             task.cancel()
         if self._forwarder:
@@ -160,22 +163,14 @@ class GatewayServer:
                 tenant = self._tenant(request)
                 wishes = read_wishes(request.headers, tenant.priority)
                 tenant.quota.charge(Unit.REQUESTS)
-                parsed = await self._read(route, request)
+                parsed = await self._read(route, request, tenant)
                 served = self._served(route, parsed.model, tenant)
                 model = served.model.name
                 if route.unit:
                     charge = tenant.quota.charge(route.unit, parsed.amount)
                 wishes.check(time.perf_counter() - started)
-                planned = await plan(
-                    parsed,
-                    route,
-                    served,
-                    tenant,
-                    wishes,
-                    time.monotonic() - time.perf_counter() + started,
-                    self.prompts,
-                    self.fleet.gateway.resume,
-                )
+                arrived = time.monotonic() - time.perf_counter() + started
+                planned = plan(parsed, route, served, tenant, wishes, arrived)
                 if planned.unkeyed:
                     self.metrics.unkeyed.labels(model, planned.unkeyed).inc()
                 assert self._forwarder is not None
@@ -217,11 +212,20 @@ class GatewayServer:
         request[TENANT] = tenant = self.tenants.authenticate(request.headers)
         return tenant
 
-    async def _read(self, route: Route, request: web.Request) -> Parsed:
+    async def _read(self, route: Route, request: web.Request, tenant: Tenant) -> Parsed:
         settings = self.fleet.gateway
+        json = JsonSettings(
+            route=route.path,
+            worked=route.unit is not None,
+            keyed=not self.fleet.mlperf,
+            tenant_salt=tenant.salt,
+            media_domains=settings.media_domains,
+            resumes=settings.resume,
+            sources=self._sources,
+        )
         try:
             async with asyncio.timeout(settings.body_timeout_s):
-                return await route.read(request, settings)
+                return await route.read(request, ReadContext(settings, self.preparer, tenant.name, json))
         except TimeoutError:
             raise ApiError(408, f"the body did not come within {settings.body_timeout_s:g} s; send it faster") from None
 

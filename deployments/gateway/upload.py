@@ -9,13 +9,15 @@ from collections.abc import AsyncIterator
 from typing import IO
 
 import python_multipart
-import soundfile
 from aiohttp import web
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import parse_options_header
 
 from deployments.gateway.errors import ApiError
-from deployments.gateway.requests import CHUNK, Parsed, check_length, model_name, too_large
+from deployments.gateway.preparation.body import CHUNK, check_length, too_large
+from deployments.gateway.preparation.json_body import model_name
+from deployments.gateway.preparation.preparer import Preparer
+from deployments.gateway.requests import Parsed
 from deployments.routing import Request
 from deployments.routing.work import audio_seconds
 
@@ -118,8 +120,8 @@ class _Form:
         return b"\r\n--%b--\r\n" % self.boundary
 
 
-async def read_upload(request: web.Request, most_file: int) -> Parsed:
-    """Spools a multipart body. Raises ApiError 400 or 413 where it cannot be used."""
+async def read_upload(request: web.Request, preparer: Preparer, most_file: int, tenant: str = "") -> Parsed:
+    """Spools a multipart body. Raises ApiError 400, 413 or 503 where it cannot be used."""
     check_length(request, most_file + FORM_OVERHEAD, "an upload")
     # As the bytes it came in: the parser would encode text as Latin-1, which not every boundary is.
     kind, options = parse_options_header(request.headers.get("Content-Type", "").encode("utf-8", "surrogateescape"))
@@ -130,7 +132,7 @@ async def read_upload(request: web.Request, most_file: int) -> Parsed:
     try:
         await _spool(request, form, most_file)
         model = model_name(form.values.get("model"))
-        seconds = await asyncio.to_thread(header_seconds, form.file)
+        seconds = await preparer.audio_seconds(form.file, tenant)
     except BaseException:
         form.file.close()
         raise
@@ -175,13 +177,3 @@ async def _body(before: bytes, file: IO[bytes], after: bytes) -> AsyncIterator[b
     while piece := file.read(CHUNK):  # from the page cache: it was written a moment ago
         yield piece
     yield after
-
-
-def header_seconds(file: IO[bytes]) -> float | None:
-    """Length by the file's header; None where it is not one that libsndfile knows (the engine may still)."""
-    file.seek(0)
-    try:
-        with soundfile.SoundFile(file) as sound:
-            return float(sound.frames / sound.samplerate) if sound.samplerate and sound.frames > 0 else None
-    except (soundfile.SoundFileError, RuntimeError, TypeError, ValueError):
-        return None

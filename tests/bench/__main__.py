@@ -13,6 +13,7 @@ BENCHES = (
     "gateway_streams",
     "kv_events",
     "prompts",
+    "hostile_bodies",
     "routing_decision",
     "image_chat",
     "autoscaling",

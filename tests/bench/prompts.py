@@ -12,6 +12,7 @@ from typing import Any
 
 from cluster.checkpoints import resolve
 from deployments.gateway.prompts import Prompts
+from tests.support.prompts import prepare
 
 CHAT = "/v1/chat/completions"
 REPEATS = 30
@@ -72,7 +73,7 @@ def _chat(characters: int, seed: int) -> bytes:
 
 async def _prepare(prompts: Prompts, renderer: str, checkpoint: str, raw: bytes) -> None:
     body: dict[str, Any] = json.loads(raw)
-    prepared = await prompts.prepare(CHAT, body, raw, renderer, checkpoint, "")
+    prepared = prepare(prompts, CHAT, body, raw, renderer, checkpoint, "")
     if prepared.prompt is None:
         raise RuntimeError(prepared.reason)
 

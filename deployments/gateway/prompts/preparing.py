@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,21 +16,17 @@ from deployments.gateway.prompts.passing import drop_given_ids, with_ids
 from deployments.gateway.prompts.renderers import RENDERERS, Rendered, Renderer, Unrendered, load_renderer
 from deployments.gateway.prompts.renderers.base import CHAT, COMPLETIONS, RESPONSES
 from deployments.gateway.prompts.salts import client_salt, engine_salt
-from deployments.gateway.prompts.workers import Busy, Workers
 from deployments.routing.prompt import Prompt
 from deployments.routing.work import estimated_tokens
 
 logger = logging.getLogger("mixfleet.prompts")
 
 SALTED = (CHAT, COMPLETIONS, RESPONSES)
-INLINE_BYTES = 4096
-"""Bodies up to here are handled on the event loop: about a millisecond of tokenising."""
-
-MOST_TOKENS = 2_000_000
+MOST_TOKENS = 1_000_000
 """Estimated tokens above which nothing is tokenised here: more than models take."""
 
-RENDER_TIMEOUT_S = 2.0
 MOST_RENDERERS = 16
+BEING_LOADED, NOT_LOADED = "the tokenizer is being loaded", "the tokenizer could not be loaded"
 
 
 @dataclass(frozen=True)
@@ -52,79 +49,33 @@ class Prepared:
 
 
 class Prompts:
-    """One for a gateway process. `keyed=False` tokenises nothing (MLPerf runs); salts and identities still hold."""
+    """The renderers of a process, by what they are made of. `keyed=False` has none (MLPerf runs)."""
 
     def __init__(self, keyed: bool = True) -> None:
-        self._keyed = keyed
-        self._workers = Workers()
+        self.keyed = keyed
         self._renderers: dict[tuple[str, str, str | None], asyncio.Task[Renderer | None]] = {}
-
-    async def prepare(
-        self,
-        route: str,
-        body: dict[str, Any],
-        raw: bytes,
-        renderer: str,
-        checkpoint: str,
-        salt: str,
-        revision: str | None = None,
-        pass_ids: bool = True,
-    ) -> Prepared:
-        """`raw` is the bytes that `body` was read from; `body` may be changed in place. `salt` is the tenant's.
-
-        With `pass_ids` the token ids are sent on where the engine is known to make the same of them.
-        Raises ApiError 400 for a media part that names a `uuid` and sends no media.
-        """
-        small = len(raw) <= INLINE_BYTES
-        secured = _secure(route, body, salt) if small else await self._workers.run(lambda: _secure(route, body, salt))
-        rendered: Rendered | None = None
-        reason = ""
-        try:
-            made = self._renderer(renderer, checkpoint, revision, route)
-            if secured.tokens > MOST_TOKENS:
-                raise Unrendered("too long to be tokenised here")
-            if small:
-                rendered = _render(made, route, body, secured.pictures)
-            else:
-                rendered = await self._workers.offer(
-                    lambda: _render(made, route, body, secured.pictures), RENDER_TIMEOUT_S
-                )
-        except (Unrendered, Busy) as refusal:
-            reason = str(refusal)
-        sent = body
-        if rendered and rendered.exact and pass_ids:
-            sent = with_ids(route, body, rendered.prompt.token_ids)
-        if sent is body and not secured.changed:
-            data = raw
-        elif small:
-            data = _encoded(sent)
-        else:
-            data = await self._workers.run(lambda: _encoded(sent))
-        return _prepared(rendered, secured, data, reason)
 
     async def load(self, renderer: str, checkpoint: str, revision: str | None = None) -> str:
         """Loads a renderer ahead of its first request. Returns '' or why there is none; it is not tried again."""
-        if not self._keyed or renderer not in RENDERERS:
-            return _no_renderer(self._keyed, renderer)
+        if not self.keyed or renderer not in RENDERERS:
+            return no_renderer(self.keyed, renderer)
         return "" if await asyncio.shield(self._loading(renderer, checkpoint, revision)) else "tokenizer not loaded"
 
     def close(self) -> None:
         for task in self._renderers.values():
             task.cancel()
-        self._workers.close()
 
-    def _renderer(self, name: str, checkpoint: str, revision: str | None, route: str) -> Renderer:
+    def find(self, name: str, checkpoint: str, revision: str | None, route: str) -> Renderer:
         """Raises Unrendered where there is none. The first request of a checkpoint does not wait for its tokenizer."""
-        if not self._keyed or name not in RENDERERS:
-            raise Unrendered(_no_renderer(self._keyed, name))
-        if route not in SALTED:
-            raise Unrendered("a route without prompts")
+        if not self.keyed or name not in RENDERERS:
+            raise Unrendered(no_renderer(self.keyed, name))
+        require_prompts(route)
         task = self._loading(name, checkpoint, revision)
         if not task.done():
-            raise Unrendered("the tokenizer is being loaded")
+            raise Unrendered(BEING_LOADED)
         made = None if task.cancelled() else task.result()
         if made is None:
-            raise Unrendered("the tokenizer could not be loaded")
+            raise Unrendered(NOT_LOADED)
         return made
 
     def _loading(self, name: str, checkpoint: str, revision: str | None) -> asyncio.Task[Renderer | None]:
@@ -134,6 +85,47 @@ class Prompts:
                 raise Unrendered("too many checkpoints")
             self._renderers[key] = asyncio.create_task(_load(name, checkpoint, revision))
         return self._renderers[key]
+
+
+def require_prompts(route: str) -> None:
+    """Raises Unrendered for a route whose bodies are no prompts."""
+    if route not in SALTED:
+        raise Unrendered("a route without prompts")
+
+
+def no_renderer(keyed: bool, name: str) -> str:
+    return f"no renderer '{name}'" if keyed else "prompts are not used"
+
+
+def prepare_prompt(
+    route: str,
+    body: dict[str, Any],
+    raw: bytes,
+    find: Callable[[], Renderer],
+    salt: str,
+    pass_ids: bool = True,
+) -> Prepared:
+    """Salts a body, gives its media our identities, and renders its prompt.
+
+    `raw` is the bytes that `body` was read from; `body` may be changed in place. `salt` is the tenant's. `find` raises
+    Unrendered where there is no renderer. With `pass_ids` the token ids are sent on where the engine is known to make
+    the same of them. Raises ApiError 400 for a media part that names a `uuid` and sends no media.
+    """
+    secured = _secure(route, body, salt)
+    rendered: Rendered | None = None
+    reason = ""
+    try:
+        renderer = find()
+        if secured.tokens > MOST_TOKENS:
+            raise Unrendered("too long to be tokenised here")
+        rendered = _render(renderer, route, body, secured.pictures)
+    except Unrendered as refusal:
+        reason = str(refusal)
+    sent = body
+    if rendered and rendered.exact and pass_ids:
+        sent = with_ids(route, body, rendered.prompt.token_ids)
+    data = raw if sent is body and not secured.changed else _encoded(sent)
+    return _prepared(rendered, secured, data, reason)
 
 
 @dataclass(frozen=True)
@@ -176,10 +168,6 @@ async def _load(name: str, checkpoint: str, revision: str | None) -> Renderer | 
     except Exception as error:  # transformers and the hub fail in many ways; requests flow on without prompts
         logger.warning("no prompts of %s for the router, its tokenizer cannot be loaded: %s", checkpoint, error)
         return None
-
-
-def _no_renderer(keyed: bool, name: str) -> str:
-    return f"no renderer '{name}'" if keyed else "prompts are not used"
 
 
 def _prepared(rendered: Rendered | None, secured: _Secured, data: bytes, reason: str) -> Prepared:

@@ -19,6 +19,7 @@ from PIL import Image
 from deployments.gateway.prompts import Prepared, Prompts
 from tests.e2e.embedded.conftest import RunningFleet
 from tests.support.data import held_out_digits
+from tests.support.prompts import prepare
 
 CHAT = "/v1/chat/completions"
 COMPLETIONS = "/v1/completions"
@@ -37,8 +38,8 @@ class Engine:
     async def prepare(self, route: str, body: dict[str, Any], salt: str = "", pass_ids: bool = True) -> Prepared:
         body = {"model": self.model, "temperature": 0, "max_tokens": 1, **body}
         raw = json.dumps(body).encode()
-        return await self.prompts.prepare(
-            route, json.loads(raw), raw, self.renderer, self.checkpoint, salt, pass_ids=pass_ids
+        return prepare(
+            self.prompts, route, json.loads(raw), raw, self.renderer, self.checkpoint, salt, pass_ids=pass_ids
         )
 
     def ask(self, route: str, body: dict[str, Any] | bytes) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from deployments.gateway.prompts.checkpoint import CheckpointUnreadable, read
 from deployments.gateway.prompts.tokens import Tokens
 from tests.support import tiny_checkpoint
 from tests.support.processes import fake_engine, fake_pool
+from tests.support.prompts import prepare
 
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 
@@ -88,7 +89,7 @@ async def test_the_fake_engine_makes_the_same_of_ids(
     engine: str, prompts: Prompts, route: str, body: dict[str, Any], passed: bool
 ) -> None:
     raw = json.dumps({**body, "max_tokens": 8, "return_token_ids": True}).encode()
-    prepared = await prompts.prepare(route, json.loads(raw), raw, "fake", "", "")
+    prepared = prepare(prompts, route, json.loads(raw), raw, "fake", "", "")
     assert (prepared.body != raw) == passed
     plain, given = (ask(engine, route, sent) for sent in (raw, prepared.body))
     assert plain["choices"] == given["choices"]

@@ -70,7 +70,7 @@ def completion_text(body: Mapping[str, Any]) -> str | list[int]:
         prompt = prompt[0]
     if isinstance(prompt, str) and prompt:
         return prompt
-    if isinstance(prompt, list) and prompt and all(type(token) is int and token >= 0 for token in prompt):
+    if isinstance(prompt, list) and prompt and all(type(token) is int and 0 <= token < 2**32 for token in prompt):
         return prompt
     raise Unrendered("several prompts" if isinstance(prompt, list) and prompt else "no prompt")
 

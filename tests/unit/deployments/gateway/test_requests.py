@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -8,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deployments.gateway.errors import ApiError
+from deployments.gateway.preparation.json_body import JsonSettings
+from deployments.gateway.preparation.preparer import Preparer, preparer
 from deployments.gateway.requests import Parsed, read_json
 from tests.support.http import arriving_request
 
@@ -18,9 +22,20 @@ JSON = st.recursive(
     max_leaves=8,
 )
 
+PREPARER: Preparer
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _preparer() -> Iterator[None]:
+    """One for all tests of this module: its workers take a second to start."""
+    global PREPARER
+    PREPARER = preparer(keyed=False)
+    yield
+    asyncio.run(PREPARER.close())
+
 
 async def read(*pieces: bytes, **headers: str) -> Parsed:
-    return await read_json(arriving_request(pieces, headers), MOST)
+    return await read_json(arriving_request(pieces, headers), PREPARER, JsonSettings("/tokenize", worked=False), MOST)
 
 
 async def error(*pieces: bytes, **headers: str) -> ApiError:

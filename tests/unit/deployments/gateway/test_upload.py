@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import asyncio
 import itertools
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deployments.gateway.errors import ApiError
+from deployments.gateway.preparation.preparer import Preparer, preparer
 from deployments.gateway.requests import Parsed
 from deployments.gateway.upload import FORM_OVERHEAD, MOST_FIELD, read_upload
 from tests.support.http import arriving_request, form, part, parts_of, recording
@@ -22,10 +24,22 @@ def pieces_of(body: bytes, size: int = 2**16) -> list[bytes]:
     return [body[at : at + size] for at in range(0, len(body), size)]
 
 
+PREPARER: Preparer
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _preparer() -> Iterator[None]:
+    """One for all tests of this module: its workers take a second to start."""
+    global PREPARER
+    PREPARER = preparer(keyed=False)
+    yield
+    asyncio.run(PREPARER.close())
+
+
 async def read(
     pieces: Iterable[bytes], content_type: str = f"multipart/form-data; boundary={BOUNDARY.decode()}", **headers: str
 ) -> Parsed:
-    return await read_upload(arriving_request(pieces, {"Content-Type": content_type, **headers}), MOST_FILE)
+    return await read_upload(arriving_request(pieces, {"Content-Type": content_type, **headers}), PREPARER, MOST_FILE)
 
 
 async def body_of(parsed: Parsed) -> bytes:

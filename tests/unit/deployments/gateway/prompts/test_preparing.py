@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
-import threading
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -14,26 +12,16 @@ from hypothesis import strategies as st
 from deployments.engine.fake.tokenizer import encode
 from deployments.gateway.errors import ApiError
 from deployments.gateway.prompts import Prepared, Prompts, preparing
-from deployments.gateway.prompts.media import Picture
-from deployments.gateway.prompts.renderers import RENDERERS, Rendered
+from deployments.gateway.prompts.renderers import RENDERERS
 from deployments.gateway.prompts.renderers.fake import FakeRenderer
 from deployments.gateway.prompts.renderers.template import TemplateRenderer
 from deployments.gateway.prompts.salts import engine_salt
 from deployments.routing.prompt import Prompt
 from deployments.routing.work import estimated_tokens
 from tests.support import tiny_checkpoint
+from tests.support.prompts import prepare as prepare_now
 
 CHAT, COMPLETIONS, RESPONSES = "/v1/chat/completions", "/v1/completions", "/v1/responses"
-
-
-class StuckRenderer:
-    """Renders once it is let go on."""
-
-    go_on = threading.Event()
-
-    def render(self, route: str, body: Mapping[str, Any], pictures: Sequence[Picture]) -> Rendered:
-        self.go_on.wait()
-        return Rendered(Prompt([1]))
 
 
 def _broken(checkpoint: str, revision: str | None) -> FakeRenderer:
@@ -41,13 +29,9 @@ def _broken(checkpoint: str, revision: str | None) -> FakeRenderer:
 
 
 @pytest.fixture(autouse=True)
-def further_renderers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def further_renderers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(RENDERERS, "tiny", lambda checkpoint, revision: TemplateRenderer(tiny_checkpoint.checkpoint()))
     monkeypatch.setitem(RENDERERS, "broken", _broken)
-    monkeypatch.setitem(RENDERERS, "stuck", lambda checkpoint, revision: StuckRenderer())
-    StuckRenderer.go_on.clear()
-    yield
-    StuckRenderer.go_on.set()
 
 
 @pytest.fixture
@@ -63,7 +47,7 @@ async def prepare(
     prompts: Prompts, route: str, body: Any, salt: str = "", renderer: str = "fake", **more: Any
 ) -> Prepared:
     raw = json.dumps(body).encode()
-    return await prompts.prepare(route, json.loads(raw), raw, renderer, "c", salt, **more)
+    return prepare_now(prompts, route, json.loads(raw), raw, renderer, "c", salt, **more)
 
 
 def chat(content: Any, **further: Any) -> dict[str, Any]:
@@ -84,7 +68,7 @@ async def test_a_prompt_is_tokenised_and_its_ids_are_sent_on(prompts: Prompts) -
 
 async def test_where_nothing_changes_the_clients_own_bytes_are_sent(prompts: Prompts) -> None:
     raw = b'{ "messages": [ {"role":"user", "content":"a"} ] }'
-    prepared = await prompts.prepare(CHAT, json.loads(raw), raw, "fake", "c", "", pass_ids=False)
+    prepared = prepare_now(prompts, CHAT, json.loads(raw), raw, "fake", "c", "", pass_ids=False)
     assert prepared.body is raw
     assert prepared.prompt is not None
 
@@ -179,30 +163,11 @@ async def test_a_renderer_that_cannot_be_loaded_is_told_of_once(
     assert len(caplog.records) == 1
 
 
-async def test_a_slow_prompt_is_left_and_others_go_on(prompts: Prompts, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preparing, "RENDER_TIMEOUT_S", 0.02)
-    await prompts.load("stuck", "c")
-    prepared = await prepare(prompts, CHAT, chat("a" * 10_000, cache_salt="s"), "t", renderer="stuck")
-    assert prepared.prompt is None
-    assert "longer than" in prepared.reason
-    assert json.loads(prepared.body)["cache_salt"] == prepared.salt
-    StuckRenderer.go_on.set()
-    assert (await prepare(prompts, CHAT, chat("a"))).prompt is not None
-
-
 async def test_too_long_a_body_is_not_tokenised(prompts: Prompts, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preparing, "MOST_TOKENS", 1250)
     prepared = await prepare(prompts, CHAT, chat("a" * 5100))
     assert (prepared.prompt, prepared.reason) == (None, "too long to be tokenised here")
     assert (await prepare(prompts, CHAT, chat([picture(b"x" * 5000)]))).prompt is not None
-
-
-async def test_many_at_once(prompts: Prompts) -> None:
-    bodies = [chat(f"{i} " * 3000) for i in range(30)]
-    prepared = await asyncio.gather(*(prepare(prompts, CHAT, body) for body in bodies))
-    assert [p.prompt.token_ids[1:3] if p.prompt else None for p in prepared] == [
-        encode(f"{i} " * 3)[:2] for i in range(30)
-    ]
 
 
 def nested(depth: int) -> Any:

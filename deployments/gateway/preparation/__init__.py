@@ -1,0 +1,1 @@
+"""Clients' bytes become requests here: what may take long runs in worker processes that can be killed."""

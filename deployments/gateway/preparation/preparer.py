@@ -1,0 +1,91 @@
+"""Prepares requests for one gateway process: small JSON bodies inline, everything else in preparation workers."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass
+from typing import IO, Any
+
+import msgspec
+
+from deployments.gateway.errors import ApiError
+from deployments.gateway.preparation.body import BodyFile
+from deployments.gateway.preparation.jobs import read_result
+from deployments.gateway.preparation.json_body import JsonSettings, PreparedJson, Source, prepare_json
+from deployments.gateway.preparation.pool import JobFailed, PoolBusy, PreparationPool
+from deployments.gateway.prompts import Prompts
+from deployments.gateway.prompts.renderers import Renderer
+
+
+@dataclass(frozen=True)
+class Preparer:
+    """`prompts` has the renderers for small bodies, `pool` has them for the others. One event loop owns it."""
+
+    prompts: Prompts
+    pool: PreparationPool
+
+    async def start(self) -> None:
+        """Starts what the first long body would have to wait for."""
+        await self.pool.start()
+
+    async def load(self, source: Source) -> str:
+        """Loads a renderer ahead of its first request. Returns '' or why there is none; it is not tried again."""
+        reason = await self.prompts.load(source.renderer, source.checkpoint, source.revision)
+        if not reason:
+            await self.pool.load(source)
+        return reason
+
+    async def close(self) -> None:
+        self.prompts.close()
+        await self.pool.close()
+
+    async def json_body(
+        self, body: bytes | BodyFile, settings: JsonSettings, tenant: str
+    ) -> tuple[PreparedJson, bytes | BodyFile]:
+        """The prepared request and the body to send: `body` itself where nothing had to be changed. Raises ApiError."""
+        if isinstance(body, bytes):
+            return prepare_json(body, settings, self._find)
+        with contextlib.ExitStack() as stack:
+            changed, results = (BodyFile(name) for name in ("changed", "results"))
+            stack.callback(changed.close)
+            stack.callback(results.close)
+            arguments: Any = msgspec.to_builtins(settings)
+            await self._run("json_body", [body.fd, changed.fd, results.fd], arguments, tenant, "the body")
+            results.refresh()
+            prepared, is_changed = read_result(results.read())
+            if not is_changed:
+                return prepared, body
+            changed.refresh()
+            stack.pop_all()
+            results.close()
+            return prepared, changed
+
+    async def audio_seconds(self, file: IO[bytes], tenant: str) -> float | None:
+        """Length of an audio file by its header; None where its format is not known. Raises ApiError."""
+        file.flush()
+        # Opened again, because a file descriptor that is passed on shares its position.
+        opened = os.open(f"/proc/self/fd/{file.fileno()}", os.O_RDONLY)
+        try:
+            seconds: float | None = await self._run("audio_seconds", [opened], None, tenant, "the audio file")
+        finally:
+            os.close(opened)
+        return seconds
+
+    async def _run(self, job: str, files: list[int], arguments: Any, tenant: str, what: str) -> Any:
+        try:
+            return await self.pool.run(job, files, arguments, tenant=tenant)
+        except JobFailed as failure:
+            raise ApiError(
+                400, f"{what} cannot be used: {failure}; send a shorter or simpler one", code="body_too_complex"
+            ) from failure
+        except PoolBusy as busy:
+            raise ApiError(503, f"{busy}; try again", code="overloaded", retry_after_s=1) from busy
+
+    def _find(self, source: Source, route: str) -> Renderer:
+        return self.prompts.find(source.renderer, source.checkpoint, source.revision, route)
+
+
+def preparer(keyed: bool) -> Preparer:
+    """`keyed=False`: no prompt is rendered (MLPerf runs)."""
+    return Preparer(Prompts(keyed), PreparationPool())
