@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from loadtest.benchmarks.base import Mode, Scenario, Served
 from loadtest.benchmarks.gpt_oss import GptOss
 from loadtest.benchmarks.qwen3_vl import Qwen3VL
@@ -67,6 +69,13 @@ def test_a_limit_that_was_broken_is_named_with_its_figure() -> None:
     facts = LogFacts(False, ("a latency limit was not kept",), 10.0, 700.0, 6396, official_settings(plan), latency)
     reasons = judge(plan, TARGET, DATA, facts, Measurement()).reasons
     assert reasons == ("a latency limit was not kept", "TTFT p99 is 3.2 s, limit 3 s")
+
+
+@pytest.mark.parametrize(("ttft_p99_s", "valid"), [(2.9, True), (3.2, False)])
+def test_a_broken_limit_makes_a_test_invalid_also_where_loadgen_lets_it_pass(ttft_p99_s: float, valid: bool) -> None:
+    plan = Plan(GptOss.official, Mode.PERFORMANCE, 100, target_qps=10, scenario=Scenario.SERVER)
+    facts = LogFacts(True, (), 10.0, 700.0, 100, official_settings(plan), {"ttft_s": {"p99": ttft_p99_s}})
+    assert judge(plan, TARGET, DATA, facts, Measurement()).valid is valid
 
 
 def test_what_is_not_mlcommons_own_is_said() -> None:

@@ -30,6 +30,7 @@ def url(small_ray: None) -> Iterator[str]:
     pools = [fake_pool(name, decode_step_s=0.001) for name in ("a", "b")]
     fleet = fake_fleet(*pools, port=free_port("127.0.0.1"))
     with serving(fleet) as address:
+        until(lambda: requests.get(f"{address}/ready", timeout=5).status_code == 200)
         yield address
         engines = [pid for replica in replicas(address).values() for pid in processes_of(replica)]
         assert len(engines) == 6
