@@ -200,6 +200,8 @@ class Gateway(Strict):
     max_json_bytes: int = Field(32 * 2**20, ge=1024)
     media_domains: list[str] = Field([], description="hosts that engines may fetch images from; others: data: only")
     max_upload_bytes: int = Field(25 * 2**20, ge=1024, description="one audio file")
+    max_bytes_in_flight: int = Field(2**30, ge=2**20, description="of all requests in one process; more get 503")
+    write_timeout_s: float = Field(60, gt=0, description="after which a client that does not read a stream is cut off")
 
 
 def _sha256(value: str) -> str:

@@ -17,8 +17,8 @@ HEADROOM = 1.05
 
 @dataclass(frozen=True)
 class Verdict:
-    """`valid`: the test ran by LoadGen's rules, within its limits, and every sample was answered. `not_submittable`: why MLCommons would
-    still not take it; empty where nothing known speaks against it."""
+    """`valid`: the test ran by LoadGen's rules, within its limits, and had every sample answered. `not_submittable`:
+    why MLCommons would still not take it; empty where nothing known speaks against it."""
 
     valid: bool
     reasons: tuple[str, ...]

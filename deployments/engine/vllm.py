@@ -74,8 +74,12 @@ class VllmBackend:
         return [sys.executable, "-m", SERVER, *engine_arguments(spec), *address]
 
     def environment(self, host: str) -> dict[str, str]:
-        # The address on which vLLM binds `tcp://*`: left alone, it takes that of the route to the internet.
-        return {"VLLM_HOST_IP": host}
+        return {
+            # The address on which vLLM binds `tcp://*`: left alone, it takes that of the route to the internet.
+            "VLLM_HOST_IP": host,
+            # A host that may serve media must not lead the engine to one that may not.
+            "VLLM_MEDIA_URL_ALLOW_REDIRECTS": "0",
+        }
 
     def python_path(self) -> list[Path]:
         return [CUSTOMIZE]

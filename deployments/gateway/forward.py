@@ -201,6 +201,8 @@ class Forwarder:
         answer = await self._ask(task, announcement.url, errand)
         try:
             status = answer.upstream.status
+            if 300 <= status < 400:
+                raise ReplicaFailed(f"it answered {status}, and redirections are not followed", suspect=False)
             if status in RETRIED_STATUS and has_other:
                 raise ReplicaFailed(f"it answered {status}", suspect=False)
             if answer.streams and has_other and answer.head.startswith(ERROR_EVENT):
@@ -235,7 +237,9 @@ class Forwarder:
                 data = await errand.continuation.body(partial(self._detokenized, url, parsed.model))
                 parsed = replace(parsed, body=lambda: data, length=len(data))
             headers |= {"Content-Type": parsed.content_type, "Content-Length": str(parsed.length)}
-            upstream = await self._session.post(url + errand.path, data=parsed.body(), headers=headers)
+            upstream = await self._session.post(
+                url + errand.path, data=parsed.body(), headers=headers, allow_redirects=False
+            )
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise ReplicaFailed(str(error), reached=False) from error
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
@@ -259,7 +263,7 @@ class Forwarder:
         """The text of these ids, by the engine's own tokenizer."""
         body = {"model": model, "tokens": token_ids}
         timeout = aiohttp.ClientTimeout(total=DETOKENIZE_TIMEOUT_S)
-        async with self._session.post(url + "/detokenize", json=body, timeout=timeout) as answer:
+        async with self._session.post(url + "/detokenize", json=body, timeout=timeout, allow_redirects=False) as answer:
             if answer.status != 200:
                 raise ReplicaFailed(f"it answered {answer.status} to /detokenize", suspect=False)
             told = msgspec.json.decode(await answer.read())
@@ -278,7 +282,9 @@ class Forwarder:
         headers |= {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
         response = web.StreamResponse(headers=headers)
         await response.prepare(task.request)
-        task.stream = ClientStream(response, plan.usage, plan.follower)
+        task.stream = ClientStream(
+            response, plan.usage, plan.follower, task.request.transport, self.settings.write_timeout_s
+        )
         await task.stream.pass_on(answer)
         return response
 

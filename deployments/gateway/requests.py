@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from deployments.gateway.preparation.body import BodyFile, receive
+from deployments.gateway.preparation.byte_budget import ByteClaim
 from deployments.gateway.preparation.json_body import JsonSettings, PreparedJson
 from deployments.gateway.preparation.preparer import Preparer
 from deployments.routing import Request
@@ -35,10 +36,15 @@ class Parsed:
 
 
 async def read_json(
-    request: web.Request, preparer: Preparer, settings: JsonSettings, most_bytes: int, tenant: str = ""
+    request: web.Request,
+    preparer: Preparer,
+    settings: JsonSettings,
+    most_bytes: int,
+    claim: ByteClaim,
+    tenant: str = "",
 ) -> Parsed:
     """Receives and prepares a JSON body. Raises ApiError 400, 413 or 503 where it cannot be used."""
-    body = await receive(request, most_bytes)
+    body = await receive(request, most_bytes, claim)
     try:
         prepared, sent = await preparer.json_body(body, settings, tenant)
     except BaseException:

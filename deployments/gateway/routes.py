@@ -9,6 +9,7 @@ from aiohttp import web
 
 from cluster.fleet import Gateway, Task
 from deployments.gateway.limits import Unit
+from deployments.gateway.preparation.byte_budget import ByteClaim
 from deployments.gateway.preparation.json_body import JsonSettings
 from deployments.gateway.preparation.preparer import Preparer
 from deployments.gateway.requests import Parsed, read_json
@@ -22,6 +23,7 @@ class ReadContext:
     gateway: Gateway
     preparer: Preparer
     tenant: str
+    claim: ByteClaim
     json: JsonSettings
 
 
@@ -29,11 +31,13 @@ Reader = Callable[[web.Request, ReadContext], Awaitable[Parsed]]
 
 
 async def _json(request: web.Request, context: ReadContext) -> Parsed:
-    return await read_json(request, context.preparer, context.json, context.gateway.max_json_bytes, context.tenant)
+    most = context.gateway.max_json_bytes
+    return await read_json(request, context.preparer, context.json, most, context.claim, context.tenant)
 
 
 async def _upload(request: web.Request, context: ReadContext) -> Parsed:
-    return await read_upload(request, context.preparer, context.gateway.max_upload_bytes, context.tenant)
+    most = context.gateway.max_upload_bytes
+    return await read_upload(request, context.preparer, most, context.claim, context.tenant)
 
 
 @dataclass(frozen=True)

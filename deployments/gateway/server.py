@@ -20,6 +20,7 @@ from deployments.gateway.http_log import logger
 from deployments.gateway.limits import Charge, OverLimit, Unit
 from deployments.gateway.metrics import Metrics
 from deployments.gateway.planning import Plan, plan
+from deployments.gateway.preparation.byte_budget import ByteBudget, ByteClaim
 from deployments.gateway.preparation.json_body import JsonSettings, Source
 from deployments.gateway.preparation.preparer import preparer
 from deployments.gateway.requests import Parsed
@@ -29,6 +30,7 @@ from deployments.gateway.tenants import Tenant, Tenants
 from deployments.gateway.under_way import UnderWay
 from deployments.gateway.wishes import read_wishes
 
+DECISIONS = re.compile(r"[0-9]{1,6}", re.ASCII)
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 HAND_OVER_S = 10.0
 """Within which clients use an open connection once more, or have it closed."""
@@ -45,6 +47,7 @@ class GatewayServer:
         self.directory = Directory(fleet)
         self.feeds = Feeds()
         self.preparer = preparer(keyed=not fleet.mlperf)
+        self.bytes = ByteBudget(fleet.gateway.max_bytes_in_flight)
         self.metrics = Metrics(self.directory, self.feeds)
         self.tenants = Tenants(fleet)
         self.port = 0
@@ -157,13 +160,14 @@ class GatewayServer:
             parsed: Parsed | None = None
             planned: Plan | None = None
             charge = Charge(None, 0)
+            claim = ByteClaim(self.bytes)
             self._under_way.enter()
             try:
                 self._under_way.check()
                 tenant = self._tenant(request)
                 wishes = read_wishes(request.headers, tenant.priority)
                 tenant.quota.charge(Unit.REQUESTS)
-                parsed = await self._read(route, request, tenant)
+                parsed = await self._read(route, request, tenant, claim)
                 served = self._served(route, parsed.model, tenant)
                 model = served.model.name
                 if route.unit:
@@ -195,6 +199,7 @@ class GatewayServer:
                     _settle(charge, route.unit, planned)
                 if parsed:
                     parsed.close()
+                claim.release()
                 self.metrics.requests.labels(route.path, model, status).inc()
                 self.metrics.duration.labels(route.path, model).observe(time.perf_counter() - started)
                 if TENANT in request:
@@ -212,7 +217,7 @@ class GatewayServer:
         request[TENANT] = tenant = self.tenants.authenticate(request.headers)
         return tenant
 
-    async def _read(self, route: Route, request: web.Request, tenant: Tenant) -> Parsed:
+    async def _read(self, route: Route, request: web.Request, tenant: Tenant, claim: ByteClaim) -> Parsed:
         settings = self.fleet.gateway
         json = JsonSettings(
             route=route.path,
@@ -225,7 +230,7 @@ class GatewayServer:
         )
         try:
             async with asyncio.timeout(settings.body_timeout_s):
-                return await route.read(request, ReadContext(settings, self.preparer, tenant.name, json))
+                return await route.read(request, ReadContext(settings, self.preparer, tenant.name, claim, json))
         except TimeoutError:
             raise ApiError(408, f"the body did not come within {settings.body_timeout_s:g} s; send it faster") from None
 
@@ -307,7 +312,7 @@ class GatewayServer:
     async def _routing(self, request: web.Request) -> web.Response:
         tenant = self._tenant(request)
         most = request.query.get("decisions", "16")
-        if not most.isascii() or not most.isdigit():
+        if not DECISIONS.fullmatch(most):
             raise ApiError(400, f"`decisions` is '{most[:20]}'; send a number of decisions to list", param="decisions")
         return web.json_response([describe(served, self.feeds, int(most)) for served in self._open_to(tenant)])
 

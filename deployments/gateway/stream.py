@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,10 +11,12 @@ import aiohttp
 from aiohttp import web
 
 from deployments.gateway.errors import error_event
+from deployments.gateway.http_log import logger
 from deployments.gateway.resume import Follower
 from deployments.gateway.resume.emitted import DONE
 from deployments.gateway.usage import FRAME_END, AnswerUsage
 
+CANCELLED_WITHIN_S = 5
 END = DONE + FRAME_END
 ERROR_EVENT = b'data: {"error"'
 BREAKING = b'"error"', b'"abort"'
@@ -47,11 +50,20 @@ class Answer:
 class ClientStream:
     """The answer to one streaming request.
 
-    `follower` is None where no other replica could continue it.
+    `follower` is None where no other replica could continue it. `write_timeout_s`: how long a write may wait for a
+    client that does not read. It is cut off then, because its answer holds a place in an engine.
     """
 
-    def __init__(self, response: web.StreamResponse, usage: AnswerUsage, follower: Follower | None) -> None:
+    def __init__(
+        self,
+        response: web.StreamResponse,
+        usage: AnswerUsage,
+        follower: Follower | None,
+        transport: asyncio.Transport | None,
+        write_timeout_s: float,
+    ) -> None:
         self.response, self.usage, self.follower = response, usage, follower
+        self._transport, self._write_timeout_s = transport, write_timeout_s
         self.shown = False
         """Whether the client has seen any frame."""
 
@@ -107,4 +119,16 @@ class ClientStream:
         if self.follower:
             frames = self.follower.emitted.take(frames)
         if shown := self.usage.take_frames(frames):
-            await self.response.write(shown)
+            await self._write(shown)
+
+    async def _write(self, data: bytes) -> None:
+        """Ends as for a client that has gone where one does not read: the server cancels the request's handler."""
+        try:
+            async with asyncio.timeout(self._write_timeout_s):
+                await self.response.write(data)
+        except TimeoutError:
+            logger.warning("a client that did not read its stream for %g s is cut off", self._write_timeout_s)
+            if self._transport:
+                self._transport.abort()
+            await asyncio.sleep(CANCELLED_WITHIN_S)
+            raise ConnectionResetError("the client did not read") from None

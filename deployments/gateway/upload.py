@@ -15,6 +15,7 @@ from python_multipart.multipart import parse_options_header
 
 from deployments.gateway.errors import ApiError
 from deployments.gateway.preparation.body import CHUNK, check_length, too_large
+from deployments.gateway.preparation.byte_budget import ByteClaim
 from deployments.gateway.preparation.json_body import model_name
 from deployments.gateway.preparation.preparer import Preparer
 from deployments.gateway.requests import Parsed
@@ -120,9 +121,12 @@ class _Form:
         return b"\r\n--%b--\r\n" % self.boundary
 
 
-async def read_upload(request: web.Request, preparer: Preparer, most_file: int, tenant: str = "") -> Parsed:
+async def read_upload(
+    request: web.Request, preparer: Preparer, most_file: int, claim: ByteClaim, tenant: str = ""
+) -> Parsed:
     """Spools a multipart body. Raises ApiError 400, 413 or 503 where it cannot be used."""
     check_length(request, most_file + FORM_OVERHEAD, "an upload")
+    claim.promise(request.content_length)
     # As the bytes it came in: the parser would encode text as Latin-1, which not every boundary is.
     kind, options = parse_options_header(request.headers.get("Content-Type", "").encode("utf-8", "surrogateescape"))
     boundary = options.get(b"boundary")
@@ -130,7 +134,7 @@ async def read_upload(request: web.Request, preparer: Preparer, most_file: int, 
         raise ApiError(400, "send the audio as multipart/form-data with a `file` and a `model` field")
     form = _Form(boundary, most_file)
     try:
-        await _spool(request, form, most_file)
+        await _spool(request, form, most_file, claim)
         model = model_name(form.values.get("model"))
         seconds = await preparer.audio_seconds(form.file, tenant)
     except BaseException:
@@ -149,13 +153,14 @@ async def read_upload(request: web.Request, preparer: Preparer, most_file: int, 
     )
 
 
-async def _spool(request: web.Request, form: _Form, most_file: int) -> None:
+async def _spool(request: web.Request, form: _Form, most_file: int, claim: ByteClaim) -> None:
     length = 0
     try:
         async for piece in request.content.iter_any():
             length += len(piece)
             if length > most_file + FORM_OVERHEAD:
                 raise too_large("an upload", most_file)
+            claim.arrive(len(piece))
             if length > IN_MEMORY:
                 await asyncio.to_thread(form.write, piece)
             else:

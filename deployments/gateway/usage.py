@@ -55,6 +55,18 @@ def ask_for_usage(sent: bytes, body: dict[str, Any]) -> tuple[bytes, bool]:
     return ASKED + sent.lstrip()[1:], True
 
 
+def insist_on_usage(body: dict[str, Any]) -> bool:
+    """Makes a body whose `stream_options` leave the usage out ask for it, in place. Returns whether it did.
+
+    Limits are charged by what engines computed, whatever the client wants to be shown.
+    """
+    options = body.get("stream_options")
+    if not isinstance(options, dict) or options.get("include_usage") is True:
+        return False
+    body["stream_options"] = {**options, "include_usage": True, "continuous_usage_stats": False}
+    return True
+
+
 class AnswerUsage:
     """What one answer costs, from what passes. `hidden`: its report was asked for here, and is kept from the client."""
 

@@ -22,6 +22,9 @@ DEFAULT_OUTPUT_TOKENS = 256
 MOST_OUTPUT_TOKENS = 4096
 """A request that allows more rarely uses it: counting the whole allowance would make every such request look huge."""
 
+FEWEST_BYTES_PER_AUDIO_SECOND = 500
+"""4 kbit/s, less than speech codecs need: a header that claims more seconds for its bytes is not believed."""
+
 BYTES_PER_AUDIO_SECOND = 16_000
 """128 kbit/s: what a second of compressed speech takes at most. An overestimate for lower rates."""
 
@@ -62,8 +65,10 @@ def features(request: Request, cached_tokens: Floats) -> Floats:
 
 
 def audio_seconds(header_s: float | None, size_bytes: int) -> float:
-    """Seconds of an audio file: those of its header, else an estimate from its size."""
-    return header_s if header_s is not None else size_bytes / BYTES_PER_AUDIO_SECOND
+    """Seconds of an audio file: those of its header as far as its bytes can hold them, else an estimate."""
+    if header_s is None:
+        return size_bytes / BYTES_PER_AUDIO_SECOND
+    return min(header_s, size_bytes / FEWEST_BYTES_PER_AUDIO_SECOND)
 
 
 def estimated_tokens(body: Mapping[str, Any]) -> int:
@@ -83,6 +88,14 @@ def allowed_tokens(body: Mapping[str, Any]) -> int:
         DEFAULT_OUTPUT_TOKENS,
     )
     return min(max(allowed, 1), MOST_OUTPUT_TOKENS)
+
+
+def answer_count(body: Mapping[str, Any]) -> int:
+    """How many answers a body asks for: `n`, or the `best_of` that are tried, for each of its prompts."""
+    each = max((v for k in ("n", "best_of") if isinstance(v := body.get(k), int)), default=1)
+    prompt = body.get("prompt")
+    several = isinstance(prompt, list) and not (prompt and isinstance(prompt[0], int))
+    return max(1, each) * max(1, len(prompt) if several and isinstance(prompt, list) else 1)
 
 
 def _tokens(part: Any) -> float:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 
 from deployments.gateway.errors import ApiError
+from deployments.gateway.preparation.byte_budget import ByteClaim
 
 INLINE_BYTES = 2048
 """Bodies up to here are prepared on the event loop. The slowest text of this length, a run of one letter, takes
@@ -61,10 +62,11 @@ def too_large(what: str, most: int) -> ApiError:
     return ApiError(413, f"{what} may have at most {most / 2**20:g} MiB; send a smaller one")
 
 
-async def receive(request: web.Request, most_bytes: int) -> bytes | BodyFile:
-    """The whole body: bytes up to `INLINE_BYTES`, else a file, which the caller closes. Raises ApiError 413."""
+async def receive(request: web.Request, most_bytes: int, claim: ByteClaim) -> bytes | BodyFile:
+    """The whole body: bytes up to `INLINE_BYTES`, else a file, which the caller closes. Raises ApiError 413 or 503."""
     what = "a JSON body"
     check_length(request, most_bytes, what)
+    claim.promise(request.content_length)
     head = b""
     file: BodyFile | None = None
     size = 0
@@ -73,6 +75,7 @@ async def receive(request: web.Request, most_bytes: int) -> bytes | BodyFile:
             size += len(piece)
             if size > most_bytes:
                 raise too_large(what, most_bytes)
+            claim.arrive(len(piece))
             if file is None and size <= INLINE_BYTES:
                 head += piece
                 continue

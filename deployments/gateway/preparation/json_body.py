@@ -13,9 +13,9 @@ from deployments.gateway.prompts.preparing import prepare_prompt
 from deployments.gateway.prompts.renderers import Renderer, Unrendered
 from deployments.gateway.resume.conditions import CARRIED, why_not
 from deployments.gateway.resume.emitted import ask_for_ids
-from deployments.gateway.usage import ask_for_usage
+from deployments.gateway.usage import ask_for_usage, insist_on_usage
 from deployments.routing.prompt import Prompt
-from deployments.routing.work import allowed_tokens, estimated_tokens
+from deployments.routing.work import allowed_tokens, answer_count, estimated_tokens
 
 REPORTING = ("/v1/chat/completions", "/v1/completions")
 """Routes whose streams report their usage only where they are asked to."""
@@ -100,7 +100,7 @@ def prepare_json(raw: bytes, settings: JsonSettings, find: FindRenderer) -> tupl
         model=model_name(body.get("model")),
         streams=body.get("stream") is True,
         tokens=tokens,
-        amount=tokens + allowed_tokens(body),
+        amount=tokens + allowed_tokens(body) * answer_count(body),
     )
     if not settings.worked:
         return prepared, raw
@@ -111,11 +111,14 @@ def prepare_json(raw: bytes, settings: JsonSettings, find: FindRenderer) -> tupl
             raise Unrendered("prompts are not used")
         return find(source, settings.route)
 
+    if settings.route in REPORTING and prepared.streams and insist_on_usage(body):
+        prepared.usage_hidden = True
+        raw = msgspec.json.encode(body)
     made = prepare_prompt(settings.route, body, raw, renderer, settings.tenant_salt)
     prepared.tokens, prepared.image_tokens = made.prompt_tokens, made.image_tokens
     prepared.salt, prepared.prompt, prepared.unkeyed = made.salt, made.prompt, made.reason
     sent = made.body
-    if settings.route in REPORTING:
+    if settings.route in REPORTING and not prepared.usage_hidden:
         sent, prepared.usage_hidden = ask_for_usage(sent, body)
     if prepared.streams:
         prepared.unfollowed = _follow(prepared, settings, body)

@@ -11,15 +11,18 @@ TEXT_WANTED = ("echo", "return_prompt_text", "prompt_logprobs")
 """Fields whose answer is made of the prompt's text."""
 
 
-def drop_given_ids(body: dict[str, Any]) -> bool:
-    """Removes, in place, what would let a client mislead the index. Returns whether there was anything.
+def drop_unowned_fields(body: dict[str, Any]) -> bool:
+    """Removes, in place, what is not the client's to say. Returns whether there was anything.
+
+    `priority` would let a client's requests overtake those of others in the engine's queue: see x-priority.
 
     Token ids that it gave for its messages need not be what these say: an engine would compute the ids, and the index
     would be told of the messages. A report of reused blocks would tell of them twice, and of their removal once.
     """
+    priority = body.pop("priority", None) is not None
     ids = _dropped(body, "kv_transfer_params", "prompt_token_ids")
     report = _dropped(body, "vllm_xargs", "kv_cache_report_mode")
-    return ids or report
+    return ids or report or priority
 
 
 def _dropped(body: dict[str, Any], field: str, name: str) -> bool:

@@ -12,7 +12,7 @@ import msgspec
 
 from deployments.gateway.errors import ApiError
 from deployments.gateway.prompts.media import Picture, own_identities
-from deployments.gateway.prompts.passing import drop_given_ids, with_ids
+from deployments.gateway.prompts.passing import drop_unowned_fields, with_ids
 from deployments.gateway.prompts.renderers import RENDERERS, Rendered, Renderer, Unrendered, load_renderer
 from deployments.gateway.prompts.renderers.base import CHAT, COMPLETIONS, RESPONSES
 from deployments.gateway.prompts.salts import client_salt, engine_salt
@@ -145,7 +145,7 @@ def _secure(route: str, body: dict[str, Any], tenant_salt: str) -> _Secured:
         pictures, changed = own_identities(body, salt)
     except RecursionError:
         raise _too_deep() from None
-    changed |= drop_given_ids(body)
+    changed |= drop_unowned_fields(body)
     if route in SALTED and given is not None and salt:
         body["cache_salt"] = salt
         changed = True

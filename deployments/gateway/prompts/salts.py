@@ -25,8 +25,11 @@ def engine_salt(tenant: str, client: str) -> str:
 
 
 def client_salt(body: dict[str, Any]) -> str | None:
-    """The salt that the client sent; '' for none, None for one that the engine will refuse."""
+    """The salt that the client sent; '' for none, None for one that the engine will refuse.
+
+    An empty text is none: engines take it for no salt, and the tenant's must not be left out for it.
+    """
     given = body.get("cache_salt")
     if given is None:
         return ""
-    return given if isinstance(given, str) and given else None
+    return given if isinstance(given, str) else None

@@ -57,7 +57,11 @@ def test_speech_has_no_prefix_to_tell_of() -> None:
 
 
 def test_an_engine_is_told_its_own_address() -> None:
-    assert VllmBackend().environment("10.1.2.3") == {"VLLM_HOST_IP": "10.1.2.3"}
+    assert VllmBackend().environment("10.1.2.3")["VLLM_HOST_IP"] == "10.1.2.3"
+
+
+def test_engines_follow_no_redirections_of_media_hosts() -> None:
+    assert VllmBackend().environment("10.1.2.3")["VLLM_MEDIA_URL_ALLOW_REDIRECTS"] == "0"
 
 
 def test_mlperf_mode_switches_every_cache_off() -> None:

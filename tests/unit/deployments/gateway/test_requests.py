@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deployments.gateway.errors import ApiError
+from deployments.gateway.preparation.byte_budget import ByteBudget, ByteClaim
 from deployments.gateway.preparation.json_body import JsonSettings
 from deployments.gateway.preparation.preparer import Preparer, preparer
 from deployments.gateway.requests import Parsed, read_json
@@ -35,7 +36,8 @@ def _preparer() -> Iterator[None]:
 
 
 async def read(*pieces: bytes, **headers: str) -> Parsed:
-    return await read_json(arriving_request(pieces, headers), PREPARER, JsonSettings("/tokenize", worked=False), MOST)
+    request, claim = arriving_request(pieces, headers), ByteClaim(ByteBudget(2**30))
+    return await read_json(request, PREPARER, JsonSettings("/tokenize", worked=False), MOST, claim)
 
 
 async def error(*pieces: bytes, **headers: str) -> ApiError:

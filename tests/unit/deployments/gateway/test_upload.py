@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deployments.gateway.errors import ApiError
+from deployments.gateway.preparation.byte_budget import ByteBudget, ByteClaim
 from deployments.gateway.preparation.preparer import Preparer, preparer
 from deployments.gateway.requests import Parsed
 from deployments.gateway.upload import FORM_OVERHEAD, MOST_FIELD, read_upload
@@ -39,7 +40,8 @@ def _preparer() -> Iterator[None]:
 async def read(
     pieces: Iterable[bytes], content_type: str = f"multipart/form-data; boundary={BOUNDARY.decode()}", **headers: str
 ) -> Parsed:
-    return await read_upload(arriving_request(pieces, {"Content-Type": content_type, **headers}), PREPARER, MOST_FILE)
+    request = arriving_request(pieces, {"Content-Type": content_type, **headers})
+    return await read_upload(request, PREPARER, MOST_FILE, ByteClaim(ByteBudget(2**30)))
 
 
 async def body_of(parsed: Parsed) -> bytes:

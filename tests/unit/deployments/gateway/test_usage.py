@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deployments.gateway.limits import Unit
-from deployments.gateway.usage import AnswerUsage, ask_for_usage
+from deployments.gateway.usage import AnswerUsage, ask_for_usage, insist_on_usage
 
 
 @pytest.mark.parametrize(
@@ -123,3 +123,17 @@ def test_any_frames_are_taken_and_none_is_lost(piece: bytes, hidden: bool) -> No
     stream = AnswerUsage(hidden)
     assert stream.take_frames(piece + b"\n\n").replace(b"\n", b"") == piece.replace(b"\n", b"")
     assert stream.reported() is None or hidden is not None
+
+
+@pytest.mark.parametrize("options", [{}, {"include_usage": False, "continuous_usage_stats": True, "x": 1}])
+def test_a_client_cannot_leave_out_what_it_is_charged_by(options: dict[str, object]) -> None:
+    body: dict[str, object] = {"stream": True, "stream_options": options}
+    assert insist_on_usage(body)
+    assert body["stream_options"] == {**options, "include_usage": True, "continuous_usage_stats": False}
+
+
+@pytest.mark.parametrize("options", [None, {"include_usage": True}, 7])
+def test_other_stream_options_stay_as_they_are(options: object) -> None:
+    body = {"stream": True, "stream_options": options}
+    assert not insist_on_usage(body)
+    assert body["stream_options"] == options

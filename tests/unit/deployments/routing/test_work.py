@@ -12,10 +12,12 @@ from deployments.routing.work import (
     BYTES_PER_AUDIO_SECOND,
     DEFAULT_OUTPUT_TOKENS,
     FEATURES,
+    FEWEST_BYTES_PER_AUDIO_SECOND,
     MOST_OUTPUT_TOKENS,
     TOKENS_PER_IMAGE,
     Request,
     allowed_tokens,
+    answer_count,
     audio_seconds,
     estimated_tokens,
     features,
@@ -126,3 +128,24 @@ def test_audio_is_measured_in_its_own_seconds_or_guessed_from_its_size() -> None
     assert audio_seconds(12.5, 10**9) == 12.5
     assert audio_seconds(0.0, 10**9) == 0.0
     assert audio_seconds(None, 10 * BYTES_PER_AUDIO_SECOND) == 10
+
+
+def test_a_header_cannot_claim_more_audio_than_its_bytes_can_hold() -> None:
+    assert audio_seconds(5.8e14, 10 * FEWEST_BYTES_PER_AUDIO_SECOND) == 10
+
+
+@pytest.mark.parametrize(
+    ("body", "count"),
+    [
+        ({}, 1),
+        ({"n": 3}, 3),
+        ({"n": 2, "best_of": 5}, 5),
+        ({"n": 2, "prompt": ["a", "b", "c"]}, 6),
+        ({"n": 2, "prompt": [1, 2, 3]}, 2),
+        ({"prompt": [[1, 2], [3]]}, 2),
+        ({"n": -4, "prompt": []}, 1),
+        ({"n": "many"}, 1),
+    ],
+)
+def test_every_answer_that_is_asked_for_counts(body: dict[str, object], count: int) -> None:
+    assert answer_count(body) == count

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from deployments.gateway.prompts.passing import drop_given_ids, with_ids
+from deployments.gateway.prompts.passing import drop_unowned_fields, with_ids
 
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 
@@ -15,18 +15,20 @@ CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
         ({"kv_transfer_params": {"prompt_token_ids": [1]}}, {}),
         ({"kv_transfer_params": {"prompt_token_ids": None, "x": 1}}, {"kv_transfer_params": {"x": 1}}),
         ({"vllm_xargs": {"kv_cache_report_mode": "full"}, "n": 1}, {"n": 1}),
+        ({"priority": -5, "n": 1}, {"n": 1}),
+        ({"priority": 0}, {}),
         ({"vllm_xargs": {"kv_cache_report_mode": "full", "y": 2}}, {"vllm_xargs": {"y": 2}}),
     ],
 )
 def test_a_clients_ids_are_dropped_and_nothing_else(before: dict[str, Any], after: dict[str, Any]) -> None:
-    assert drop_given_ids(before)
+    assert drop_unowned_fields(before)
     assert before == after
 
 
 @pytest.mark.parametrize("body", [{}, {"kv_transfer_params": {"x": 1}}, {"kv_transfer_params": "prompt_token_ids"}])
 def test_nothing_to_drop(body: dict[str, Any]) -> None:
     before = dict(body)
-    assert not drop_given_ids(body)
+    assert not drop_unowned_fields(body)
     assert body == before
 
 

@@ -95,9 +95,14 @@ async def test_salts(prompts: Prompts, route: str, tenant: str, client: str | No
 
 
 async def test_a_salt_that_engines_refuse_is_left_to_them(prompts: Prompts) -> None:
-    for refused in ("", 7, ["x"]):
+    for refused in (7, ["x"]):
         prepared = await prepare(prompts, CHAT, chat("a", cache_salt=refused), "tenant")
         assert json.loads(prepared.body)["cache_salt"] == refused
+
+
+async def test_an_empty_salt_does_not_leave_the_tenants_out(prompts: Prompts) -> None:
+    prepared = await prepare(prompts, CHAT, chat("a", cache_salt=""), "tenant")
+    assert json.loads(prepared.body)["cache_salt"] == prepared.salt == engine_salt("tenant", "")
 
 
 async def test_other_routes_have_no_prompt_but_own_identities(prompts: Prompts) -> None:

@@ -31,7 +31,14 @@ def test_engines_take_every_salt(tenant: str, client: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "salt"), [({}, ""), ({"cache_salt": None}, ""), ({"cache_salt": "x"}, "x"), ({"cache_salt": 7}, None)]
+    ("body", "salt"),
+    [
+        ({}, ""),
+        ({"cache_salt": None}, ""),
+        ({"cache_salt": ""}, ""),
+        ({"cache_salt": "x"}, "x"),
+        ({"cache_salt": 7}, None),
+    ],
 )
 def test_what_the_client_sent(body: dict[str, Any], salt: str | None) -> None:
     assert client_salt(body) == salt
