@@ -128,9 +128,10 @@ class GatewayServer:
         if self._runner:
             await self._runner.cleanup()
         await self.feeds.close()
-        await self.preparer.close()
         for task in self._loading.values():
             task.cancel()
+        await asyncio.gather(*self._loading.values(), return_exceptions=True)
+        await self.preparer.close()
         if self._forwarder:
             await self._forwarder.close()
 

@@ -40,7 +40,7 @@ class JobFailed(Exception):
 
 
 class PoolBusy(Exception):
-    """So many jobs wait already that another would wait too long."""
+    """No worker takes the job now: too many wait already, or none could be started."""
 
 
 @dataclass(frozen=True)
@@ -68,14 +68,14 @@ class PreparationPool:
 
     async def start(self) -> None:
         """Starts the template ahead of the first job, and loads the renderers that were named already."""
-        await self._synchronise(start=True)
+        await asyncio.shield(self._synchronise(start=True))
 
     async def load(self, source: Source) -> None:
         """Has a renderer in all workers from now on, where the template runs already; else from its start on."""
         if source in self._sources:
             return
         self._sources.append(source)
-        await self._synchronise(start=False)
+        await asyncio.shield(self._synchronise(start=False))
 
     async def run(
         self,
@@ -107,7 +107,10 @@ class PreparationPool:
 
     async def close(self) -> None:
         """Ends all workers. Jobs that still run fail."""
-        await self._drop_template()
+        if self._template:
+            self._template.kill()
+        async with self._controlling:
+            await self._drop_template()
 
     async def _take_turn(self, tenant: str) -> None:
         if self._free:
@@ -142,6 +145,20 @@ class PreparationPool:
         return None
 
     async def _start_worker(self) -> PreparationWorker:
+        """A command to the template goes on where its caller is cancelled: its answer would be taken for the next's."""
+        starting = asyncio.ensure_future(self._fork())
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            starting.add_done_callback(self._keep)
+            raise
+
+    def _keep(self, started: asyncio.Future[PreparationWorker]) -> None:
+        """Has a worker whose caller has left wait for the next job."""
+        if not started.cancelled() and started.exception() is None:
+            self._idle.append(started.result())
+
+    async def _fork(self) -> PreparationWorker:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         try:
@@ -157,11 +174,11 @@ class PreparationPool:
         worker.channel.close()
         try:
             return await self._command(End(worker.pid))
-        except JobFailed:
+        except PoolBusy:
             return 0
 
     async def _command(self, command: Command, *files: int) -> int:
-        """The template's answer. Raises JobFailed where there is none; the next command starts another template."""
+        """The template's answer. Raises PoolBusy where there is none; the next command starts another template."""
         async with self._controlling:
             try:
                 answer = await _ask(await self._connected(), command, files)
@@ -169,7 +186,7 @@ class PreparationPool:
             except (OSError, TimeoutError, msgspec.DecodeError) as error:
                 logger.warning("the template of preparation workers failed (%r) and is started again", error)
                 await self._drop_template()
-                raise JobFailed("a preparation worker could not be started") from error
+                raise PoolBusy("no preparation worker could be started") from error
 
     async def _synchronise(self, start: bool) -> None:
         """Has all sources loaded in the template, which is started for it only where `start` is true."""

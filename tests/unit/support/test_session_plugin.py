@@ -15,6 +15,8 @@ import pytest
 from deployments.engine.process import PROJECT_ROOT
 from tests.support.skips import DECLARED
 
+pytestmark = pytest.mark.slow  # a session of pytest each
+
 PASSES = "def test_it():\n    assert True\n"
 
 

@@ -140,6 +140,22 @@ async def test_workers_end_with_their_template_and_another_one_is_started(pool: 
     assert await pool.run("pid") != pid
 
 
+async def test_callers_that_leave_at_any_moment_mix_up_no_answers(pool: PreparationPool) -> None:
+    pids = [await pool.run("pid")]
+    for delay in range(40):
+        os.kill(pids[-1], signal.SIGKILL)  # so that the next job starts a worker
+        leaving = asyncio.create_task(pool.run("pid"))
+        await asyncio.sleep(delay * 0.0005)
+        leaving.cancel()
+        await asyncio.gather(leaving, return_exceptions=True)
+        pids.append(await pool.run("pid"))
+    known = {worker.pid for worker in pool._idle}
+    assert len(known) == len(pool._idle)
+    for _ in range(3):
+        assert await pool.run("pid") in known
+    assert await asyncio.gather(*(pool.run("nap") for _ in range(4))) == [None] * 4
+
+
 async def test_closing_ends_every_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool_module, "TEMPLATE", "deployments.gateway.preparation.template")
     pool = PreparationPool(size=2)
