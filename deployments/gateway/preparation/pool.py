@@ -94,7 +94,7 @@ class PreparationPool:
             try:
                 result = await _run_in(worker, JobRequest(job, cpu_s, arguments), files)
             except BaseException as error:  # a caller that is gone, too: nobody reads what the worker still sends
-                status = await asyncio.shield(self._end(worker))
+                status = await self._end(worker)
                 if isinstance(error, EOFError | TimeoutError | OSError):
                     raise JobFailed(_cause(error, status, cpu_s)) from error
                 raise
@@ -145,7 +145,7 @@ class PreparationPool:
         return None
 
     async def _start_worker(self) -> PreparationWorker:
-        """A command to the template goes on where its caller is cancelled: its answer would be taken for the next's."""
+        """A command goes on where its caller is cancelled: else the next command would get its answer."""
         starting = asyncio.ensure_future(self._fork())
         try:
             return await asyncio.shield(starting)
@@ -173,7 +173,7 @@ class PreparationPool:
         """Kills a worker. Returns its wait status; 0 where the template itself has ended, and all workers with it."""
         worker.channel.close()
         try:
-            return await self._command(End(worker.pid))
+            return await asyncio.shield(self._command(End(worker.pid)))
         except PoolBusy:
             return 0
 

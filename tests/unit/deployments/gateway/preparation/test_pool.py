@@ -140,20 +140,23 @@ async def test_workers_end_with_their_template_and_another_one_is_started(pool: 
     assert await pool.run("pid") != pid
 
 
-async def test_callers_that_leave_at_any_moment_mix_up_no_answers(pool: PreparationPool) -> None:
-    pids = [await pool.run("pid")]
-    for delay in range(40):
-        os.kill(pids[-1], signal.SIGKILL)  # so that the next job starts a worker
-        leaving = asyncio.create_task(pool.run("pid"))
-        await asyncio.sleep(delay * 0.0005)
-        leaving.cancel()
-        await asyncio.gather(leaving, return_exceptions=True)
-        pids.append(await pool.run("pid"))
-    known = {worker.pid for worker in pool._idle}
-    assert len(known) == len(pool._idle)
-    for _ in range(3):
-        assert await pool.run("pid") in known
-    assert await asyncio.gather(*(pool.run("nap") for _ in range(4))) == [None] * 4
+async def test_a_caller_that_leaves_while_its_worker_starts_mixes_up_no_answers(pool: PreparationPool) -> None:
+    pid = await pool.run("pid")
+    template = psutil.Process(pid).ppid()
+    await asyncio.gather(*(pool.run("nap") for _ in range(2)))  # all workers have been started
+    for worker in pool._idle:
+        os.kill(worker.pid, signal.SIGKILL)
+    assert gone({worker.pid for worker in pool._idle}, within_s=5)
+    leaving = asyncio.create_task(pool.run("pid"))
+    await asyncio.sleep(0)
+    os.kill(template, signal.SIGSTOP)
+    await asyncio.sleep(0.1)
+    leaving.cancel()
+    await asyncio.gather(leaving, return_exceptions=True)
+    os.kill(template, signal.SIGCONT)
+    told = {await pool.run("pid") for _ in range(3)}
+    assert told <= {worker.pid for worker in pool._idle}
+    assert psutil.Process(told.pop()).ppid() == template
 
 
 async def test_closing_ends_every_process(monkeypatch: pytest.MonkeyPatch) -> None:
