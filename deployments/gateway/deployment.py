@@ -54,12 +54,12 @@ class GatewayReplica:
         try:
             await self._port_is_ours(settings.host, settings.port)
             await self._on_gateway(self._server.start(reuse_port=True))
-            await self._on_gateway(self._server.preparer.start())
         except OSError as error:
             raise RuntimeError(
                 f"the gateway cannot listen on {settings.host}:{settings.port}: {error.strerror or error}; "
                 "end what listens there, or set `gateway.port` in the fleet file"
             ) from error
+        await self._on_gateway(self._server.preparer.start())
         self._exchange: Exchange | None = None
         if settings.processes > 1:
             self._exchange = Exchange(self._server.directory, ray.util.get_node_ip_address())

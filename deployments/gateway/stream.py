@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import aiohttp
@@ -90,16 +90,16 @@ class ClientStream:
                 break  # what breaks after the stream's own end has lost nothing
         if self.follower and not self.follower.emitted.done:
             raise StreamCut("it ended without its end")
-        await self.response.write_eof(rest)
+        await self._within_timeout(self.response.write_eof(rest))
 
     async def end(self, frames: bytes) -> None:
         """Ends the stream with these."""
         await self._show(frames)
-        await self.response.write_eof()
+        await self._within_timeout(self.response.write_eof())
 
     async def fail(self, reason: str, code: str = "replica_failed") -> web.StreamResponse:
         """Ends the stream with an error that clients raise on, instead of taking a cut for an end."""
-        await self.response.write_eof(error_event(reason, code))
+        await self._within_timeout(self.response.write_eof(error_event(reason, code)))
         return self.response
 
     async def _pass_frames(self, frames: bytes, splice: Callable[[bytes], bytes] | None) -> None:
@@ -119,13 +119,13 @@ class ClientStream:
         if self.follower:
             frames = self.follower.emitted.take(frames)
         if shown := self.usage.take_frames(frames):
-            await self._write(shown)
+            await self._within_timeout(self.response.write(shown))
 
-    async def _write(self, data: bytes) -> None:
+    async def _within_timeout(self, writing: Awaitable[None]) -> None:
         """Ends as for a client that has gone where one does not read: the server cancels the request's handler."""
         try:
             async with asyncio.timeout(self._write_timeout_s):
-                await self.response.write(data)
+                await writing
         except TimeoutError:
             logger.warning("a client that did not read its stream for %g s is cut off", self._write_timeout_s)
             if self._transport:

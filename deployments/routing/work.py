@@ -94,8 +94,9 @@ def answer_count(body: Mapping[str, Any]) -> int:
     """How many answers a body asks for: `n`, or the `best_of` that are tried, for each of its prompts."""
     each = max((v for k in ("n", "best_of") if isinstance(v := body.get(k), int)), default=1)
     prompt = body.get("prompt")
-    several = isinstance(prompt, list) and not (prompt and isinstance(prompt[0], int))
-    return max(1, each) * max(1, len(prompt) if several and isinstance(prompt, list) else 1)
+    is_token_ids = isinstance(prompt, list) and prompt and isinstance(prompt[0], int)
+    prompts = len(prompt) if isinstance(prompt, list) and not is_token_ids else 1
+    return max(1, each) * max(1, prompts)
 
 
 def _tokens(part: Any) -> float:

@@ -22,19 +22,11 @@ class BodyFile:
 
     def __init__(self, name: str) -> None:
         self.fd = os.memfd_create(name)
-        self.size = 0
 
-    def write(self, data: bytes) -> None:
-        """Appends a piece of a body."""
-        view = memoryview(data)
-        while view:
-            written = os.write(self.fd, view)
-            self.size += written
-            view = view[written:]
-
-    def refresh(self) -> None:
-        """Takes notice of what another process has written."""
-        self.size = os.fstat(self.fd).st_size
+    @property
+    def size(self) -> int:
+        """In bytes, with what other processes have written."""
+        return os.fstat(self.fd).st_size
 
     def read(self) -> bytes:
         return os.pread(self.fd, self.size, 0)
@@ -50,6 +42,13 @@ class BodyFile:
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
+
+
+def write_all(fd: int, data: bytes) -> None:
+    """Appends all of it, in as many writes as that takes."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
 
 
 def check_length(request: web.Request, most: int, what: str) -> None:
@@ -81,8 +80,8 @@ async def receive(request: web.Request, most_bytes: int, claim: ByteClaim) -> by
                 continue
             if file is None:
                 file = BodyFile("body")
-                file.write(head)
-            file.write(piece)
+                write_all(file.fd, head)
+            write_all(file.fd, piece)
     except BaseException:
         if file:
             file.close()

@@ -13,6 +13,7 @@ import msgspec
 import soundfile
 
 from deployments.gateway.errors import ApiError
+from deployments.gateway.preparation.body import write_all
 from deployments.gateway.preparation.json_body import JsonSettings, PreparedJson, Source, prepare_json
 from deployments.gateway.prompts.preparing import BEING_LOADED, NOT_LOADED, no_renderer, require_prompts
 from deployments.gateway.prompts.renderers import Renderer, Unrendered, load_renderer
@@ -94,10 +95,10 @@ def json_body(files: Sequence[int], arguments: Any) -> None:
         result = _result(prepared)
         if sent is not raw:
             result.changed = True
-            _write(changed, sent)
+            write_all(changed, sent)
     except ApiError as error:
         result = JsonResult(refusal=Refusal(error.status, error.message[:1000], error.param, error.code))
-    _write(results, msgspec.msgpack.encode(result))
+    write_all(results, msgspec.msgpack.encode(result))
 
 
 def _result(prepared: PreparedJson) -> JsonResult:
@@ -123,12 +124,6 @@ def read_result(data: bytes) -> tuple[PreparedJson, bool]:
         token_ids.frombytes(result.token_ids)
         result.prepared.prompt = Prompt(token_ids, result.prepared.prompt.media)
     return result.prepared, result.changed
-
-
-def _write(file: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(file, view) :]
 
 
 JOBS: dict[str, Job] = {"audio_seconds": audio_seconds, "json_body": json_body}

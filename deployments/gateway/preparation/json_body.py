@@ -9,7 +9,7 @@ import msgspec
 
 from deployments.gateway.errors import ApiError
 from deployments.gateway.media import check_media
-from deployments.gateway.prompts.preparing import prepare_prompt
+from deployments.gateway.prompts.preparing import no_renderer, prepare_prompt
 from deployments.gateway.prompts.renderers import Renderer, Unrendered
 from deployments.gateway.resume.conditions import CARRIED, why_not
 from deployments.gateway.resume.emitted import ask_for_ids
@@ -108,7 +108,7 @@ def prepare_json(raw: bytes, settings: JsonSettings, find: FindRenderer) -> tupl
 
     def renderer() -> Renderer:
         if not settings.keyed:
-            raise Unrendered("prompts are not used")
+            raise Unrendered(no_renderer(settings.keyed, source.renderer))
         return find(source, settings.route)
 
     if settings.route in REPORTING and prepared.streams and insist_on_usage(body):

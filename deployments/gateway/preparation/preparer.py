@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -46,19 +46,14 @@ class Preparer:
         """The prepared request and the body to send: `body` itself where nothing had to be changed. Raises ApiError."""
         if isinstance(body, bytes):
             return prepare_json(body, settings, self._find)
-        with contextlib.ExitStack() as stack:
-            changed, results = (BodyFile(name) for name in ("changed", "results"))
-            stack.callback(changed.close)
-            stack.callback(results.close)
+        with closing(BodyFile("results")) as results, ExitStack() as on_no_change:
+            changed = on_no_change.enter_context(closing(BodyFile("changed")))
             arguments: Any = msgspec.to_builtins(settings)
             await self._run("json_body", [body.fd, changed.fd, results.fd], arguments, tenant, "the body")
-            results.refresh()
             prepared, is_changed = read_result(results.read())
             if not is_changed:
                 return prepared, body
-            changed.refresh()
-            stack.pop_all()
-            results.close()
+            on_no_change.pop_all()
             return prepared, changed
 
     async def audio_seconds(self, file: IO[bytes], tenant: str) -> float | None:

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,9 +10,9 @@ from hypothesis import strategies as st
 from deployments.gateway.errors import ApiError
 from deployments.gateway.preparation.byte_budget import ByteBudget, ByteClaim
 from deployments.gateway.preparation.json_body import JsonSettings
-from deployments.gateway.preparation.preparer import Preparer, preparer
 from deployments.gateway.requests import Parsed, read_json
 from tests.support.http import arriving_request
+from tests.support.preparation import PREPARER
 
 MOST = 10_000
 JSON = st.recursive(
@@ -22,17 +20,6 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=8,
 )
-
-PREPARER: Preparer
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _preparer() -> Iterator[None]:
-    """One for all tests of this module: its workers take a second to start."""
-    global PREPARER
-    PREPARER = preparer(keyed=False)
-    yield
-    asyncio.run(PREPARER.close())
 
 
 async def read(*pieces: bytes, **headers: str) -> Parsed:

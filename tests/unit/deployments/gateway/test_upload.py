@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-import asyncio
 import itertools
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable
 
 import pytest
 from hypothesis import given, settings
@@ -10,10 +9,10 @@ from hypothesis import strategies as st
 
 from deployments.gateway.errors import ApiError
 from deployments.gateway.preparation.byte_budget import ByteBudget, ByteClaim
-from deployments.gateway.preparation.preparer import Preparer, preparer
 from deployments.gateway.requests import Parsed
 from deployments.gateway.upload import FORM_OVERHEAD, MOST_FIELD, read_upload
 from tests.support.http import arriving_request, form, part, parts_of, recording
+from tests.support.preparation import PREPARER
 
 BOUNDARY = b"a-boundary"
 MOST_FILE = 25 * 2**20
@@ -23,18 +22,6 @@ MODEL = part("model", b"m")
 
 def pieces_of(body: bytes, size: int = 2**16) -> list[bytes]:
     return [body[at : at + size] for at in range(0, len(body), size)]
-
-
-PREPARER: Preparer
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _preparer() -> Iterator[None]:
-    """One for all tests of this module: its workers take a second to start."""
-    global PREPARER
-    PREPARER = preparer(keyed=False)
-    yield
-    asyncio.run(PREPARER.close())
 
 
 async def read(

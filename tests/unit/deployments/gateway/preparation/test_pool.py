@@ -154,23 +154,25 @@ async def test_a_caller_that_leaves_while_its_worker_starts_mixes_up_no_answers(
     leaving.cancel()
     await asyncio.gather(leaving, return_exceptions=True)
     os.kill(template, signal.SIGCONT)
-    told = {await pool.run("pid") for _ in range(3)}
-    assert told <= {worker.pid for worker in pool._idle}
-    assert psutil.Process(told.pop()).ppid() == template
+    pids = {await pool.run("pid") for _ in range(3)}
+    assert pids <= {worker.pid for worker in pool._idle}
+    assert psutil.Process(pids.pop()).ppid() == template
 
 
 async def test_closing_ends_every_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool_module, "TEMPLATE", "deployments.gateway.preparation.template")
+    others = _templates_and_workers()
     pool = PreparationPool(size=2)
     await asyncio.gather(*(pool.run("audio_seconds", [_empty_file()]) for _ in range(2)), return_exceptions=True)
-    children = {child.pid for child in psutil.Process().children(recursive=True) if _is_template(child)}
+    children = _templates_and_workers() - others
     assert len(children) == 3
     await pool.close()
     assert gone(children, within_s=5)
 
 
-def _is_template(process: psutil.Process) -> bool:
-    return "deployments.gateway.preparation.template" in process.cmdline()
+def _templates_and_workers() -> set[int]:
+    children = psutil.Process().children(recursive=True)
+    return {child.pid for child in children if "deployments.gateway.preparation.template" in child.cmdline()}
 
 
 def _empty_file() -> int:

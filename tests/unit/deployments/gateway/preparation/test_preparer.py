@@ -7,6 +7,7 @@ import base64
 import json
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 from deployments.engine.fake.tokenizer import encode
 from deployments.gateway.errors import ApiError
 from deployments.gateway.preparation import pool as pool_module
-from deployments.gateway.preparation.body import BodyFile
+from deployments.gateway.preparation.body import BodyFile, write_all
 from deployments.gateway.preparation.json_body import JsonSettings, PreparedJson, Source
 from deployments.gateway.preparation.preparer import Preparer, preparer
 from deployments.gateway.prompts.salts import engine_salt
@@ -46,13 +47,21 @@ async def prepared(
 ) -> tuple[PreparedJson, dict[str, Any], bool]:
     """The result, the body that is sent, and whether that is another one. `worker`: whatever the body's size."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    given: bytes | BodyFile = raw
-    if worker:
-        given = BodyFile("body")
-        given.write(raw)
-    made, sent = await prepare.json_body(given, settings, "tenant")
-    data = sent if isinstance(sent, bytes) else sent.read()
-    return made, json.loads(data), sent is not given
+    if not worker:
+        made, sent = await prepare.json_body(raw, settings, "tenant")
+        assert isinstance(sent, bytes)
+        return made, json.loads(sent), sent is not raw
+    with body_file(raw) as given:
+        made, sent = await prepare.json_body(given, settings, "tenant")
+        assert isinstance(sent, BodyFile)
+        with closing(sent):
+            return made, json.loads(sent.read()), sent is not given
+
+
+def body_file(content: bytes) -> closing[BodyFile]:
+    file = BodyFile("body")
+    write_all(file.fd, content)
+    return closing(file)
 
 
 def chat(content: Any, **further: Any) -> dict[str, Any]:
@@ -82,9 +91,9 @@ async def test_workers_prepare_as_the_event_loop_does(
     prepare: Preparer, route_and_body: tuple[str, dict[str, Any]], resumes: bool
 ) -> None:
     route, body = route_and_body
-    asked = settings(route, tenant_salt="t", resumes=resumes)
+    by_route = settings(route, tenant_salt="t", resumes=resumes)
     (inline, sent, changed), (worked, sent_by_worker, changed_by_worker) = [
-        await prepared(prepare, body, asked, worker) for worker in (False, True)
+        await prepared(prepare, body, by_route, worker) for worker in (False, True)
     ]
     for made in (inline, worked):
         if made.prompt is not None:
@@ -150,15 +159,14 @@ async def test_the_event_loop_stands_still_for_no_body(
 ) -> None:
     """It is the thread's CPU that counts: other processes may hold this one up on a busy machine."""
     monkeypatch.setattr(pool_module, "CPU_S", 0.2)
-    file = BodyFile("body")
-    file.write(body)
-    job = asyncio.create_task(prepare.json_body(file, settings(COMPLETIONS), "tenant"))
     longest = 0.0
-    while not job.done():
-        before = time.thread_time()
-        await asyncio.sleep(0)
-        longest = max(longest, time.thread_time() - before)
-    refusal = (await asyncio.gather(job, return_exceptions=True))[0]
+    with body_file(body) as file:
+        job = asyncio.create_task(prepare.json_body(file, settings(COMPLETIONS), "tenant"))
+        while not job.done():
+            before = time.thread_time()
+            await asyncio.sleep(0)
+            longest = max(longest, time.thread_time() - before)
+        refusal = (await asyncio.gather(job, return_exceptions=True))[0]
     assert not isinstance(refusal, ApiError) or refusal.status == 400
     assert longest < 0.05
     assert (await prepared(prepare, chat("still here"), settings(), worker=True))[0].prompt is not None
