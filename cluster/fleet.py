@@ -204,6 +204,16 @@ class Gateway(Strict):
     write_timeout_s: float = Field(60, gt=0, description="after which a client that does not read a stream is cut off")
 
 
+def _absolute(value: str) -> str:
+    if not Path(value).is_absolute() and not value.startswith("~"):
+        raise ValueError("write an absolute path, or one that begins with ~: gateways start in folders of their own")
+    return value
+
+
+AbsolutePath = Annotated[str, AfterValidator(_absolute)]
+"""A file on each node, for processes that start in folders of their own."""
+
+
 def _sha256(value: str) -> str:
     if len(value) != 64 or set(value.lower()) - set("0123456789abcdef"):
         raise ValueError(
@@ -230,19 +240,10 @@ class Tenant(Strict):
 
     name: Name
     key_sha256: list[Annotated[str, AfterValidator(_sha256)]] = []
-    key_file: str | None = Field(None, description="a key per line; read where and when a gateway starts")
+    key_file: AbsolutePath | None = Field(None, description="a key per line; read where and when a gateway starts")
     priority: int = Field(0, ge=-100, le=100, description="higher is more urgent")
     limits: Limits = Limits()
     models: list[ModelName] | None = Field(None, min_length=1, description="names or aliases; None is all models")
-
-    @field_validator("key_file")
-    @classmethod
-    def _absolute(cls, value: str | None) -> str | None:
-        if value is not None and not Path(value).is_absolute() and not value.startswith("~"):
-            raise ValueError(
-                "write an absolute path, or one that begins with ~: gateways start in folders of their own"
-            )
-        return value
 
     @model_validator(mode="after")
     def _has_keys(self) -> Self:
@@ -260,6 +261,10 @@ class Fleet(Strict):
     gateway: Gateway = Gateway()
     models: list[Model] = Field(min_length=1)
     tenants: list[Tenant] = Field([], description="who may ask; with none, anyone may and no key is asked for")
+    secrets_file: AbsolutePath | None = Field(
+        None,
+        description="a secret per line, the first in use; the same on every node. None: made on this machine",
+    )
 
     @property
     def cache_folder(self) -> Path | None:

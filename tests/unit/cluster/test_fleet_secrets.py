@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from cluster.cache_folder import project_cache
+from cluster.fleet_secrets import FleetSecrets, SecretsError, make_secrets, read_secrets, secrets_path
+
+SECRET, OTHER = "a" * 20, "b" * 20
+
+
+def written(folder: Path, text: str, mode: int = 0o600) -> Path:
+    path = folder / "secrets"
+    path.write_text(text)
+    path.chmod(mode)
+    return path
+
+
+def test_the_first_secret_is_used_and_all_are_accepted(tmp_path: Path) -> None:
+    both = read_secrets(written(tmp_path, f"# rotated in May\n{SECRET}\n\n{OTHER}\n"))
+    assert both.derive("engines") == both.accepted("engines")[0] == FleetSecrets((SECRET.encode(),)).derive("engines")
+    assert both.accepted("engines")[1] == FleetSecrets((OTHER.encode(),)).derive("engines")
+
+
+def test_purposes_get_different_bytes() -> None:
+    secrets = FleetSecrets((SECRET.encode(),))
+    assert len({secrets.derive("engines"), secrets.derive("index"), SECRET.encode()}) == 3
+    assert SECRET not in repr(secrets)
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "message"),
+    [
+        ("", 0o600, "no secret in it"),
+        ("# only a comment\n", 0o600, "no secret in it"),
+        ("short\n", 0o600, "secrets:1: not a secret"),
+        (f"{SECRET}\nwith a blank in it\n", 0o600, "secrets:2: not a secret"),
+        (f"{SECRET}\n", 0o604, "chmod 600"),
+    ],
+)
+def test_unusable_file_is_refused_without_showing_it(tmp_path: Path, text: str, mode: int, message: str) -> None:
+    with pytest.raises(SecretsError, match=message) as error:
+        read_secrets(written(tmp_path, text, mode))
+    assert SECRET not in str(error.value)
+    assert "with a blank" not in str(error.value)
+
+
+def test_missing_file_and_folder_are_named(tmp_path: Path) -> None:
+    with pytest.raises(SecretsError, match=r"No such file.*same on every node"):
+        read_secrets(tmp_path / "missing")
+    with pytest.raises(SecretsError, match=r"Is a directory|not a file"):
+        read_secrets(tmp_path)
+
+
+def test_made_secret_is_readable_by_its_owner_alone_and_made_once(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "fleet"
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda _: make_secrets(path), range(8)))
+    assert len({each.values for each in made}) == 1
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.parent.stat().st_mode & 0o077 == 0
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_fleet_that_names_no_file_has_one_in_the_project_cache() -> None:
+    assert secrets_path("mine", None) == project_cache() / "secrets" / "mine"
+    assert secrets_path("mine", "~/secrets") == Path.home() / "secrets"
