@@ -231,7 +231,7 @@ class Limits(Strict):
     audio_seconds_per_minute: float | None = Field(None, gt=0, allow_inf_nan=False)
 
 
-class Tenant(Strict):
+class KeyHolder(Strict):
     """Someone with keys of their own.
 
     A fleet travels: into Ray, to `show`, into results. So it holds the keys' digests, or names a file of keys on the
@@ -241,15 +241,24 @@ class Tenant(Strict):
     name: Name
     key_sha256: list[Annotated[str, AfterValidator(_sha256)]] = []
     key_file: AbsolutePath | None = Field(None, description="a key per line; read where and when a gateway starts")
-    priority: int = Field(0, ge=-100, le=100, description="higher is more urgent")
-    limits: Limits = Limits()
-    models: list[ModelName] | None = Field(None, min_length=1, description="names or aliases; None is all models")
 
     @model_validator(mode="after")
     def _has_keys(self) -> Self:
         if not self.key_sha256 and self.key_file is None:
-            raise ValueError("a tenant without keys can ask nothing; give it `key_sha256` or a `key_file`")
+            raise ValueError("a tenant or operator without keys can ask nothing; give it `key_sha256` or a `key_file`")
         return self
+
+
+class Tenant(KeyHolder):
+    """Someone who may ask models."""
+
+    priority: int = Field(0, ge=-100, le=100, description="higher is more urgent")
+    limits: Limits = Limits()
+    models: list[ModelName] | None = Field(None, min_length=1, description="names or aliases; None is all models")
+
+
+class Operator(KeyHolder):
+    """Someone who may read what concerns all tenants: /metrics, /debug, /fleet with addresses."""
 
 
 class Fleet(Strict):
@@ -261,6 +270,7 @@ class Fleet(Strict):
     gateway: Gateway = Gateway()
     models: list[Model] = Field(min_length=1)
     tenants: list[Tenant] = Field([], description="who may ask; with none, anyone may and no key is asked for")
+    operators: list[Operator] = Field([], description="who may read metrics, router states and addresses")
     secrets_file: AbsolutePath | None = Field(
         None,
         description="a secret per line, the first in use; the same on every node. None: made on this machine",
@@ -290,20 +300,24 @@ class Fleet(Strict):
         names: set[str] = set()
         keys: dict[str, str] = {}
         mistakes: list[InitErrorDetails] = []
-        for number, tenant in enumerate(self.tenants):
-            at = ("tenants", number)
-            if tenant.name in names:
-                mistakes.append(_mistake((*at, "name"), f"tenant '{tenant.name}' is there twice; rename one"))
-            names.add(tenant.name)
-            for place, key in enumerate(tenant.key_sha256):
+        holders: list[tuple[str, int, KeyHolder]] = [("tenants", *each) for each in enumerate(self.tenants)]
+        holders += [("operators", *each) for each in enumerate(self.operators)]
+        for field, number, holder in holders:
+            at = (field, number)
+            kind = field[:-1]
+            if holder.name in names:
+                mistakes.append(_mistake((*at, "name"), f"{kind} '{holder.name}' is there twice; rename one"))
+            names.add(holder.name)
+            for place, key in enumerate(holder.key_sha256):
                 if key in keys:
-                    told = f"tenant '{keys[key]}' has this key already; a key belongs to one tenant, and is listed once"
+                    told = f"{keys[key]} has this key already; a key belongs to one owner, and is listed once"
                     mistakes.append(_mistake((*at, "key_sha256", place), told))
-                keys.setdefault(key, tenant.name)
+                keys.setdefault(key, f"{kind} '{holder.name}'")
+        for number, tenant in enumerate(self.tenants):
             for place, model in enumerate(tenant.models or []):
                 if model not in served:
                     told = f"no model of this fleet is named '{model}'; use one of {', '.join(sorted(served))}"
-                    mistakes.append(_mistake((*at, "models", place), told))
+                    mistakes.append(_mistake(("tenants", number, "models", place), told))
         if mistakes:
             raise ValidationError.from_exception_data("Fleet", mistakes)
         return self

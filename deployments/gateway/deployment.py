@@ -24,6 +24,7 @@ from deployments.announcement import Announcement
 from deployments.autoscaling.control import Door
 from deployments.engine.backend import EngineLoad
 from deployments.gateway.exchange import Exchange
+from deployments.gateway.listening_socket import listening_sockets
 from deployments.gateway.server import GatewayServer
 
 WATCH_PAUSE_S = 0.05
@@ -53,16 +54,16 @@ class GatewayReplica:
         settings = self._fleet.gateway
         try:
             await self._port_is_ours(settings.host, settings.port)
-            await self._on_gateway(self._server.start(reuse_port=True))
+            await self._on_gateway(self._server.start(listening_sockets(settings.host, settings.port, reuse_port=True)))
         except OSError as error:
             raise RuntimeError(
                 f"the gateway cannot listen on {settings.host}:{settings.port}: {error.strerror or error}; "
                 "end what listens there, or set `gateway.port` in the fleet file"
             ) from error
-        await self._on_gateway(self._server.preparer.start())
+        await self._on_gateway(self._server.state.preparer.start())
         self._exchange: Exchange | None = None
         if settings.processes > 1:
-            self._exchange = Exchange(self._server.directory, ray.util.get_node_ip_address())
+            self._exchange = Exchange(self._server.state.directory, ray.util.get_node_ip_address())
             await self._on_gateway(self._exchange.start())
         self._watching = asyncio.create_task(self._watch())
 
@@ -120,7 +121,7 @@ class GatewayReplica:
                     replicas = current
                     self._loop.call_soon_threadsafe(self._server.update, list(current.values()))
                 loads = {r["announcement"]["incarnation"]: EngineLoad(**r["load"]) for r in news["replicas"]}
-                self._loop.call_soon_threadsafe(self._server.directory.report, loads)
+                self._loop.call_soon_threadsafe(self._server.state.directory.report, loads)
                 if self._exchange:
                     self._loop.call_soon_threadsafe(self._exchange.connect, news["gateways"])
                 version = news["version"]
@@ -133,7 +134,7 @@ class GatewayReplica:
     def _doors(self) -> list[Door]:
         return [
             Door(model=one.model.name, waiting=one.admission.waiting, booked_s=dict(one.router.booked_s))
-            for one in self._server.directory.models
+            for one in self._server.state.directory.models
         ]
 
     async def address(self) -> str:

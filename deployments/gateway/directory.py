@@ -11,6 +11,8 @@ from cluster.fleet import Fleet, Model
 from deployments.announcement import Announcement
 from deployments.engine.backend import EngineLoad
 from deployments.gateway.admission import Admission
+from deployments.gateway.errors import ApiError
+from deployments.gateway.tenants import Tenant
 from deployments.routing import Decision, Router
 from deployments.routing.keys import KEY_TOKENS
 from deployments.routing.seeds import seed_of
@@ -19,7 +21,7 @@ KEPT_DECISIONS = 256
 
 
 @dataclass(eq=False)
-class Served:
+class ServedModel:
     """One model as the gateway serves it."""
 
     model: Model
@@ -48,9 +50,26 @@ class Directory:
         self.models = [self._served(model) for model in fleet.models]
         self._by_name = {name: served for served in self.models for name in served.model.names}
 
-    def find(self, name: str) -> Served | None:
+    def find(self, name: str) -> ServedModel | None:
         """The model of that name or alias; None where the fleet has none."""
         return self._by_name.get(name)
+
+    def open_to(self, tenant: Tenant) -> list[ServedModel]:
+        """The models that this tenant may use."""
+        return [served for served in self.models if tenant.may_use(served.model)]
+
+    def open_model(self, name: str, tenant: Tenant) -> ServedModel:
+        """The model of that name or alias. Raises ApiError 404 where there is none for this tenant."""
+        served = self.find(name)
+        if served is None or not tenant.may_use(served.model):
+            known = ", ".join(one.model.name for one in self.open_to(tenant))
+            raise ApiError(
+                404,
+                f"the model '{name}' does not exist, or you may not use it; you may use {known}",
+                param="model",
+                code="model_not_found",
+            )
+        return served
 
     def update(self, announcements: Iterable[Announcement]) -> None:
         """Takes the full list of replicas that are there now. Those no longer in it get no new requests."""
@@ -74,13 +93,13 @@ class Directory:
                 if load := loads.get(incarnation):
                     served.router.report(replica, load.running, load.waiting, load.kv_use)
 
-    def _served(self, model: Model) -> Served:
+    def _served(self, model: Model) -> ServedModel:
         settings, mlperf = self.fleet.gateway, self.fleet.mlperf
         router = Router(model.name, settings.policy, prefixes=not mlperf)
         # MLPerf's clients count a refusal as a failure: such a fleet queues, however long it takes.
         max_queue = math.inf if mlperf else settings.max_queue
         admission = Admission(router, max_queue, None if mlperf else settings.queue_timeout_s)
-        return Served(model, admission, router, keyed=router.policy.uses_keys and not mlperf)
+        return ServedModel(model, admission, router, keyed=router.policy.uses_keys and not mlperf)
 
     def _add(self, router: Router, announcement: Announcement) -> None:
         block_tokens = announcement.block_size or KEY_TOKENS

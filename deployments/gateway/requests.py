@@ -15,7 +15,7 @@ from deployments.routing import Request
 
 
 @dataclass
-class Parsed:
+class ParsedRequest:
     """A request that is ready to be sent, any number of times.
 
     Attributes:
@@ -42,7 +42,7 @@ async def read_json(
     most_bytes: int,
     claim: ByteClaim,
     tenant: str = "",
-) -> Parsed:
+) -> ParsedRequest:
     """Receives and prepares a JSON body. Raises ApiError 400, 413 or 503 where it cannot be used."""
     body = await receive(request, most_bytes, claim)
     try:
@@ -52,7 +52,7 @@ async def read_json(
         raise
     if sent is not body:
         _close(body)
-    return Parsed(
+    return ParsedRequest(
         model=prepared.model,
         request=Request(tokens=prepared.tokens, streams=prepared.streams),
         amount=prepared.amount,

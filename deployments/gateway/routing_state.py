@@ -11,7 +11,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from deployments.gateway.directory import Directory, Served
+from deployments.gateway.directory import Directory, ServedModel
 from deployments.gateway.feeds import Feeds
 from deployments.routing import Replica
 from deployments.routing.feed import FeedState
@@ -28,7 +28,7 @@ REPLICA_GAUGES = {
 }
 
 
-def replica_state(served: Served, replica: Replica, now: float) -> dict[str, float]:
+def replica_state(served: ServedModel, replica: Replica, now: float) -> dict[str, float]:
     """The values of `REPLICA_GAUGES`."""
     router, row = served.router, replica.row
     table, scale = router.table, router.scale(replica)
@@ -78,7 +78,7 @@ class RoutingCollector(Collector):
         yield from (waiting, keys, size, feeds, *gauges.values())
 
 
-def describe(served: Served, feeds: Feeds, most: int) -> dict[str, Any]:
+def describe(served: ServedModel, feeds: Feeds, most: int) -> dict[str, Any]:
     """One model's router: its replicas, its index, and the last `most` decisions, the newest first."""
     now = time.monotonic()
     return {

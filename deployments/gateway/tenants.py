@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import hmac
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cluster import fleet as schema
-from cluster.keys import KeyFileError, digest, read_key_file
-from deployments.gateway.errors import ApiError
+from deployments.gateway.keyring import Keyring
 from deployments.gateway.limits import Clock, Quota
 
 
@@ -41,41 +39,13 @@ class Tenants:
     def __init__(self, fleet: schema.Fleet, clock: Clock = time.monotonic) -> None:
         """Reads the key files, once. Raises cluster.keys.KeyFileError."""
         self.anyone = None if fleet.tenants else Tenant("anyone", Quota(None))
-        self._realm = fleet.name
-        self._keys: dict[bytes, Tenant] = {}
+        self._keys: Keyring[Tenant] = Keyring(fleet.name, "tenant")
         for listed in fleet.tenants:
-            tenant = _tenant(fleet, listed, clock)
-            from_file = read_key_file(listed.key_file) if listed.key_file is not None else []
-            for key in (bytes.fromhex(written) for written in [*listed.key_sha256, *from_file]):
-                owner = self._keys.setdefault(key, tenant)
-                if owner is not tenant:
-                    raise KeyFileError(f"tenants '{owner.name}' and '{tenant.name}' share a key; give each its own")
+            self._keys.add(_tenant(fleet, listed, clock), listed)
 
     def authenticate(self, headers: Mapping[str, str]) -> Tenant:
-        """The tenant whose key is in `Authorization: Bearer KEY`. Raises ApiError 401 where there is none.
-
-        A given key is digested and compared with every known one, so that the time it takes tells nothing of them.
-        """
-        if self.anyone:
-            return self.anyone
-        given = headers.get("Authorization")
-        if given is None:
-            raise self._refusal("you sent no key; send one as `Authorization: Bearer KEY`", None)
-        scheme, _, key = given.strip().partition(" ")
-        if scheme.lower() != "bearer" or not key.strip():
-            raise self._refusal("the Authorization header is not of the form `Bearer KEY`; send it so", None)
-        digested = bytes.fromhex(digest(key.strip().encode("utf-8", "surrogateescape")))
-        found = None
-        for known, tenant in self._keys.items():
-            if hmac.compare_digest(known, digested):
-                found = tenant
-        if found is None:
-            raise self._refusal("no tenant of this fleet has the key that you sent; check it", "invalid_api_key")
-        return found
-
-    def _refusal(self, message: str, code: str | None) -> ApiError:
-        challenge = f'Bearer realm="{self._realm}"' + (', error="invalid_token"' if code else "")
-        return ApiError(401, message, code=code, headers={"WWW-Authenticate": challenge})
+        """The tenant whose key is in `Authorization: Bearer KEY`. Raises ApiError 401 where there is none."""
+        return self.anyone or self._keys.find(headers)
 
 
 def _tenant(fleet: schema.Fleet, listed: schema.Tenant, clock: Clock) -> Tenant:

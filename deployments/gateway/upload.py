@@ -18,7 +18,7 @@ from deployments.gateway.preparation.body import CHUNK, check_length, too_large
 from deployments.gateway.preparation.byte_budget import ByteClaim
 from deployments.gateway.preparation.json_body import model_name
 from deployments.gateway.preparation.preparer import Preparer
-from deployments.gateway.requests import Parsed
+from deployments.gateway.requests import ParsedRequest
 from deployments.routing import Request
 from deployments.routing.work import audio_seconds
 
@@ -123,7 +123,7 @@ class _Form:
 
 async def read_upload(
     request: web.Request, preparer: Preparer, most_file: int, claim: ByteClaim, tenant: str = ""
-) -> Parsed:
+) -> ParsedRequest:
     """Spools a multipart body. Raises ApiError 400, 413 or 503 where it cannot be used."""
     check_length(request, most_file + FORM_OVERHEAD, "an upload")
     claim.promise(request.content_length)
@@ -142,7 +142,7 @@ async def read_upload(
         raise
     audio_s = audio_seconds(seconds, form.file_size)
     before, after = form.before_file(), form.after_file()
-    return Parsed(
+    return ParsedRequest(
         model=model,
         request=Request(audio_s=audio_s, streams=False),
         amount=audio_s,

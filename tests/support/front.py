@@ -83,7 +83,7 @@ class Front:
 
     def booked(self) -> list[float]:
         """Requests waiting, and requests and work open on each replica."""
-        models = self.server.directory.models
+        models = self.server.state.directory.models
         tables = [served.router.table for served in models]
         waiting = float(sum(served.admission.waiting for served in models))
         return [

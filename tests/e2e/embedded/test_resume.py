@@ -40,7 +40,7 @@ async def broken(fleet: RunningFleet, model: str) -> AsyncIterator[tuple[Front, 
         ]
         async with front(file, ways) as gateway:
             async with asyncio.timeout(60):
-                while gateway.server.unready():  # noqa: ASYNC110  # another's state
+                while gateway.server.state.unready():  # noqa: ASYNC110  # another's state
                     await asyncio.sleep(0.1)
             yield gateway, one, other
 
@@ -91,5 +91,5 @@ async def test_a_continued_stream_is_the_undisturbed_one(
             raw = await gateway.stream(path, **{"temperature": 0, **fields, "model": model})
             one.cut_after, other.cut_after = [], []
             assert told(raw) == told(undisturbed), f"cut after {place} of {frames} frames"
-        metrics = gateway.server.metrics.render().decode()
+        metrics = gateway.server.state.metrics.render().decode()
         assert "gateway_resumed_streams_total{" in metrics

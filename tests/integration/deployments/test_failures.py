@@ -34,7 +34,7 @@ async def test_a_dead_replica_costs_a_retry_and_then_nothing(engines: tuple[Engi
         for _ in range(10):
             status, _, answer = await gateway.ask()
             assert (status, answer.headers["x-pool"]) == (200, "b")
-        metrics = gateway.server.metrics.render().decode()
+        metrics = gateway.server.state.metrics.render().decode()
         retries = [line for line in metrics.splitlines() if line.startswith("gateway_retries_total{")]
         assert retries == ['gateway_retries_total{model="m",pool="a"} 1.0'], "passed over while it is a suspect"
 
@@ -116,7 +116,7 @@ async def test_a_replica_that_drops_one_request_gets_it_again_where_it_is_the_on
 async def test_a_clients_own_mistake_is_not_tried_elsewhere(two: Front, engines: tuple[Engine, Engine]) -> None:
     status, _, _ = await two.ask(max_tokens=-1)
     assert status == 400
-    assert "gateway_retries_total{" not in two.server.metrics.render().decode()
+    assert "gateway_retries_total{" not in two.server.state.metrics.render().decode()
 
 
 def frames_of(raw: bytes) -> list[Any]:
@@ -139,7 +139,7 @@ async def test_a_stream_that_is_cut_ends_with_an_error_event(
         assert "send the request again" in last["error"]["message"]
         assert b"[DONE]" not in raw
         assert raw.count(b'"choices"') >= tokens
-        assert 'gateway_cut_streams_total{model="m"} 1.0' in gateway.server.metrics.render().decode()
+        assert 'gateway_cut_streams_total{model="m"} 1.0' in gateway.server.state.metrics.render().decode()
 
 
 async def test_a_replica_killed_in_mid_stream(mortal: Engine) -> None:
@@ -160,10 +160,10 @@ async def test_a_killed_replica_is_replaced_by_its_next_incarnation(
         waiting = asyncio.create_task(gateway.ask())
         await asyncio.sleep(0.3)
         assert not waiting.done(), "there is nobody else to ask"
-        gateway.server.directory.update([])
+        gateway.server.state.directory.update([])
         await asyncio.sleep(0.1)
         assert not waiting.done()
-        gateway.server.directory.update([engines[0].announced(replica="m@p#1", incarnation="second")])
+        gateway.server.state.directory.update([engines[0].announced(replica="m@p#1", incarnation="second")])
         status, _, answer = await waiting
         assert (status, answer.headers["x-replica"]) == (200, "m@p#1")
         assert (await gateway.ask())[0] == 200
@@ -196,7 +196,7 @@ async def test_a_replica_that_leaves_finishes_its_stream(two: Front, engines: tu
         while sum(running := [(await engine.stats())["running"] for engine in engines]) < 4:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     assert running[0] > 0
-    two.server.directory.update([engines[1].announced()])
+    two.server.state.directory.update([engines[1].announced()])
     assert (await two.ask())[2].headers["x-pool"] == "b"
     for raw in await asyncio.gather(*streams):
         assert raw.endswith(b"data: [DONE]\n\n")
@@ -239,7 +239,7 @@ async def test_every_request_gets_exactly_one_answer_whatever_fails(engines: tup
         assert outcomes["whole"] >= 170
         counted = sum(
             float(line.rsplit(" ", 1)[1])
-            for line in gateway.server.metrics.render().decode().splitlines()
+            for line in gateway.server.state.metrics.render().decode().splitlines()
             if line.startswith("gateway_requests_total{")
         )
         assert counted == 200

@@ -49,7 +49,7 @@ async def test_ready_only_with_a_replica_of_every_model(engines: tuple[Engine, E
         async with gateway.session.get("/health") as answer:
             assert answer.status == 200
         gateway.server.update([engines[0].announced()])
-        await until(lambda: not gateway.server.unready())
+        await until(lambda: not gateway.server.state.unready())
         assert await get(gateway, "/ready") == {"waiting_for": []}
 
 

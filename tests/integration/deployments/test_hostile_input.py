@@ -191,7 +191,7 @@ async def test_a_client_that_goes_away_frees_the_engine_and_the_booking(
     async with asyncio.timeout(5):
         while sum([(await engine.stats())["running"] for engine in engines]) < 4:  # noqa: ASYNC110  # another's state
             await asyncio.sleep(0.02)
-    assert sum(int(s.router.table.open_requests.sum()) for s in two.server.directory.models) == 4
+    assert sum(int(s.router.table.open_requests.sum()) for s in two.server.state.directory.models) == 4
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

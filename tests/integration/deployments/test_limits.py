@@ -71,7 +71,7 @@ async def test_over_the_bytes_in_flight_a_body_is_refused_before_it_is_read(engi
         slow_writer.write(post(CHAT, MIB + 1, b"{"))
         await slow_writer.drain()
         async with asyncio.timeout(5):
-            while gateway.server.bytes.in_flight <= MIB:  # noqa: ASYNC110  # another's state
+            while gateway.server.state.bytes.in_flight <= MIB:  # noqa: ASYNC110  # another's state
                 await asyncio.sleep(0.005)
         reader, writer = await asyncio.open_connection(HOST, gateway.server.port)
         writer.write(post(CHAT, MIB))
@@ -85,7 +85,7 @@ async def test_over_the_bytes_in_flight_a_body_is_refused_before_it_is_read(engi
             with suppress(ConnectionError):
                 await open_writer.wait_closed()
         async with asyncio.timeout(5):
-            while gateway.server.bytes.in_flight:  # noqa: ASYNC110  # another's state
+            while gateway.server.state.bytes.in_flight:  # noqa: ASYNC110  # another's state
                 await asyncio.sleep(0.005)
         assert (await gateway.ask(prompt="hello " * 200_000))[0] == 400, "what was taken is there again"
 
@@ -96,4 +96,4 @@ async def test_the_budget_is_whole_again_after_every_kind_of_answer(two: Front) 
     assert b"[DONE]" in await two.stream(prompt="x" * 10_000)
     async with two.session.post(CHAT, data=b"{" * 5000) as answer:
         assert answer.status == 400
-    assert two.server.bytes.in_flight == 0
+    assert two.server.state.bytes.in_flight == 0

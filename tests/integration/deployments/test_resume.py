@@ -73,7 +73,7 @@ async def test_a_stream_that_is_cut_goes_on_elsewhere_as_if_nothing_had_happened
         assert without_names(frames) == without_names(frames_of(undisturbed))
         assert len({(frame["id"], frame["created"]) for frame in frames}) == 1
         assert (b'"token_ids":[' in raw) == ("return_token_ids" in fields)
-        metrics = gateway.server.metrics.render().decode()
+        metrics = gateway.server.state.metrics.render().decode()
         counted = [line for line in metrics.splitlines() if line.startswith("gateway_resumed_streams_total{")]
         assert counted == ([f'gateway_resumed_streams_total{{model="m"}} {resumed:.1f}'] if resumed else [])
 
@@ -134,7 +134,7 @@ async def test_the_only_replicas_stream_goes_on_at_its_next_incarnation(
         streaming = asyncio.create_task(gateway.stream(CHAT, **HELLO, max_tokens=16, ignore_eos=True))
         await asyncio.sleep(0.5)
         assert not streaming.done(), "there is nobody else to go on"
-        gateway.server.directory.update([engines[0].announced(replica="m@p#1", incarnation="second")])
+        gateway.server.state.directory.update([engines[0].announced(replica="m@p#1", incarnation="second")])
         assert without_names(frames_of(await streaming)) == without_names(frames_of(undisturbed))
 
 

@@ -54,9 +54,9 @@ async def routed(*engines: Engine, **gateway: Any) -> AsyncIterator[Front]:
 async def settled(gateway: Front) -> None:
     """Waits until the tokenizer is there and every feed is exact."""
     server = gateway.server
-    replicas = [incarnation for served in server.directory.models for incarnation in served.router.replicas]
-    await until(lambda: not server.unready())
-    await until(lambda: all(server.feeds.state(incarnation) is FeedState.EXACT for incarnation in replicas))
+    replicas = [incarnation for served in server.state.directory.models for incarnation in served.router.replicas]
+    await until(lambda: not server.state.unready())
+    await until(lambda: all(server.state.feeds.state(incarnation) is FeedState.EXACT for incarnation in replicas))
 
 
 def prompt(number: int, words: int = 400) -> str:
@@ -76,7 +76,7 @@ async def test_a_conversation_stays_where_its_beginning_lies(cached_engines: tup
                     assert cached >= body["usage"]["prompt_tokens"] - 40
         assert all(len(replicas) == 1 for replicas in homes.values())
         assert len({replica for replicas in homes.values() for replica in replicas}) == 2, "and both have some"
-        metrics = gateway.server.metrics.render().decode()
+        metrics = gateway.server.state.metrics.render().decode()
         predicted, actual, error = (
             sum(float(line.rsplit(" ", 1)[1]) for line in metrics.splitlines() if line.startswith(name + "_total{"))
             for name in (
@@ -98,9 +98,9 @@ async def test_streams_report_to_the_router_and_not_to_the_client(cached_engines
             assert stream.count(b"data: ") == 6, "five tokens and [DONE]"
         with_usage = await gateway.stream(prompt=prompt(100), max_tokens=5, stream_options={"include_usage": True})
         assert with_usage.count(b'"usage":{') == 1
-        router = gateway.server.directory.models[0].router
+        router = gateway.server.state.directory.models[0].router
         assert router.output_tokens < 256
-        assert "gateway_actual_cached_tokens_total{" in gateway.server.metrics.render().decode()
+        assert "gateway_actual_cached_tokens_total{" in gateway.server.state.metrics.render().decode()
 
 
 async def test_the_reasons_are_told_to_who_asks(cached_engines: tuple[Engine, Engine]) -> None:
@@ -142,10 +142,10 @@ async def test_mlperf_mode_looks_for_no_prefix(cached_engines: tuple[Engine, Eng
     async with front(fleet, [await announced(a, caches=False), await announced(b, caches=False)]) as gateway:
         for _ in range(4):
             assert (await gateway.ask(prompt=prompt(300)))[0] == 200
-        served = gateway.server.directory.models[0]
+        served = gateway.server.state.directory.models[0]
         assert served.router.index.keys == 0
         assert {int(d.cached_tokens.max()) for d in served.decisions} == {0}
-        assert gateway.server.feeds.state(a.url) is None
+        assert gateway.server.state.feeds.state(a.url) is None
 
 
 async def test_an_engine_that_restarts_is_known_to_be_empty(cached_engines: tuple[Engine, Engine]) -> None:
@@ -155,7 +155,7 @@ async def test_an_engine_that_restarts_is_known_to_be_empty(cached_engines: tupl
         async with front(fake_fleet(pool), [await announced(engine)]) as gateway:
             await settled(gateway)
             await gateway.ask(prompt=prompt(1))
-            index = gateway.server.directory.models[0].router.index
+            index = gateway.server.state.directory.models[0].router.index
             await until(lambda: index.keys > 0)
             with fake_engine(pool, caches=True) as second:
                 gateway.server.update([await announced(Engine(second, pool), incarnation="again")])
@@ -169,7 +169,7 @@ async def test_two_gateways_see_each_others_bookings(cached_engines: tuple[Engin
     fleet = fake_fleet(a.pool, b.pool)
     replicas = [a.announced(), b.announced()]
     async with front(fleet, replicas) as one, front(fleet, replicas) as two:
-        exchanges = [Exchange(gateway.server.directory, "127.0.0.1") for gateway in (one, two)]
+        exchanges = [Exchange(gateway.server.state.directory, "127.0.0.1") for gateway in (one, two)]
         for exchange in exchanges:
             await exchange.start()
         for exchange in exchanges:
@@ -177,7 +177,7 @@ async def test_two_gateways_see_each_others_bookings(cached_engines: tuple[Engin
         try:
             await asyncio.sleep(0.2)
             long_one = asyncio.create_task(one.ask(prompt="x", max_tokens=300))
-            table = two.server.directory.models[0].router.table
+            table = two.server.state.directory.models[0].router.table
             await until(lambda: table.others_open.sum() == 1)
             await long_one
             await until(lambda: not (table.others_open.any() or table.others_work.any()))
@@ -197,7 +197,7 @@ async def test_a_killed_engines_claims_are_believed_no_longer_than_a_second() ->
         async with front(fake_fleet(pool), [await announced(engine)]) as gateway:
             await settled(gateway)
             await gateway.ask(prompt=prompt(1))
-            router = gateway.server.directory.models[0].router
+            router = gateway.server.state.directory.models[0].router
             (replica,) = router.replicas.values()
             await until(lambda: router.index.keys > 0)
             assert router.table.trust[replica.row] == 1.0
@@ -208,7 +208,7 @@ async def test_a_killed_engines_claims_are_believed_no_longer_than_a_second() ->
 async def test_missed_events_are_asked_for_again(cached_engines: tuple[Engine, Engine]) -> None:
     a, _ = cached_engines
     async with routed(a) as gateway:
-        router = gateway.server.directory.models[0].router
+        router = gateway.server.state.directory.models[0].router
         await a.fault(drop_events=1000)
         try:
             for number in range(30):
@@ -220,7 +220,7 @@ async def test_missed_events_are_asked_for_again(cached_engines: tuple[Engine, E
         held = router.index.keys
         status, body, _ = await gateway.ask(prompt=prompt(7000, words=100), max_tokens=1)
         assert status == 200
-        decision = gateway.server.directory.models[0].decisions[-1]
+        decision = gateway.server.state.directory.models[0].decisions[-1]
         found = body["usage"]["prompt_tokens_details"]["cached_tokens"]
         assert held > 0
         assert int(decision.cached_tokens[0]) == pytest.approx(found, rel=0.05)
@@ -235,6 +235,6 @@ async def test_a_gateway_that_starts_late_learns_what_engines_hold(cached_engine
     async with routed(a, b) as restarted:
         _, body, answer = await restarted.ask(prompt=prompt(9000))
         assert {answer.headers["x-replica"]} == homes
-        decision = restarted.server.directory.models[0].decisions[-1]
+        decision = restarted.server.state.directory.models[0].decisions[-1]
         found = body["usage"]["prompt_tokens_details"]["cached_tokens"]
         assert int(decision.cached_tokens[decision.chosen]) == pytest.approx(found, rel=0.05)

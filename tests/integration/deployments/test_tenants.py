@@ -15,17 +15,18 @@ from aiohttp import web
 from openai import AsyncOpenAI
 from prometheus_client.parser import text_string_to_metric_families
 
-from cluster.fleet import Fleet, Limits, Model, Task, Tenant
+from cluster.fleet import Fleet, Limits, Model, Operator, Task, Tenant
 from cluster.keys import digest, new_key
 from deployments.gateway.tenants import Tenants
 from tests.support.front import Engine, Front, front
 from tests.support.http import recording
 from tests.support.processes import HOST, announcement, fake_fleet, fake_pool
 
-OURS, THEIRS = new_key(), new_key()
+OURS, THEIRS, OPERATOR = new_key(), new_key(), new_key()
 COMPLETIONS = "/v1/completions"
 BODY = {"model": "m", "prompt": "hello", "max_tokens": 4}
-ANSWERED_WITH_A_KEY = ["/v1/models", "/v1/models/m", "/fleet", "/metrics"]
+ANSWERED_WITH_A_KEY = {"/v1/models": OURS, "/v1/models/m": OURS, "/fleet": OURS, "/metrics": OPERATOR}
+OPERATORS_ROUTES = ["/metrics", "/debug/routing"]
 
 
 def tenants(**ours: Any) -> list[Tenant]:
@@ -38,7 +39,9 @@ def tenants(**ours: Any) -> list[Tenant]:
 def with_tenants(fleet: Fleet, **ours: Any) -> Fleet:
     """The fleet with two tenants, of which the second may use only a model that has no replica."""
     other = Model(name="other", task=Task.CHAT, checkpoint="c", pools=[fake_pool()])
-    return fleet.model_copy(update={"models": [*fleet.models, other], "tenants": tenants(**ours)})
+    operators = [Operator(name="us", key_sha256=[digest(OPERATOR)])]
+    changes = {"models": [*fleet.models, other], "tenants": tenants(**ours), "operators": operators}
+    return fleet.model_copy(update=changes)
 
 
 def bearer(key: str) -> dict[str, str]:
@@ -120,12 +123,43 @@ async def test_only_what_a_load_balancer_asks_needs_no_key(door: Front) -> None:
     for path, status in (("/health", 200), ("/ready", 503)):
         async with door.session.get(path) as answer:
             assert answer.status == status
-    for path in ANSWERED_WITH_A_KEY:
+    for path, key in ANSWERED_WITH_A_KEY.items():
         async with door.session.get(path) as answer:
             assert answer.status == 401
             assert answer.headers["WWW-Authenticate"] == 'Bearer realm="fakes"'
-        async with door.session.get(path, headers=bearer(OURS)) as answer:
+        async with door.session.get(path, headers=bearer(key)) as answer:
             assert answer.status == 200
+
+
+@pytest.mark.parametrize("path", OPERATORS_ROUTES)
+async def test_tenants_are_refused_on_operators_routes(door: Front, path: str) -> None:
+    for key, status in ((OURS, 401), (THEIRS, 401), (OPERATOR, 200)):
+        async with door.session.get(path, headers=bearer(key)) as answer:
+            assert answer.status == status
+    fleet = door.server.fleet.model_copy(update={"operators": []})
+    async with front(fleet, []) as without, without.session.get(path, headers=bearer(OURS)) as answer:
+        assert answer.status == 403
+        assert "`operators`" in (await answer.json())["error"]["message"]
+
+
+async def test_only_operators_see_addresses_inside_the_fleet(engines: tuple[Engine, Engine]) -> None:
+    replica = engines[0].announced(incarnation="one", kv_events="tcp://10.0.0.1:1", kv_replay="tcp://10.0.0.1:2")
+    async with front(with_tenants(fake_fleet(engines[0].pool)), [replica]) as gateway:
+        async with gateway.session.get("/fleet", headers=bearer(OURS)) as answer:
+            tenants_view = await answer.text()
+        async with gateway.session.get("/fleet", headers=bearer(THEIRS)) as answer:
+            assert [model["name"] for model in (await answer.json())["models"]] == ["other"]
+        async with gateway.session.get("/fleet", headers=bearer(OPERATOR)) as answer:
+            operators_view = await answer.text()
+    for address in (replica.url, "10.0.0.1"):
+        assert address not in tenants_view
+        assert address in operators_view
+    assert replica.replica in tenants_view
+
+
+async def test_operators_key_is_no_tenants_key(door: Front) -> None:
+    async with door.session.post(COMPLETIONS, json=BODY, headers=bearer(OPERATOR)) as answer:
+        assert answer.status == 401
 
 
 async def test_without_tenants_any_key_will_do(two: Front) -> None:
@@ -186,9 +220,9 @@ async def test_no_log_and_no_answer_holds_a_key(
     ]
     await engines[0].fault(fail_next=1)
     answers.append(await ask(door))
-    door.server.directory.find = None  # type: ignore[method-assign, assignment]  # the gateway's own failure
+    door.server.state.directory.find = None  # type: ignore[method-assign, assignment]  # the gateway's own failure
     answers.append(await ask(door))
-    del door.server.directory.find
+    del door.server.state.directory.find
     assert [answer.status for answer, _ in answers] == [200, 404, 400, 404, 400, 401, 500, 500]
     shown = "".join(f"{answer.headers} {body}" for answer, body in answers)
     for path in ANSWERED_WITH_A_KEY:
@@ -239,7 +273,7 @@ async def test_a_limit_of_requests(engines: tuple[Engine, Engine]) -> None:
         assert headers["x-ratelimit-remaining-requests"] == "0"
         assert len(headers["x-request-id"]) == 32
         assert [model.id async for model in client.models.list()], "which is not work"
-        async with gateway.session.get("/metrics", headers=bearer(THEIRS)) as told:
+        async with gateway.session.get("/metrics", headers=bearer(OPERATOR)) as told:
             families = {family.name: family for family in text_string_to_metric_families(await told.text())}
     counts = {
         (name, sample.labels["tenant"], sample.labels.get("status") or sample.labels["limit"]): sample.value
@@ -262,7 +296,7 @@ async def test_tokens_are_settled_by_what_the_answer_used(engines: tuple[Engine,
     limit = 10_000
     fleet = with_tenants(fake_fleet(engines[0].pool), limits=Limits(tokens_per_minute=limit))
     async with front(fleet, [engines[0].announced()]) as gateway:
-        gateway.server.tenants = Tenants(fleet, clock=lambda: 0.0)  # nothing fills up meanwhile
+        gateway.server.state.tenants = Tenants(fleet, clock=lambda: 0.0)  # nothing fills up meanwhile
         first, body = await ask(gateway, max_tokens=30)
         used = body["usage"]["total_tokens"]
         assert left(first) == limit - used

@@ -5,12 +5,12 @@ from typing import Any
 
 from cluster.fleet import Fleet, Model, Task
 from deployments.engine.backend import EngineLoad
-from deployments.gateway.directory import Directory, Served
+from deployments.gateway.directory import Directory, ServedModel
 from deployments.routing import Request
 from tests.support.processes import announcement, fake_fleet, fake_pool
 
 
-def directory(**gateway: Any) -> tuple[Directory, Served]:
+def directory(**gateway: Any) -> tuple[Directory, ServedModel]:
     made = Directory(fake_fleet(fake_pool("a"), fake_pool("b"), **gateway))
     return made, made.models[0]
 

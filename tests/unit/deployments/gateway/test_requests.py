@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from deployments.gateway.errors import ApiError
 from deployments.gateway.preparation.byte_budget import ByteBudget, ByteClaim
 from deployments.gateway.preparation.json_body import JsonSettings
-from deployments.gateway.requests import Parsed, read_json
+from deployments.gateway.requests import ParsedRequest, read_json
 from tests.support.http import arriving_request
 from tests.support.preparation import PREPARER
 
@@ -22,7 +22,7 @@ JSON = st.recursive(
 )
 
 
-async def read(*pieces: bytes, **headers: str) -> Parsed:
+async def read(*pieces: bytes, **headers: str) -> ParsedRequest:
     request, claim = arriving_request(pieces, headers), ByteClaim(ByteBudget(2**30))
     return await read_json(request, PREPARER, JsonSettings("/tokenize", worked=False), MOST, claim)
 

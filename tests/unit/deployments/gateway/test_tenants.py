@@ -12,7 +12,7 @@ from multidict import CIMultiDict
 from cluster.fleet import Fleet, Limits, Model, Task
 from cluster.fleet import Tenant as Listed
 from cluster.keys import KeyFileError, digest, new_key
-from deployments.gateway import tenants as module
+from deployments.gateway import keyring as module
 from deployments.gateway.errors import ApiError
 from deployments.gateway.limits import OverLimit, Unit
 from deployments.gateway.tenants import Tenants

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from deployments.gateway.errors import ApiError
 from deployments.gateway.preparation.byte_budget import ByteBudget, ByteClaim
-from deployments.gateway.requests import Parsed
+from deployments.gateway.requests import ParsedRequest
 from deployments.gateway.upload import FORM_OVERHEAD, MOST_FIELD, read_upload
 from tests.support.http import arriving_request, form, part, parts_of, recording
 from tests.support.preparation import PREPARER
@@ -26,18 +26,18 @@ def pieces_of(body: bytes, size: int = 2**16) -> list[bytes]:
 
 async def read(
     pieces: Iterable[bytes], content_type: str = f"multipart/form-data; boundary={BOUNDARY.decode()}", **headers: str
-) -> Parsed:
+) -> ParsedRequest:
     request = arriving_request(pieces, {"Content-Type": content_type, **headers})
     return await read_upload(request, PREPARER, MOST_FILE, ByteClaim(ByteBudget(2**30)))
 
 
-async def body_of(parsed: Parsed) -> bytes:
+async def body_of(parsed: ParsedRequest) -> bytes:
     body = parsed.body()
     assert isinstance(body, AsyncIterator)
     return b"".join([piece async for piece in body])
 
 
-async def resent(parsed: Parsed) -> list[tuple[bytes, bytes]]:
+async def resent(parsed: ParsedRequest) -> list[tuple[bytes, bytes]]:
     """The parts of the body that is sent on, the same at every attempt."""
     body = await body_of(parsed)
     assert body == await body_of(parsed), "each attempt sends all of it"

@@ -1,4 +1,4 @@
-"""The requests under way, so that a gateway can stop without cutting one off."""
+"""The requests in flight, so that a gateway can stop without cutting one off."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import asyncio
 from deployments.gateway.errors import ApiError
 
 
-class UnderWay:
-    """Counts them. `draining`: no further one is taken."""
+class InFlight:
+    """Counts requests, each as a `with` block. `draining`: no further one is taken."""
 
     def __init__(self) -> None:
         self.count = 0
         self.draining = False
         self._idle = asyncio.Event()
 
-    def enter(self) -> None:
+    def __enter__(self) -> None:
         self.count += 1
 
-    def leave(self) -> None:
+    def __exit__(self, *_: object) -> None:
         self.count -= 1
         if not self.count:
             self._idle.set()

@@ -1,4 +1,4 @@
-"""What a client says of its own request beside the body: how urgent it is, and what it belongs to."""
+"""Request headers that routing takes into account: deadline, session and priority."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ INTEGER = re.compile(r"[+-]?[0-9]{1,6}")
 
 
 @dataclass(frozen=True)
-class Wishes:
+class RoutingHints:
     """Attributes:
     deadline_s: seconds from the request's arrival within which its first token should come; None: whenever.
     session: what the client calls its conversation. Two tenants may use the same word for two of them.
@@ -38,15 +38,15 @@ class Wishes:
             )
 
 
-def read_wishes(headers: Mapping[str, str], priority: int) -> Wishes:
-    """The wishes in a request's headers. `priority` is the tenant's: a client may ask for less, and more is cut to it.
+def read_hints(headers: Mapping[str, str], priority: int) -> RoutingHints:
+    """The hints in a request's headers. `priority` is the tenant's: a client may ask for less, and more is cut to it.
 
     Raises ApiError 400 where a header cannot be read, with the header's name as `param`.
     """
     asked = headers.get(PRIORITY)
     if asked is not None and not INTEGER.fullmatch(asked):
         raise ApiError(400, f"{PRIORITY} is not an integer; send one such as -1", param=PRIORITY)
-    return Wishes(
+    return RoutingHints(
         deadline_s=_deadline(headers.get(DEADLINE)),
         session=_session(headers.get(SESSION)),
         priority=priority if asked is None else min(priority, int(asked)),

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
-import aiohttp
 from aiohttp import web
 
 from deployments.gateway.errors import error_event
 from deployments.gateway.http_log import logger
+from deployments.gateway.proxy.failures import StreamCut
+from deployments.gateway.proxy.upstream import UpstreamAnswer
 from deployments.gateway.resume import Follower
 from deployments.gateway.resume.emitted import DONE
 from deployments.gateway.usage import FRAME_END, AnswerUsage
@@ -22,29 +22,6 @@ ERROR_EVENT = b'data: {"error"'
 BREAKING = b'"error"', b'"abort"'
 BROKEN_OFF = re.compile(rb'^data: \{"error"|"finish_reason":"(?:abort|error)"', re.MULTILINE)
 """How an engine says that it ends an answer before its time. Within a text of the model's the quotes are escaped."""
-
-
-class StreamCut(Exception):
-    """The replica's answer ended before its end, after the client had seen bytes of it."""
-
-
-@dataclass
-class Answer:
-    """A replica's answer with its first bytes read: from here on the client sees it."""
-
-    upstream: aiohttp.ClientResponse
-    head: bytes
-
-    @property
-    def streams(self) -> bool:
-        return self.upstream.content_type == "text/event-stream"
-
-    async def next(self) -> bytes:
-        """The next piece; nothing at the end. Raises StreamCut where that comes too early."""
-        try:
-            return await self.upstream.content.readany()
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise StreamCut(type(error).__name__) from error
 
 
 class ClientStream:
@@ -67,7 +44,7 @@ class ClientStream:
         self.shown = False
         """Whether the client has seen any frame."""
 
-    async def pass_on(self, answer: Answer, splice: Callable[[bytes], bytes] | None = None) -> None:
+    async def pass_on(self, answer: UpstreamAnswer, splice: Callable[[bytes], bytes] | None = None) -> None:
         """Passes an answer on to its end, each part of it through `splice`. Raises StreamCut.
 
         Only whole frames, so that what follows a cut begins with a frame of its own.

@@ -1,0 +1,27 @@
+"""Whether this gateway process lives, and whether it can serve."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from deployments.gateway.api.route import Access, OwnRoute
+from deployments.gateway.request_context import RequestContext
+from deployments.gateway.state import GatewayState
+
+
+async def health(state: GatewayState, context: RequestContext) -> web.Response:
+    return web.Response()
+
+
+async def ready(state: GatewayState, context: RequestContext) -> web.Response:
+    """503 while something is missing that a request would need."""
+    waiting_for = ["drain"] if state.in_flight.draining else state.unready()
+    return web.json_response({"waiting_for": waiting_for}, status=503 if waiting_for else 200)
+
+
+ROUTES = (
+    OwnRoute("GET", "/health", Access.PUBLIC, "Whether the gateway lives", health),
+    # What KubeRay asks of Serve's proxies, which are off.
+    OwnRoute("GET", "/-/healthz", Access.PUBLIC, "Whether the gateway lives", health),
+    OwnRoute("GET", "/ready", Access.PUBLIC, "What the gateway waits for before it can serve", ready),
+)

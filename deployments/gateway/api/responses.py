@@ -1,0 +1,11 @@
+"""Responses."""
+
+from __future__ import annotations
+
+from deployments.gateway.api.route import TEXT, model_route
+from deployments.gateway.limits import Unit
+from deployments.gateway.preparation.readers import read_json_body
+
+ROUTES = (
+    model_route("/v1/responses", "Response to an input, whole or as a stream", TEXT, read_json_body, Unit.TOKENS),
+)

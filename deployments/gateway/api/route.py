@@ -1,0 +1,68 @@
+"""What a route is: who may ask, and how its answer is made."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from cluster.fleet import Task
+from deployments.gateway.limits import Unit
+
+if TYPE_CHECKING:
+    from deployments.gateway.request_context import RequestContext
+    from deployments.gateway.requests import ParsedRequest
+    from deployments.gateway.state import GatewayState
+
+
+class Access(StrEnum):
+    """Who may ask for a route."""
+
+    PUBLIC = "public"
+    TENANT = "tenant"
+    OPERATOR = "operator"
+    TENANT_OR_OPERATOR = "tenant or operator"
+
+
+@dataclass(frozen=True)
+class Route:
+    """A path and a method. `summary` is for people who read the API's description."""
+
+    method: str
+    path: str
+    access: Access
+    summary: str
+
+
+@dataclass(frozen=True)
+class OwnRoute(Route):
+    """A route that the gateway answers itself."""
+
+    answer: Callable[[GatewayState, RequestContext], Awaitable[web.StreamResponse]]
+
+
+Reader = Callable[["GatewayState", "RequestContext", "ModelRoute"], Awaitable["ParsedRequest"]]
+
+
+@dataclass(frozen=True)
+class ModelRoute(Route):
+    """A route that a replica of the model in the body answers.
+
+    `unit` is that of the model's work for it, which counts against the tenant's limits; None where it does none.
+    """
+
+    tasks: frozenset[Task]
+    read: Reader
+    unit: Unit | None
+
+
+def model_route(path: str, summary: str, tasks: frozenset[Task], read: Reader, unit: Unit | None) -> ModelRoute:
+    """A POST route for tenants."""
+    return ModelRoute("POST", path, Access.TENANT, summary, tasks, read, unit)
+
+
+TEXT = frozenset({Task.CHAT, Task.VISION_CHAT})
+SPEECH = frozenset({Task.TRANSCRIPTION})

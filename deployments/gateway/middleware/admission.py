@@ -1,0 +1,17 @@
+"""Lets a request in where there is room for its bytes, and takes them back at its end."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from deployments.gateway.middleware.middleware import Answer
+from deployments.gateway.request_context import RequestContext
+from deployments.gateway.state import GatewayState
+
+
+async def admission(state: GatewayState, context: RequestContext, following: Answer) -> web.StreamResponse:
+    """The bytes are claimed as the body comes. Whether a replica has room is asked once the work is known."""
+    try:
+        return await following(context)
+    finally:
+        context.close()

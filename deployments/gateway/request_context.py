@@ -1,0 +1,98 @@
+"""One request on its way through the gateway: what each step finds there, and what it leaves for the next."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from deployments.gateway.limits import Charge
+from deployments.gateway.preparation.byte_budget import ByteClaim
+from deployments.gateway.request_headers import RoutingHints
+from deployments.gateway.usage import AnswerUsage
+from deployments.routing import Request
+
+if TYPE_CHECKING:
+    from deployments.gateway.api.route import Route
+    from deployments.gateway.directory import ServedModel
+    from deployments.gateway.proxy.client_stream import ClientStream
+    from deployments.gateway.requests import ParsedRequest
+    from deployments.gateway.resume import Continuation, Follower
+    from deployments.gateway.tenants import Tenant
+
+
+@dataclass(frozen=True)
+class UpstreamRequest:
+    """What one replica is sent: the whole request, or the rest of a stream that another replica began.
+
+    `work` is what the router prices and books.
+    """
+
+    path: str
+    work: Request
+    continuation: Continuation | None = None
+
+    @property
+    def tokens_before(self) -> int:
+        """Tokens of the answer that the client has from other replicas."""
+        return len(self.continuation.ids) if self.continuation else 0
+
+
+class RequestContext:
+    """Attributes without a value here are set by the step that their docstring names.
+
+    Attributes:
+        arrived: when the request came, by time.perf_counter().
+        claim: the request's part of the bytes in flight.
+        charge: what its tenant was charged for the work of it.
+        model_name: the fleet's name of its model, once that is known: labels metrics.
+        failed: incarnations of replicas that failed it.
+        attempts: replicas that were reached and failed.
+        retry_until: when a failure is no longer followed by another attempt, by time.monotonic().
+        stream: what its client sees, from the first byte of a stream on.
+        renderer, max_model_len: of the replica that answered last; a stream's continuation takes them.
+    """
+
+    tenant: Tenant
+    """Set by authentication, on routes of tenants."""
+    parsed: ParsedRequest
+    """Set by preparation."""
+    served: ServedModel
+    """Set by preparation."""
+    upstream: UpstreamRequest
+    """What the next replica is sent. Set by preparation, and by recovery for the rest of a stream."""
+
+    def __init__(self, request: web.Request, route: Route, request_id: str, claim: ByteClaim) -> None:
+        self.request, self.route, self.request_id, self.claim = request, route, request_id, claim
+        self.arrived = time.perf_counter()
+        self.hints = RoutingHints()
+        self.charge = Charge(None, 0)
+        self.model_name = ""
+        self.usage = AnswerUsage()
+        self.follower: Follower | None = None
+        self.not_followed = ""
+        """Why no other replica could continue the stream."""
+        self.failed: set[str] = set()
+        self.attempts = 0
+        self.retry_until = math.inf
+        self.stream: ClientStream | None = None
+        self.renderer = ""
+        self.max_model_len: int | None = None
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the request came."""
+        return time.perf_counter() - self.arrived
+
+    def close(self) -> None:
+        """Gives back what the request holds in memory."""
+        if hasattr(self, "parsed"):
+            self.parsed.close()
+        self.claim.release()
+
+
+CONTEXT = web.RequestKey("context", RequestContext)
+"""Where aiohttp's request holds it, for what runs when the answer's head is sent."""

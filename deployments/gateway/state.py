@@ -1,0 +1,74 @@
+"""What all requests of one gateway process share."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+
+from cluster.fleet import Fleet
+from deployments.announcement import Announcement
+from deployments.gateway.directory import Directory, ServedModel
+from deployments.gateway.feeds import Feeds
+from deployments.gateway.in_flight import InFlight
+from deployments.gateway.metrics import Metrics
+from deployments.gateway.operators import Operators
+from deployments.gateway.preparation.byte_budget import ByteBudget
+from deployments.gateway.preparation.json_body import Source
+from deployments.gateway.preparation.preparer import preparer
+from deployments.gateway.tenants import Tenants
+
+
+class GatewayState:
+    """Models, replicas, tenants and counters. One event loop owns it."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self.fleet = fleet
+        self.directory = Directory(fleet)
+        self.feeds = Feeds()
+        self.preparer = preparer(keyed=not fleet.mlperf)
+        self.bytes = ByteBudget(fleet.gateway.max_bytes_in_flight)
+        self.metrics = Metrics(self.directory, self.feeds)
+        self.tenants = Tenants(fleet)
+        self.operators = Operators(fleet)
+        self.in_flight = InFlight()
+        self.started = int(time.time())
+        self.sources: dict[str, Source] = {}
+        """What each model's prompts are made by, by its names."""
+        self.all_metrics: Callable[[], Awaitable[bytes]] | None = None
+        """Metrics of all gateway processes of this node; None where this is the only one."""
+        self._loading: dict[Source, asyncio.Task[str]] = {}
+
+    def update(self, replicas: Sequence[Announcement]) -> None:
+        """Takes the full list of replicas that are there now."""
+        before = {incarnation for served in self.directory.models for incarnation in served.router.replicas}
+        self.directory.update(replicas)
+        self.feeds.leave(before - {info.incarnation for info in replicas})
+        for served in self.directory.models:
+            if served.keyed and served.router.policy.uses_prefixes:
+                self.feeds.follow(served.router, served.announcements.values())
+            self._load_renderer(served)
+        models = self.directory.models
+        self.sources = {name: Source(*served.prompts_by()) for served in models for name in served.model.names}
+
+    def _load_renderer(self, served: ServedModel) -> None:
+        """Ahead of the first request, which would do without."""
+        source = Source(*served.prompts_by())
+        if source.renderer and source not in self._loading:
+            self._loading[source] = asyncio.create_task(self.preparer.load(source))
+
+    def unready(self) -> list[str]:
+        """What is waited for before every request finds a replica, and its prefix."""
+        loading = [source.checkpoint for source, task in self._loading.items() if not task.done()]
+        return self.directory.missing() + [f"the tokenizer of {checkpoint}" for checkpoint in loading]
+
+    async def render_metrics(self) -> bytes:
+        """In Prometheus' text format."""
+        return await self.all_metrics() if self.all_metrics else self.metrics.render()
+
+    async def close(self) -> None:
+        await self.feeds.close()
+        for task in self._loading.values():
+            task.cancel()
+        await asyncio.gather(*self._loading.values(), return_exceptions=True)
+        await self.preparer.close()
