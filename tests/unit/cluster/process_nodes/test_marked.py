@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -63,7 +64,7 @@ def test_a_node_s_own_request_spares_those_who_make_it(neighbour: subprocess.Pop
     """As `ray stop` in a node's shell: the shell goes on after it."""
     beside = start(NODE, "import time; time.sleep(60)")
     shell = subprocess.run(
-        ["bash", "-c", f"{sys.executable} -m cluster.process_nodes.marked; echo went on"],
+        ["bash", "-c", f"{shlex.quote(sys.executable)} -m cluster.process_nodes.marked; echo went on"],
         env={**os.environ, MARKER: NODE},
         capture_output=True,
         timeout=30,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 import time
@@ -121,7 +122,7 @@ def test_a_process_that_changes_its_title_is_still_this_node_s(provider: Process
     """As Ray's workers and vLLM's cores do: titles are written over the environment, unless it is forbidden."""
     (node,) = provider.create_node({}, HEAD, 1)
     titled = "import setproctitle, time; setproctitle.setproctitle('ray::' + 'x' * 3000); time.sleep(60)"
-    shell(provider, node).run(f'{sys.executable} -c "{titled}" > /dev/null 2>&1 &')
+    shell(provider, node).run(f'{shlex.quote(sys.executable)} -c "{titled}" > /dev/null 2>&1 &')
     name = str(Path(provider.provider_config["root"], "c", node))
     time.sleep(0.5)
     assert len(marked(name)) == 1
