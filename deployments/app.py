@@ -18,9 +18,10 @@ from cluster.names import GATEWAY, REGISTRY
 from cluster.placement import actor_options
 from cluster.ray_address import RayAddressError
 from deployments.autoscaling import serve_policy
-from deployments.engine.replica import EngineReplica, engine_spec
+from deployments.engine.engine_spec import engine_spec
+from deployments.engine.replica import EngineReplica
 from deployments.engine.supervisor import Seat
-from deployments.gateway.deployment import GatewayReplica
+from deployments.gateway.node import GatewayNode
 from deployments.local_ray import connect
 from deployments.ready_notice import start_ready_notice
 from deployments.registry import RegistryReplica
@@ -76,9 +77,8 @@ def build(fleet: Fleet) -> Application:
     )
     handle = registry.bind(fleet.model_dump(mode="json"))
     engines = [_engine(fleet, model, pool, handle) for model in fleet.models for pool in model.pools]
-    gateway = serve.deployment(GatewayReplica).options(
+    gateway = serve.deployment(GatewayNode).options(
         name=GATEWAY,
-        num_replicas=fleet.gateway.processes,
         ray_actor_options=ON_HEAD,
         max_ongoing_requests=UNLIMITED,
         logging_config=NO_CALL_LOG,

@@ -6,6 +6,7 @@ import asyncio
 import secrets
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -135,19 +136,17 @@ class RegistryReplica:
         self._registry.withdraw(incarnation)
 
     async def watch(
-        self, seen: int, gateway: str = "", watcher: str = "", doors: list[Door] | None = None
+        self, seen: int, gateways: Sequence[str] = (), watcher: str = "", doors: list[Door] | None = None
     ) -> dict[str, Any]:
-        """`gateway`: where who watches publishes its bookings; watching is its heartbeat. `doors`: what it tells of
-        each model."""
-        if gateway:
+        """`gateways`: where those of the watcher publish their bookings; watching is their heartbeat.
+
+        `doors`: what they report of each model.
+        """
+        for gateway in gateways:
             self._registry.gateway(gateway)
         if doors is not None:
             self._registry.tell_doors(watcher, doors)
         return await self._registry.watch(seen)
-
-    async def watchers(self, besides: str) -> int:
-        """How many gateways watch, but for the one of this name."""
-        return len(self._registry.watchers() - {besides})
 
     async def record_autoscaling_stats(self) -> dict[str, int]:
         """How large each pool should be, for Serve's controller. Nothing before all that live had time to say so."""

@@ -9,14 +9,15 @@ from cyclopts import App
 
 from cluster import commands as cluster
 from cluster.command_line import add, application, help_group, run
+from deployments import commands as deployments
 from loadtest import commands as loadtest
 from loadtest.command import leave
 
 DESCRIPTION = """Whisper, Qwen3-VL and GPT-OSS on vLLM behind one OpenAI-compatible gateway on Ray.
 
 A fleet file says which models run in which pools. Start a fleet with `serve run deployments:app [fleet=FLEET]`;
-the commands below check it, look after it and measure it. Exit statuses are 0, 1 (a check or a measurement
-failed), 2 (a usage error, or it could not run) and 130 (interrupted).
+the commands below check it, look after it and measure it. `gateway` alone serves in front of servers that run already.
+Exit statuses are 0, 1 (a check or a measurement failed), 2 (a usage error, or it could not run) and 130 (interrupted).
 
 For example:
 
@@ -30,7 +31,7 @@ For example:
 def app() -> App:
     """The application, with all its commands unimported."""
     mixfleet = application("mixfleet", DESCRIPTION, _version)
-    for command in (*cluster.COMMANDS, *loadtest.COMMANDS):
+    for command in (*cluster.COMMANDS, *deployments.COMMANDS, *loadtest.COMMANDS):
         add(mixfleet, command)
     data = application("data", loadtest.DATA_HELP)
     for command in loadtest.DATA_COMMANDS:

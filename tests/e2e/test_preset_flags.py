@@ -10,8 +10,8 @@ import sys
 from cluster.fleet import Task
 from cluster.loading import load_fleet, presets
 from cluster.vendors import ENGINE_KINDS
+from deployments.engine.engine_spec import engine_spec
 from deployments.engine.process import PROJECT_ROOT
-from deployments.engine.replica import engine_spec
 from deployments.engine.vllm import CUSTOMIZE, engine_arguments
 
 PARSER = """

@@ -12,8 +12,8 @@ import pytest
 from cluster.checkpoints import resolve
 from cluster.loading import load_fleet
 from deployments.engine.backend import EngineSpec
+from deployments.engine.engine_spec import engine_spec
 from deployments.engine.process import PROJECT_ROOT
-from deployments.engine.replica import engine_spec
 from deployments.engine.vllm import CUSTOMIZE
 from deployments.gateway.resume.conditions import CARRIED, KNOWN, why_not
 from tests.support.engine_contract import EngineContract

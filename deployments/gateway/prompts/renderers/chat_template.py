@@ -10,8 +10,6 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from transformers.utils.chat_template_utils import render_jinja_template
-
 from deployments.gateway.prompts.renderers.base import Unrendered
 
 LOOPS_OVER_CONTENT = re.compile(r"{%-?\s*for\s+\w+\s+in\s+\w+(?:\.content|\[\s*['\"]content['\"]\s*\])\s*-?%}")
@@ -22,6 +20,9 @@ class ChatTemplate:
     """Turns go in with content as a list of `{"type": "text", "text": ...}` and `{"type": "image"}`."""
 
     def __init__(self, source: str, special_tokens: Mapping[str, Any]) -> None:
+        from transformers.utils.chat_template_utils import render_jinja_template  # a second, which others need not wait
+
+        self._render = render_jinja_template
         self._source = source
         self._special_tokens = dict(special_tokens)
         self._takes_parts = self._shows_probe([{"type": "text", "text": PROBE}])
@@ -56,7 +57,7 @@ class ChatTemplate:
         tools: list[dict[str, Any]] | None,
         variables: Mapping[str, Any],
     ) -> str:
-        made, _ = render_jinja_template(
+        made, _ = self._render(
             [list(turns)], tools=tools, chat_template=self._source, add_generation_prompt=True, **variables
         )
         text: str = made[0]

@@ -8,7 +8,7 @@ import pytest
 
 from cluster.loading import load_fleet, presets
 from deployments.engine.backend import BACKENDS, EngineSpec, backend
-from deployments.engine.replica import engine_spec
+from deployments.engine.engine_spec import engine_spec
 from deployments.engine.vllm import VllmBackend, arguments, engine_arguments
 
 SPEC = EngineSpec(names=("m", "a"), task="chat", checkpoint="folder", engine="cpu", backend="vllm", slots=8)

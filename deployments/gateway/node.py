@@ -1,0 +1,156 @@
+"""The gateway as Serve runs it: an actor that attaches to its node's supervisor, and tells it what the registry knows.
+
+No request passes through it. Where it dies, the supervisor and its processes go on until its successor attaches.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import subprocess
+import sys
+from typing import Any
+
+import msgspec
+import ray
+from ray import serve
+from ray.serve.handle import DeploymentHandle
+from ray.serve.schema import ApplicationStatus
+
+from cluster.fleet import Fleet
+from cluster.names import APPLICATION
+from deployments.autoscaling.control import Door
+from deployments.engine.process import PROJECT_ROOT
+from deployments.gateway.attachment import attach, socket_name
+from deployments.gateway.control_channel import Channel
+from deployments.gateway.control_messages import Attach, End, NodeStatus, Replicas
+from deployments.gateway.listening_socket import http_address
+from deployments.gateway.supervisor_process import Startup
+from deployments.local_ray import logs_folder
+
+SUPERVISOR = "deployments.gateway.supervisor_process"
+START_TIMEOUT_S = 90.0
+"""For the supervisor to listen and its processes to accept, on a busy machine."""
+WATCH_PAUSE_S = 0.05
+RETRY_S = 0.5
+REGISTRY_TIMEOUT_S = 30.0
+POLL_S = 0.05
+
+logger = logging.getLogger("ray.serve")
+
+
+class GatewayNode:
+    """The gateways of one node. Its constructor returns once they accept connections."""
+
+    async def __init__(  # type: ignore[misc]  # Serve awaits an asynchronous constructor
+        self, fleet: dict[str, Any], registry: DeploymentHandle, engines: list[DeploymentHandle]
+    ) -> None:
+        self._fleet = Fleet.model_validate(fleet)
+        self._registry = registry
+        self._status: NodeStatus | None = None
+        self._name = ray.get_runtime_context().get_actor_id() or ""
+        self._channel = await self._attached(socket_name(ray.get_runtime_context().get_node_id()))
+        self._reading = asyncio.create_task(self._read())
+        await self._until_serving()
+        self._watching = asyncio.create_task(self._watch())
+
+    async def _attached(self, supervisor: str) -> Channel:
+        """A channel to the node's supervisor, which is started where there is none."""
+        content, host = self._fleet.model_dump(mode="json"), ray.util.get_node_ip_address()
+        channel = await attach(supervisor)
+        if channel is None:
+            startup = Startup(supervisor, content, host, str(logs_folder() / f"gateway-{self._fleet.name}.log"))
+            await asyncio.to_thread(_start_supervisor, startup)
+            async with asyncio.timeout(START_TIMEOUT_S):
+                while (channel := await attach(supervisor)) is None:  # noqa: ASYNC110  # another's state
+                    await asyncio.sleep(POLL_S)
+        channel.send(Attach(content, host))
+        return channel
+
+    async def _until_serving(self) -> None:
+        async with asyncio.timeout(START_TIMEOUT_S):
+            while self._status is None or not (self._status.serving or self._status.failure):
+                if self._reading.done():
+                    raise RuntimeError("the gateway's supervisor ended while its processes started; see its log")
+                await asyncio.sleep(POLL_S)
+        if self._status.failure:
+            raise RuntimeError(f"the gateway cannot serve this fleet: {self._status.failure}")
+
+    async def _read(self) -> None:
+        while (message := await self._channel.receive()) is not None:
+            if isinstance(message, NodeStatus):
+                self._status = message
+
+    async def _watch(self) -> None:
+        """Hands each new list of replicas to the supervisor."""
+        version = -1
+        replicas: dict[str, dict[str, Any]] = {}
+        while True:
+            try:
+                async with asyncio.timeout(REGISTRY_TIMEOUT_S):
+                    news = await self._registry.watch.remote(version, self._endpoints(), self._name, self._doors())
+                current = {replica["announcement"]["incarnation"]: replica for replica in news["replicas"]}
+                # A registry that has just started has not heard everyone: it adds, and takes nothing away.
+                replicas = current if news["settled"] else {**replicas, **current}
+                self._channel.send(
+                    Replicas(
+                        [replica["announcement"] for replica in replicas.values()],
+                        {incarnation: replica["load"] for incarnation, replica in replicas.items()},
+                        news["gateways"],
+                    )
+                )
+                version = news["version"]
+                await asyncio.sleep(WATCH_PAUSE_S)
+            except Exception as error:
+                # What is known stays in force: the registry restarts by itself.
+                logger.warning("the registry does not answer (%s: %s); trying again", type(error).__name__, error)
+                await asyncio.sleep(RETRY_S)
+
+    def _endpoints(self) -> list[str]:
+        return self._status.endpoints if self._status else []
+
+    def _doors(self) -> list[Door]:
+        return self._status.doors if self._status else []
+
+    async def address(self) -> str:
+        assert self._status is not None
+        return http_address(self._fleet.gateway.host, self._status.port)
+
+    async def fleet(self) -> dict[str, Any]:
+        """As it was given."""
+        return self._fleet.model_dump(mode="json")
+
+    async def check_health(self) -> None:
+        """Fails where the supervisor is gone: Serve then replaces this actor, which starts another."""
+        if self._reading.done() or self._watching.done():
+            raise RuntimeError("the gateway's supervisor has ended")
+
+    async def __del__(self) -> None:
+        if not hasattr(self, "_watching"):
+            return
+        self._watching.cancel()
+        await asyncio.gather(self._watching, return_exceptions=True)
+        if not await asyncio.to_thread(_fleet_goes_on):
+            self._channel.send(End())
+            await asyncio.wait({self._reading}, timeout=self._fleet.gateway.drain_timeout_s)
+        self._channel.close()
+        await asyncio.gather(self._reading, return_exceptions=True)
+
+
+def _start_supervisor(startup: Startup) -> None:
+    """Raises RuntimeError, with what is wrong, where it cannot listen."""
+    command = [sys.executable, "-m", SUPERVISOR]
+    starter = subprocess.run(
+        command, input=msgspec.json.encode(startup), capture_output=True, cwd=PROJECT_ROOT, check=False, timeout=60
+    )
+    if starter.returncode:
+        raise RuntimeError((starter.stdout or starter.stderr).decode(errors="replace").strip()[-2000:])
+
+
+def _fleet_goes_on() -> bool:
+    """Whether Serve still runs the application that this gateway belongs to."""
+    try:
+        application = serve.status().applications.get(APPLICATION)
+    except Exception:  # the controller ends, too
+        return False
+    return application is not None and application.status is not ApplicationStatus.DELETING

@@ -1,0 +1,167 @@
+"""One gateway process: a server on an event loop of its own, started and watched by the node's supervisor.
+
+`python -m deployments.gateway.process CONTROL LISTENER...`: numbers of inherited file descriptors.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import uvloop
+
+from cluster.fleet import Fleet
+from cluster.fleet_secrets import SecretsError
+from cluster.keys import KeyFileError
+from deployments.announcement import Announcement
+from deployments.autoscaling.control import Door
+from deployments.engine.backend import EngineLoad
+from deployments.gateway.control_channel import Channel
+from deployments.gateway.control_messages import (
+    AskMetrics,
+    Configure,
+    Drain,
+    Failed,
+    HandOver,
+    MergedMetrics,
+    Metrics,
+    Replicas,
+    Started,
+    Status,
+)
+from deployments.gateway.exchange import Exchange
+from deployments.gateway.merged_metrics import families_of
+from deployments.gateway.server import GatewayServer
+
+STATUS_PERIOD_S = 0.5
+METRICS_TIMEOUT_S = 5.0
+
+logger = logging.getLogger("mixfleet.gateway")
+
+
+class GatewayProcess:
+    """The process's side of the control channel."""
+
+    def __init__(self, channel: Channel, configuration: Configure) -> None:
+        """Raises KeyFileError or SecretsError where the fleet names a file that cannot be used."""
+        self._channel = channel
+        self._server = GatewayServer(Fleet.model_validate(configuration.fleet))
+        self._exchange: Exchange | None = None
+        if configuration.shares_bookings:
+            self._exchange = Exchange(self._server.state.directory, configuration.host)
+        self._replicas: list[dict[str, Any]] = []
+        self._numbers = itertools.count()
+        self._asked: dict[int, asyncio.Future[bytes]] = {}
+
+    async def run(self, sockets: Sequence[socket.socket]) -> None:
+        """Serves until the supervisor asks for the end, or is gone."""
+        await self._server.start(sockets)
+        if self._exchange:
+            await self._exchange.start()
+        self._server.state.all_metrics = self._all_metrics
+        self._channel.send(Started())
+        following = asyncio.create_task(self._follow())
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, following.cancel)
+        tasks = [asyncio.create_task(self._report()), asyncio.create_task(self._server.state.preparer.start())]
+        try:
+            (replaced,) = await asyncio.gather(following, return_exceptions=True)
+            await (self._server.hand_over() if replaced else self._server.drain())
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            if self._exchange:
+                await self._exchange.stop()
+            await self._server.stop()
+
+    async def _follow(self) -> bool:
+        """Does what the supervisor says, until the end. Whether others take the new connections then."""
+        while True:
+            message = await self._channel.receive()
+            match message:
+                case Replicas():
+                    self._take(message)
+                case AskMetrics():
+                    families = families_of(self._server.state.metrics.registry)
+                    self._channel.send(Metrics(message.number, families))
+                case MergedMetrics():
+                    if (waiting := self._asked.get(message.number)) and not waiting.done():
+                        waiting.set_result(message.text)
+                case HandOver() | None:
+                    # Without a supervisor nobody accepts: new connections are refused rather than held.
+                    return True
+                case Drain():
+                    return False
+                case _:
+                    logger.warning("unexpected message %s from the supervisor", type(message).__name__)
+
+    def _take(self, message: Replicas) -> None:
+        if message.replicas != self._replicas:
+            self._replicas = message.replicas
+            self._server.update([Announcement.from_dict(replica) for replica in message.replicas])
+        directory = self._server.state.directory
+        directory.report({incarnation: EngineLoad(**load) for incarnation, load in message.loads.items()})
+        if self._exchange:
+            self._exchange.connect(message.peers)
+
+    async def _report(self) -> None:
+        """By the event loop that serves: its silence tells that the loop stands."""
+        while True:
+            state = self._server.state
+            doors = [
+                Door(model=one.model.name, waiting=one.admission.waiting, booked_s=dict(one.router.booked_s))
+                for one in state.directory.models
+            ]
+            endpoint = self._exchange.endpoint if self._exchange else ""
+            self._channel.send(Status(state.unready(), doors, endpoint))
+            await asyncio.sleep(STATUS_PERIOD_S)
+
+    async def _all_metrics(self) -> bytes:
+        number = next(self._numbers)
+        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._asked[number] = answer
+        try:
+            self._channel.send(AskMetrics(number))
+            async with asyncio.timeout(METRICS_TIMEOUT_S):
+                return await answer
+        except TimeoutError:
+            logger.warning("the supervisor does not answer: metrics are of this process alone")
+            return self._server.state.metrics.render()
+        finally:
+            del self._asked[number]
+
+
+async def main(control: int, listeners: Sequence[int]) -> int:
+    """The process's exit status."""
+    channel = await Channel.over(socket.socket(fileno=control))
+    configuration = await channel.receive()
+    if not isinstance(configuration, Configure):
+        return 1
+    try:
+        process = GatewayProcess(channel, configuration)
+    except (KeyFileError, SecretsError) as error:
+        channel.send(Failed(str(error)))
+        await asyncio.sleep(STATUS_PERIOD_S)  # for the message to leave
+        return 1
+    await process.run([socket.socket(fileno=number) for number in listeners])
+    return 0
+
+
+def parent_decides() -> None:
+    """Leaves Ctrl-C and a closed terminal, which reach the whole process group, to the supervisor."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+
+
+if __name__ == "__main__":
+    parent_decides()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    with contextlib.suppress(KeyboardInterrupt):
+        sys.exit(uvloop.run(main(int(sys.argv[1]), [int(number) for number in sys.argv[2:]])))

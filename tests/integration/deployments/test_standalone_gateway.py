@@ -1,0 +1,217 @@
+"""The gateway without Ray: its supervisor, its processes, and servers that run already."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from cluster.fleet import Fleet
+from tests.support.front import Engine
+from tests.support.processes import HOST, PROJECT_ROOT, fake_fleet
+from tests.support.standalone_gateway import StandaloneGateway, command, standalone_gateway, until_replaced
+
+PROCESSES = 2
+BODY = {"model": "m", "prompt": "hello", "max_tokens": 4}
+SHORT = """
+name: short
+gateway: {port: 0}
+models:
+  - name: m
+    task: chat
+    checkpoint: nobody/has-this
+    pools: [{name: a, vendor: cpu, engine: cpu}]
+"""
+
+
+def fleet_of(engine: Engine, **gateway: object) -> Fleet:
+    fleet = fake_fleet(engine.pool)
+    return fleet.model_copy(update={"gateway": fleet.gateway.model_copy(update=gateway)})
+
+
+@pytest.fixture(scope="module")
+def shared(
+    text_engines: tuple[Engine, Engine], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[StandaloneGateway]:
+    """Two processes over one engine; tests may kill the processes."""
+    engine = text_engines[0]
+    folder = tmp_path_factory.mktemp("standalone")
+    with standalone_gateway(fleet_of(engine, processes=PROCESSES), [f"a={engine.url}"], folder) as gateway:
+        yield gateway
+
+
+async def ask(session: aiohttp.ClientSession, gateway: StandaloneGateway, **fields: object) -> int:
+    async with session.post(f"{gateway.url}/v1/completions", json={**BODY, **fields}) as answer:
+        await answer.read()
+        return answer.status
+
+
+async def fresh(gateway: StandaloneGateway) -> int:
+    """The status of a request on a connection of its own."""
+    timeout = aiohttp.ClientTimeout(total=30)
+    async with aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(force_close=True)) as session:
+        return await ask(session, gateway)
+
+
+async def counted(gateway: StandaloneGateway) -> dict[str, float]:
+    """Answers by process, from one page."""
+    async with aiohttp.ClientSession() as session, session.get(f"{gateway.url}/metrics") as answer:
+        families = {family.name: family for family in text_string_to_metric_families(await answer.text())}
+    samples = [sample for sample in families["gateway_requests"].samples if sample.name.endswith("_total")]
+    return {sample.labels["process"]: sample.value for sample in samples}
+
+
+async def test_one_page_holds_the_metrics_of_all_processes(shared: StandaloneGateway) -> None:
+    before = await counted(shared)
+    async with asyncio.timeout(60):
+        while len(after := await counted(shared)) < PROCESSES:  # the kernel chooses who accepts
+            assert await asyncio.gather(*[fresh(shared) for _ in range(20)]) == [200] * 20
+            await asyncio.sleep(0)
+    assert sum(after.values()) - sum(before.values()) == pytest.approx(20, abs=1e9)
+    assert sum(after.values()) % 20 == sum(before.values()) % 20
+
+
+async def test_killed_process_is_replaced_and_no_new_connection_is_lost(shared: StandaloneGateway) -> None:
+    victim = shared.serving_pids()[0]
+    os.kill(victim, signal.SIGKILL)
+    replaced = asyncio.create_task(asyncio.to_thread(until_replaced, shared, victim, 20))
+    statuses = []
+    while not replaced.done():
+        statuses += await asyncio.gather(*[fresh(shared) for _ in range(4)])
+    await replaced
+    assert statuses
+    assert set(statuses) == {200}
+
+
+async def test_only_process_is_replaced_while_connections_wait(engines: tuple[Engine, Engine], tmp_path: Path) -> None:
+    with standalone_gateway(fleet_of(engines[0]), [f"a={engines[0].url}"], tmp_path) as gateway:
+        (victim,) = gateway.serving_pids()
+        os.kill(victim, signal.SIGKILL)
+        assert await asyncio.gather(*[fresh(gateway) for _ in range(8)]) == [200] * 8
+        assert gateway.serving_pids() != [victim]
+
+
+async def test_sigterm_ends_it_after_the_stream_in_flight(engines: tuple[Engine, Engine], tmp_path: Path) -> None:
+    with standalone_gateway(fleet_of(engines[0]), [f"a={engines[0].url}"], tmp_path) as gateway:
+        async with aiohttp.ClientSession() as session:
+            body = {**BODY, "max_tokens": 500, "stream": True}
+            async with session.post(f"{gateway.url}/v1/completions", json=body) as answer:
+                await answer.content.readany()
+                ending = asyncio.create_task(asyncio.to_thread(gateway.end))
+                content = await answer.read()
+            assert content.endswith(b"data: [DONE]\n\n")
+        assert await ending == 0
+
+
+async def test_second_signal_ends_it_at_once(engines: tuple[Engine, Engine], tmp_path: Path) -> None:
+    with standalone_gateway(fleet_of(engines[0]), [f"a={engines[0].url}"], tmp_path) as gateway:
+        async with aiohttp.ClientSession() as session:
+            body = {**BODY, "max_tokens": 30_000, "stream": True}
+            async with session.post(f"{gateway.url}/v1/completions", json=body) as answer:
+                await answer.content.readany()
+                pids = gateway.serving_pids()
+                os.kill(gateway.process.pid, signal.SIGINT)
+                await asyncio.sleep(0.5)
+                assert gateway.process.poll() is None
+                assert await asyncio.to_thread(gateway.end, signal.SIGINT, 10) == 0
+        assert not [pid for pid in pids if _lives(pid)]
+
+
+async def test_processes_end_with_a_supervisor_that_is_killed(engines: tuple[Engine, Engine], tmp_path: Path) -> None:
+    with standalone_gateway(fleet_of(engines[0]), [f"a={engines[0].url}"], tmp_path) as gateway:
+        pids = gateway.serving_pids()
+        gateway.process.kill()
+        gateway.process.wait(10)
+        async with asyncio.timeout(20):
+            while any(_lives(pid) for pid in pids):  # noqa: ASYNC110  # other processes
+                await asyncio.sleep(0.05)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+async def test_server_that_has_only_completion_routes_works_behind_it(tmp_path: Path) -> None:
+    async def completions(request: aiohttp.web.Request) -> aiohttp.web.Response:
+        return aiohttp.web.json_response({"choices": [{"text": "four"}], "usage": {"total_tokens": 2}})
+
+    app = aiohttp.web.Application()
+    app.router.add_post("/v1/completions", completions)
+    runner = aiohttp.web.AppRunner(app)
+    await runner.setup()
+    await aiohttp.web.TCPSite(runner, HOST, 0).start()
+    file = tmp_path / "short.yaml"
+    file.write_text(SHORT)
+    fleet = Fleet.model_validate(yaml.safe_load(SHORT))
+    try:
+        with standalone_gateway(fleet, [f"a=http://{HOST}:{runner.addresses[0][1]}/v1"], tmp_path) as gateway:
+            async with aiohttp.ClientSession() as session:
+                async with session.post(f"{gateway.url}/v1/completions", json=BODY) as answer:
+                    assert (await answer.json())["choices"][0]["text"] == "four"
+                async with session.get(f"{gateway.url}/ready") as answer:
+                    assert answer.status == 200
+    finally:
+        await runner.cleanup()
+
+
+@pytest.mark.parametrize(
+    ("replica", "words"),
+    [
+        ("a", "not POOL=URL"),
+        ("a=127.0.0.1:8000", "not POOL=URL"),
+        ("b=http://127.0.0.1:1", "fits no pool; write one of m@a"),
+        ("x@a=http://127.0.0.1:1", "fits no pool"),
+    ],
+)
+def test_replica_that_fits_no_pool_is_a_usage_error(tmp_path: Path, replica: str, words: str) -> None:
+    file = tmp_path / "fleet.yaml"
+    file.write_text(SHORT)
+    ended = subprocess.run(command(file, [replica]), cwd=PROJECT_ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert words in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_taken_port_ends_it_with_one_line(shared: StandaloneGateway, tmp_path: Path) -> None:
+    file = tmp_path / "fleet.yaml"
+    file.write_text(SHORT.replace("port: 0", f"port: {shared.port}"))
+    ended = subprocess.run(
+        command(file, ["a=http://127.0.0.1:1"]), cwd=PROJECT_ROOT, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 1
+    assert f"cannot listen on 127.0.0.1:{shared.port}: Address already in use" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_missing_key_file_ends_it_with_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "fleet.yaml"
+    file.write_text(SHORT + f"tenants: [{{name: us, key_file: {tmp_path}/missing}}]\n")
+    ended = subprocess.run(
+        command(file, ["a=http://127.0.0.1:1"]), cwd=PROJECT_ROOT, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 1
+    assert "missing: No such file" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("module", ["supervisor_process", "process", "standalone"])
+def test_neither_supervisor_nor_processes_import_ray(module: str) -> None:
+    code = (
+        f"import sys, json, deployments.gateway.{module}; print(json.dumps([n for n in sys.modules if '.' not in n]))"
+    )
+    loaded = json.loads(subprocess.check_output([sys.executable, "-c", code], cwd=PROJECT_ROOT))
+    assert "aiohttp" in loaded
+    assert not {"ray", "torch", "vllm", "transformers"} & set(loaded)
