@@ -24,10 +24,22 @@ def socket_name(*parts: str) -> str:
 async def attach(name: str) -> Channel | None:
     """A channel to the supervisor of that name; None where there is none."""
     try:
-        async with asyncio.timeout(CONNECT_TIMEOUT_S):
-            return Channel(*await asyncio.open_unix_connection(name))
+        return await Channel.over(await asyncio.to_thread(_connected, name))
     except OSError:
         return None
+
+
+def _connected(name: str) -> socket.socket:
+    """By hand: uvloop takes an abstract address for an empty path. Raises OSError."""
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        made.settimeout(CONNECT_TIMEOUT_S)
+        made.connect(name)
+        made.setblocking(False)
+    except BaseException:
+        made.close()
+        raise
+    return made
 
 
 async def listen(name: str, attached: Callable[[Channel], Awaitable[None]]) -> asyncio.Server:

@@ -1,0 +1,211 @@
+"""A supervisor that Serve actors attach to: adoption, another fleet, and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+import pytest
+import uvloop
+
+from cluster.fleet import Fleet
+from deployments.gateway.attachment import attach, socket_name
+from deployments.gateway.control_channel import Channel
+from deployments.gateway.control_messages import Attach, End, NodeStatus, Replicas
+from deployments.gateway.supervisor_process import Startup
+from tests.support.front import Engine
+from tests.support.processes import HOST, PROJECT_ROOT, fake_fleet
+
+ORPHANED_S = 2.0
+BODY = {"model": "m", "prompt": "hello", "max_tokens": 4}
+
+
+class Actor:
+    """What a Serve actor does, without Ray."""
+
+    def __init__(self, channel: Channel, fleet: Fleet, engine: Engine) -> None:
+        self.channel = channel
+        channel.send(Attach(fleet.model_dump(mode="json"), HOST))
+        channel.send(Replicas([engine.announced().as_dict()], {}))
+
+    async def status(self) -> NodeStatus:
+        """Once the fleet is served, or cannot be."""
+        async with asyncio.timeout(60):
+            while (message := await self.channel.receive()) is not None:
+                if isinstance(message, NodeStatus) and (message.serving or message.failure):
+                    return message
+        raise AssertionError("the supervisor has ended")
+
+    async def ended(self) -> None:
+        """Returns once the supervisor is gone."""
+        async with asyncio.timeout(60):
+            while await self.channel.receive() is not None:
+                pass
+
+
+def start(name: str, fleet: Fleet, folder: Path) -> subprocess.CompletedProcess[str]:
+    startup = Startup(name, fleet.model_dump(mode="json"), HOST, str(folder / "log"), ORPHANED_S)
+    command = [sys.executable, "-m", "deployments.gateway.supervisor_process"]
+    content = msgspec.json.encode(startup).decode()
+    return subprocess.run(command, input=content, cwd=PROJECT_ROOT, capture_output=True, text=True, check=False)
+
+
+async def attached(name: str) -> Channel:
+    async with asyncio.timeout(30):
+        while (channel := await attach(name)) is None:  # noqa: ASYNC110  # another process
+            await asyncio.sleep(0.05)
+    return channel
+
+
+@pytest.fixture
+async def supervisor(engines: tuple[Engine, Engine], tmp_path: Path) -> AsyncIterator[tuple[str, Fleet, str]]:
+    """Its name, its fleet and the address on which it listens."""
+    name, fleet = socket_name(secrets.token_hex(8)), fake_fleet(engines[0].pool)
+    started = await asyncio.to_thread(start, name, fleet, tmp_path)
+    assert started.returncode == 0, started.stdout + started.stderr
+    yield name, fleet, started.stdout.removeprefix("listening on ").strip()
+    if channel := await attach(name):
+        channel.send(End())
+        async with asyncio.timeout(60):
+            while await channel.receive() is not None:
+                pass
+
+
+async def ask(url: str) -> int:
+    connector = aiohttp.TCPConnector(force_close=True)
+    async with (
+        aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=30)) as session,
+        session.post(f"{url}/v1/completions", json=BODY) as answer,
+    ):
+        await answer.read()
+        return answer.status
+
+
+async def answers(url: str) -> None:
+    """Waits until the replicas are known everywhere."""
+    async with asyncio.timeout(30):
+        while await ask(url) != 200:  # noqa: ASYNC110  # another process
+            await asyncio.sleep(0.05)
+
+
+async def test_successor_of_an_actor_adopts_the_supervisor(
+    supervisor: tuple[str, Fleet, str], engines: tuple[Engine, Engine]
+) -> None:
+    name, fleet, url = supervisor
+    first = Actor(await attached(name), fleet, engines[0])
+    status = await first.status()
+    assert url.endswith(f":{status.port}")
+    await answers(url)
+    first.channel.close()
+    await asyncio.sleep(ORPHANED_S / 4)
+    second = Actor(await attached(name), fleet, engines[0])
+    assert (await second.status()).port == status.port
+    await asyncio.sleep(ORPHANED_S)
+    assert await ask(url) == 200
+    assert {door["model"] for door in (await second.status()).doors} == {"m"}
+
+
+async def test_other_fleet_is_served_without_losing_a_request(
+    supervisor: tuple[str, Fleet, str], engines: tuple[Engine, Engine]
+) -> None:
+    name, fleet, url = supervisor
+    first = Actor(await attached(name), fleet, engines[0])
+    await first.status()
+    await answers(url)
+    model = fleet.models[0].model_copy(update={"aliases": ["new"]})
+    changed = fleet.model_copy(update={"models": [model]})
+    statuses: list[int] = []
+
+    async def load() -> None:
+        while True:
+            statuses.append(await ask(url))
+
+    loading = [asyncio.create_task(load()) for _ in range(2)]
+    second = Actor(await attached(name), changed, engines[0])
+    assert not (await second.status()).failure
+    async with aiohttp.ClientSession() as session, session.get(f"{url}/v1/models/new") as answer:
+        assert answer.status == 200
+    await asyncio.sleep(1)
+    for task in loading:
+        task.cancel()
+    await asyncio.gather(*loading, return_exceptions=True)
+    assert len(statuses) > 10
+    assert set(statuses) == {200}
+
+
+async def test_fleet_that_cannot_be_served_leaves_the_former_one(
+    supervisor: tuple[str, Fleet, str], engines: tuple[Engine, Engine], tmp_path: Path
+) -> None:
+    name, fleet, url = supervisor
+    await Actor(await attached(name), fleet, engines[0]).status()
+    await answers(url)
+    content: dict[str, Any] = fleet.model_dump(mode="json")
+    content["tenants"] = [{"name": "us", "key_file": str(tmp_path / "missing")}]
+    second = Actor(await attached(name), Fleet.model_validate(content), engines[0])
+    assert "missing: No such file" in (await second.status()).failure
+    assert await ask(url) == 200
+
+
+async def test_supervisor_without_an_actor_ends(supervisor: tuple[str, Fleet, str]) -> None:
+    name, _, url = supervisor
+    channel = await attached(name)
+    channel.close()
+    async with asyncio.timeout(30):
+        while await attach(name) is not None:  # noqa: ASYNC110  # another process
+            await asyncio.sleep(ORPHANED_S * 2)
+    with pytest.raises(aiohttp.ClientConnectorError):
+        await ask(url)
+
+
+async def test_actors_attach_from_serves_own_kind_of_loop(supervisor: tuple[str, Fleet, str]) -> None:
+    """uvloop takes an abstract address for an empty path."""
+
+    async def attaches(name: str) -> bool:
+        channel = await attach(name)
+        if channel:
+            channel.close()
+        return channel is not None
+
+    (await attached(supervisor[0])).close()
+    assert await asyncio.to_thread(uvloop.run, attaches(supervisor[0]))
+
+
+async def test_taken_port_is_told_to_the_starter(supervisor: tuple[str, Fleet, str], tmp_path: Path) -> None:
+    _, fleet, url = supervisor
+    port = int(url.rpartition(":")[2])
+    gateway = fleet.gateway.model_copy(update={"port": port})
+    other = fleet.model_copy(update={"gateway": gateway})
+    started = await asyncio.to_thread(start, socket_name(secrets.token_hex(8)), other, tmp_path)
+    assert started.returncode == 1
+    assert f"cannot listen on {HOST}:{port}: Address already in use" in started.stdout
+
+
+async def test_supervisor_is_in_a_session_of_its_own(
+    supervisor: tuple[str, Fleet, str], engines: tuple[Engine, Engine]
+) -> None:
+    """Ray ends an actor's children, and all of its process group."""
+    name, fleet, _ = supervisor
+    actor = Actor(await attached(name), fleet, engines[0])
+    await actor.status()
+    pids = await asyncio.to_thread(_supervisors)
+    assert pids
+    assert all(os.getsid(pid) == pid != os.getsid(0) for pid in pids)
+
+
+def _supervisors() -> list[int]:
+    """Their process ids."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if b"supervisor_process" in (entry / "cmdline").read_bytes():
+                found.append(int(entry.name))
+    return found
