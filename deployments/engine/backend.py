@@ -22,6 +22,7 @@ class EngineSpec:
         slots: sequences that run at once.
         caches: False in MLPerf mode: prefix and media caches are off.
         fake: settings of the fake engine (`cluster.fleet.FakeEngine` as a dict).
+        secrets_file: where the fleet's secrets are on the engine's node; it may begin with ~.
     """
 
     names: tuple[str, ...]
@@ -39,6 +40,7 @@ class EngineSpec:
     environment: Mapping[str, str] = field(default_factory=dict)
     removed_environment: frozenset[str] = frozenset()
     fake: Mapping[str, Any] = field(default_factory=dict)
+    secrets_file: str = ""
 
 
 @dataclass(frozen=True)

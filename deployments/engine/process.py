@@ -15,6 +15,8 @@ from pathlib import Path
 import aiohttp
 
 import deployments
+from deployments.engine.access.client import engine_session
+from deployments.engine.access.keys import SECRETS_VARIABLE, EngineKeys
 from deployments.engine.backend import EngineSpec, backend
 
 POLL_S = 0.25
@@ -38,6 +40,8 @@ class EngineProcess:
     """A running engine. `incarnation` is new at every start, so that nothing known of an old process is believed."""
 
     def __init__(self, spec: EngineSpec, log: Path, host: str = "127.0.0.1", grace_s: float = 15) -> None:
+        """Raises SecretsError where the fleet's secrets cannot be read on this node."""
+        self.keys = EngineKeys(Path(spec.secrets_file)) if spec.secrets_file else None
         self.spec, self.log, self.host, self.grace_s = spec, log, host, grace_s
         self.backend = backend(spec.backend)
         self.incarnation = ""
@@ -76,11 +80,12 @@ class EngineProcess:
             "PYTHONPATH": os.pathsep.join(path),
             **self.backend.environment(self.host),
             **self.spec.environment,
+            SECRETS_VARIABLE: str(Path(self.spec.secrets_file).expanduser()) if self.keys else "",
         }
 
     async def _until_ready(self, timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s
-        async with aiohttp.ClientSession(timeout=HEALTH_TIMEOUT) as session:
+        async with engine_session(self.keys, HEALTH_TIMEOUT) as session:
             while not await self.healthy(session):
                 if (code := self.exit_code) is not None:
                     raise EngineError(f"the engine of {self.spec.names[0]} ended with code {code}{self.log_tail()}")

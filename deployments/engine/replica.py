@@ -15,8 +15,10 @@ from ray.serve.handle import DeploymentHandle
 from cluster.checkpoints import resolve
 from cluster.devices import require_devices
 from cluster.fleet import Fleet, Model, Pool
+from cluster.fleet_secrets import secrets_path
 from cluster.vendors import ENGINE_KINDS
 from deployments.engine.backend import EngineSpec
+from deployments.engine.listening import engine_host
 from deployments.engine.process import EngineError
 from deployments.engine.supervisor import Seat, Supervisor
 from deployments.local_ray import logs_folder
@@ -44,6 +46,7 @@ def engine_spec(fleet: Fleet, model: Model, pool: Pool) -> EngineSpec:
         environment={**kind.environment, **pool.env},
         removed_environment=kind.removed_environment,
         fake=pool.fake.model_dump(),
+        secrets_file=fleet.secrets_file or str(secrets_path(fleet.name, None)),
     )
 
 
@@ -67,7 +70,7 @@ class EngineReplica:
                 spec,
                 replace(seat, replica=name),
                 log,
-                ray.util.get_node_ip_address(),
+                engine_host(ray.nodes(), ray.util.get_node_ip_address()),
                 self._heartbeat,
                 self._withdraw,
             )

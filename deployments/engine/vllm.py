@@ -19,6 +19,9 @@ from deployments.engine.vllm_routes import ask_facts, ask_load
 SERVER = "vllm.entrypoints.openai.api_server"
 """As a module: the CPU wheel's `vllm serve` command asks for the metadata of a package that it is not."""
 
+ACCESS = "deployments.engine.access.vllm_middleware.VllmAccess"
+"""Demands the fleet's key on every route and WebSocket; vLLM's own `--api-key` leaves most of them open."""
+
 CUSTOMIZE = Path(__file__).parent / "customize"
 CACHES_OFF = {"enable-prefix-caching": False, "mm-processor-cache-gb": 0}
 PREFIXES_TOLD = {
@@ -52,6 +55,7 @@ def engine_arguments(spec: EngineSpec) -> list[str]:
         "tensor-parallel-size": spec.tensor_parallel,
         "enable-prompt-tokens-details": True,
         "uvicorn-log-level": "warning",
+        "middleware": ACCESS,
     }
     if spec.revision:
         flags["revision"] = spec.revision
@@ -77,6 +81,8 @@ class VllmBackend:
         return {
             # The address on which vLLM binds `tcp://*`: left alone, it takes that of the route to the internet.
             "VLLM_HOST_IP": host,
+            # vLLM would demand it in the place of the fleet's key.
+            "VLLM_API_KEY": "",
             # A host that may serve media must not lead the engine to one that may not.
             "VLLM_MEDIA_URL_ALLOW_REDIRECTS": "0",
         }

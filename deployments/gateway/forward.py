@@ -6,7 +6,7 @@ import asyncio
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -86,8 +86,11 @@ class _Task:
 class Forwarder:
     """Forwards requests on one pool of connections. Belongs to one event loop."""
 
-    def __init__(self, settings: Gateway, metrics: Metrics) -> None:
-        self.settings, self.metrics = settings, metrics
+    def __init__(
+        self, settings: Gateway, metrics: Metrics, engine_headers: Callable[[], Mapping[str, str]] = dict
+    ) -> None:
+        """`engine_headers`: what engines want to see in every request."""
+        self.settings, self.metrics, self._engine_headers = settings, metrics, engine_headers
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_S),
             timeout=aiohttp.ClientTimeout(
@@ -231,7 +234,7 @@ class Forwarder:
         """Sends the request and reads the first bytes of the answer. Raises ReplicaFailed where there are none."""
         request, parsed = task.request, errand.parsed
         headers = {name: request.headers[name] for name in PASSED_ON if name in request.headers}
-        headers["X-Request-Id"] = task.request_id
+        headers |= {"X-Request-Id": task.request_id, **self._engine_headers()}
         try:
             if errand.continuation:
                 data = await errand.continuation.body(partial(self._detokenized, url, parsed.model))
@@ -263,7 +266,9 @@ class Forwarder:
         """The text of these ids, by the engine's own tokenizer."""
         body = {"model": model, "tokens": token_ids}
         timeout = aiohttp.ClientTimeout(total=DETOKENIZE_TIMEOUT_S)
-        async with self._session.post(url + "/detokenize", json=body, timeout=timeout, allow_redirects=False) as answer:
+        async with self._session.post(
+            url + "/detokenize", json=body, headers=self._engine_headers(), timeout=timeout, allow_redirects=False
+        ) as answer:
             if answer.status != 200:
                 raise ReplicaFailed(f"it answered {answer.status} to /detokenize", suspect=False)
             told = msgspec.json.decode(await answer.read())

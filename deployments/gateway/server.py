@@ -12,6 +12,7 @@ from aiohttp import web
 
 from cluster.fleet import Fleet
 from deployments.announcement import Announcement
+from deployments.engine.access.keys import EngineKeys
 from deployments.gateway.directory import Directory, Served
 from deployments.gateway.errors import ApiError
 from deployments.gateway.feeds import Feeds
@@ -61,9 +62,9 @@ class GatewayServer:
         self._handing_over = False
 
     async def start(self, reuse_port: bool = False) -> None:
-        """Listens on the fleet's address. Raises OSError where the port is taken."""
+        """Listens on the fleet's address. Raises OSError where the port is taken, and SecretsError."""
         settings = self.fleet.gateway
-        self._forwarder = Forwarder(settings, self.metrics)
+        self._forwarder = Forwarder(settings, self.metrics, EngineKeys.of_fleet(self.fleet).headers)
         self._runner = web.AppRunner(
             self._application(),
             access_log=None,

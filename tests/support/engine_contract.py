@@ -13,6 +13,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from deployments.engine.access.client import engine_session
 from deployments.engine.backend import EngineLoad, EngineSpec
 from deployments.engine.process import EngineProcess
 from tests.support.process_table import descendants, gone
@@ -48,7 +49,7 @@ class EngineContract:
     @pytest.fixture
     async def session(self, engine: EngineProcess) -> AsyncIterator[aiohttp.ClientSession]:
         timeout = aiohttp.ClientTimeout(total=60)
-        async with aiohttp.ClientSession(engine.url, timeout=timeout) as made:
+        async with engine_session(engine.keys, timeout, engine.url) as made:
             yield made
 
     def body(self, engine: EngineProcess, tokens: int = 4, **changes: Any) -> dict[str, Any]:

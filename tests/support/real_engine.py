@@ -23,6 +23,7 @@ from deployments.engine.backend import EngineSpec
 from deployments.engine.process import PROJECT_ROOT
 from deployments.engine.supervisor import Seat, Supervisor
 from deployments.engine.vllm import VllmBackend
+from tests.support.engine_keys import secrets_file
 from tests.support.processes import HOST
 
 START_TIMEOUT_S = 300
@@ -80,6 +81,7 @@ async def real_engine(
         slots=slots,
         flags={**FLAGS, **flags},
         environment={**kind.environment, **ENVIRONMENT, **resolved.environment},
+        secrets_file=str(secrets_file()),
     )
     pool = "cpu" if core is None else f"core{core}"
     seat = Seat(f"{model}@{pool}#0", model, pool, "cpu", None, drain_timeout_s=5, readiness_timeout_s=START_TIMEOUT_S)

@@ -1,0 +1,20 @@
+"""HTTP sessions with engines: every request has the fleet's key."""
+
+from __future__ import annotations
+
+import aiohttp
+
+from deployments.engine.access.keys import EngineKeys
+
+
+def engine_session(
+    keys: EngineKeys | None, timeout: aiohttp.ClientTimeout, base_url: str | None = None
+) -> aiohttp.ClientSession:
+    """A session for one event loop. `keys` is None for servers that want none."""
+
+    async def with_key(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        if keys:
+            request.headers.update(keys.headers())
+        return await handler(request)
+
+    return aiohttp.ClientSession(base_url, timeout=timeout, middlewares=(with_key,))
