@@ -151,6 +151,28 @@ class EngineContract:
         await asyncio.gather(asking, return_exceptions=True)
         await self.until(engine, session, lambda load: load == EngineLoad(0, 0, 0.0))
 
+    @pytest.mark.parametrize("path", ["/health", "/metrics", "/v1/models", "/kv_event_sources", "/docs", "/none"])
+    @pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
+    async def test_a_request_without_the_fleets_key_gets_401(
+        self, engine: EngineProcess, method: str, path: str
+    ) -> None:
+        async with aiohttp.ClientSession() as stranger, stranger.request(method, engine.url + path) as answer:
+            assert answer.status == 401
+            assert (await answer.json())["error"]["code"] == "invalid_engine_key"
+
+    async def test_a_websocket_is_never_opened(self, engine: EngineProcess, session: aiohttp.ClientSession) -> None:
+        async with aiohttp.ClientSession(engine.url) as stranger:
+            for client in (stranger, session):
+                with pytest.raises(aiohttp.WSServerHandshakeError):
+                    await client.ws_connect("/v1/realtime")
+
+    @pytest.mark.parametrize("path", ["/docs", "/openapi.json", "/load", "/v1/embeddings", "/invocations"])
+    async def test_a_route_that_no_gateway_uses_is_closed_also_with_the_key(
+        self, session: aiohttp.ClientSession, path: str
+    ) -> None:
+        async with session.get(path) as answer:
+            assert (answer.status, (await answer.json())["error"]["code"]) == (404, "route_not_offered")
+
     async def test_stopping_leaves_no_process(self, engine: EngineProcess, processes_before: set[int]) -> None:
         processes = descendants() - processes_before
         assert len(processes) >= 2, "a guard and an engine"
