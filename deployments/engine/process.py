@@ -15,6 +15,7 @@ from pathlib import Path
 import aiohttp
 
 import deployments
+from cluster.environment_files import EnvironmentFileError, read_values
 from deployments.engine.access.client import engine_session
 from deployments.engine.access.keys import SECRETS_VARIABLE, EngineKeys
 from deployments.engine.backend import EngineSpec, backend
@@ -80,8 +81,15 @@ class EngineProcess:
             "PYTHONPATH": os.pathsep.join(path),
             **self.backend.environment(self.host),
             **self.spec.environment,
+            **self._environment_of_files(),
             SECRETS_VARIABLE: str(Path(self.spec.secrets_file).expanduser()) if self.keys else "",
         }
+
+    def _environment_of_files(self) -> dict[str, str]:
+        try:
+            return read_values(self.spec.environment_files)
+        except EnvironmentFileError as error:
+            raise EngineError(f"the engine of {self.spec.names[0]} is not started: {error}") from None
 
     async def _until_ready(self, timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s

@@ -44,6 +44,7 @@ def engine_spec(fleet: Fleet, model: Model, pool: Pool) -> EngineSpec:
         reasoning_parser=model.reasoning_parser,
         flags={**kind.flags, **pool.flags},
         environment={**kind.environment, **pool.env},
+        environment_files=pool.env_files,
         removed_environment=kind.removed_environment,
         fake=pool.fake.model_dump(),
         secrets_file=fleet.secrets_file or str(secrets_path(fleet.name, None)),
