@@ -17,6 +17,7 @@ from deployments.engine.access.client import engine_session
 from deployments.engine.backend import EngineLoad, EngineSpec
 from deployments.engine.process import EngineProcess
 from tests.support.process_table import descendants, gone
+from tests.support.sockets import http_answer, listening
 
 PROMPT = [12, 13, 14, 15]
 """Token ids that any vocabulary has."""
@@ -172,6 +173,16 @@ class EngineContract:
     ) -> None:
         async with session.get(path) as answer:
             assert (answer.status, (await answer.json())["error"]["code"]) == (404, "route_not_offered")
+
+    async def test_every_socket_of_an_engine_is_on_its_own_address_and_gives_a_stranger_nothing(
+        self, engine: EngineProcess, processes_before: set[int]
+    ) -> None:
+        found = listening(descendants() - processes_before)
+        assert engine.url.rpartition(":")[2] in {str(one.port) for one in found}
+        assert {one.host for one in found} == {engine.host}
+        for one in found:
+            answer = await asyncio.to_thread(http_answer, one.host, one.port, "GET", "/metrics", 0.5)
+            assert answer.startswith(b"HTTP/1.1 401 ") or len(answer) <= 64, "a greeting and no more"
 
     async def test_stopping_leaves_no_process(self, engine: EngineProcess, processes_before: set[int]) -> None:
         processes = descendants() - processes_before
