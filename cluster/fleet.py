@@ -43,6 +43,9 @@ OWNED_FLAGS = {
     "middleware": "the replica itself, which demands the fleet's key by it",
     "root-path": "nothing: engines are reached at their own address",
     "uds": "the replica itself",
+    "ssl-certfile": "the fleet's `engine_tls`",
+    "ssl-keyfile": "the fleet's `engine_tls`",
+    "ssl-ca-certs": "the fleet's `engine_tls`",
     "port": "the replica itself",
     "pipeline-parallel-size": "nothing yet: an engine runs inside one node",
 }
@@ -277,6 +280,18 @@ class Tenant(Strict):
         return self
 
 
+class EngineTls(Strict):
+    """Files in PEM form on each node, for a fleet whose nodes talk over a network that others can read."""
+
+    certificate: AbsolutePath = Field(description="of the node's engines, signed by the authority")
+    key: AbsolutePath = Field(description="of the certificate, without a passphrase")
+    authority: AbsolutePath = Field(description="the certificate of an authority that signs this fleet's engines alone")
+
+    @property
+    def files(self) -> list[str]:
+        return [self.certificate, self.key, self.authority]
+
+
 class Fleet(Strict):
     """A whole deployment: what is served, where, and how it is reached."""
 
@@ -290,6 +305,8 @@ class Fleet(Strict):
         None,
         description="a secret per line, the first in use; the same on every node. None: made on this machine",
     )
+
+    engine_tls: EngineTls | None = Field(None, description="encrypts what gateways and replicas say to engines")
 
     @property
     def cache_folder(self) -> Path | None:

@@ -82,7 +82,8 @@ def _refuse_what_pods_cannot_have(fleet: Fleet) -> None:
     if files := [tenant.name for tenant in fleet.tenants if tenant.key_file]:
         raise NotForPods(f"the key files of tenants {', '.join(files)} are in no pod: give `key_sha256`")
     pools = [pool for model in fleet.models for pool in model.pools]
-    secrets = [*filter(None, [fleet.secrets_file]), *(file for pool in pools for file in pool.env_files.values())]
+    tls = fleet.engine_tls.files if fleet.engine_tls else []
+    secrets = [*filter(None, [fleet.secrets_file]), *tls, *(file for pool in pools for file in pool.env_files.values())]
     if outside := sorted({file for file in secrets if str(PurePosixPath(file).parent) != SECRETS}):
         raise NotForPods(
             f"{', '.join(outside)}: in no pod; put it into the Secret {secret_name(fleet)}, and name it {SECRETS}/KEY"

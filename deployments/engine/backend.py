@@ -10,6 +10,8 @@ from typing import Any, Protocol
 
 import aiohttp
 
+from cluster.fleet import EngineTls
+
 
 @dataclass(frozen=True)
 class EngineSpec:
@@ -43,6 +45,7 @@ class EngineSpec:
     removed_environment: frozenset[str] = frozenset()
     fake: Mapping[str, Any] = field(default_factory=dict)
     secrets_file: str = ""
+    tls: EngineTls | None = None
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,7 @@ def engine_spec(fleet: Fleet, model: Model, pool: Pool) -> EngineSpec:
         environment_files=pool.env_files,
         removed_environment=kind.removed_environment,
         fake=pool.fake.model_dump(),
+        tls=fleet.engine_tls,
         secrets_file=fleet.secrets_file or str(secrets_path(fleet.name, None)),
     )
 

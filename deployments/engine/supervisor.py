@@ -13,7 +13,6 @@ from typing import Any
 import aiohttp
 
 from deployments.announcement import Announcement
-from deployments.engine.access.client import engine_session
 from deployments.engine.backend import EngineLoad, EngineSpec
 from deployments.engine.process import EngineError, EngineProcess
 
@@ -62,7 +61,7 @@ class Supervisor:
 
     async def start(self) -> None:
         """Starts the engine and announces it. Raises EngineError where it does not get ready."""
-        self._session = engine_session(self.engine.keys, aiohttp.ClientTimeout(total=10))
+        self._session = self.engine.session(aiohttp.ClientTimeout(total=10))
         try:
             await self._start_engine()
         except BaseException:

@@ -12,6 +12,7 @@ from typing import Any
 import aiohttp
 
 from cluster.fleet import Task
+from deployments.engine.access.paths import on_this_node
 from deployments.engine.backend import EngineFacts, EngineLoad, EngineSpec
 from deployments.engine.rendering import renderer_of
 from deployments.engine.vllm_routes import ask_facts, ask_load
@@ -57,6 +58,8 @@ def engine_arguments(spec: EngineSpec) -> list[str]:
         "uvicorn-log-level": "warning",
         "middleware": ACCESS,
     }
+    if spec.tls:
+        flags |= {"ssl-certfile": on_this_node(spec.tls.certificate), "ssl-keyfile": on_this_node(spec.tls.key)}
     if spec.revision:
         flags["revision"] = spec.revision
     if spec.tool_parser:

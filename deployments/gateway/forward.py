@@ -14,8 +14,9 @@ import aiohttp
 import msgspec
 from aiohttp import web
 
-from cluster.fleet import Gateway
+from cluster.fleet import EngineTls, Gateway
 from deployments.announcement import Announcement
+from deployments.engine.access.tls import client_context
 from deployments.gateway.directory import Served
 from deployments.gateway.errors import ApiError, engine_error
 from deployments.gateway.metrics import Metrics
@@ -87,12 +88,16 @@ class Forwarder:
     """Forwards requests on one pool of connections. Belongs to one event loop."""
 
     def __init__(
-        self, settings: Gateway, metrics: Metrics, engine_headers: Callable[[], Mapping[str, str]] = dict
+        self,
+        settings: Gateway,
+        metrics: Metrics,
+        engine_headers: Callable[[], Mapping[str, str]] = dict,
+        engine_tls: EngineTls | None = None,
     ) -> None:
-        """`engine_headers`: what engines want to see in every request."""
+        """`engine_headers`: what engines want to see in every request. Raises TlsError."""
         self.settings, self.metrics, self._engine_headers = settings, metrics, engine_headers
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_S),
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_S, ssl=client_context(engine_tls)),
             timeout=aiohttp.ClientTimeout(
                 total=None, sock_connect=settings.connect_timeout_s, sock_read=settings.read_timeout_s
             ),

@@ -62,9 +62,11 @@ class GatewayServer:
         self._handing_over = False
 
     async def start(self, reuse_port: bool = False) -> None:
-        """Listens on the fleet's address. Raises OSError where the port is taken, and SecretsError."""
+        """Listens on the fleet's address. Raises OSError where the port is taken, SecretsError and TlsError."""
         settings = self.fleet.gateway
-        self._forwarder = Forwarder(settings, self.metrics, EngineKeys.of_fleet(self.fleet).headers)
+        self._forwarder = Forwarder(
+            settings, self.metrics, EngineKeys.of_fleet(self.fleet).headers, self.fleet.engine_tls
+        )
         self._runner = web.AppRunner(
             self._application(),
             access_log=None,

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from deployments.engine.access.aiohttp_server import engine_access
 from deployments.engine.access.keys import EngineKeys
 from deployments.engine.access.rules import ENGINE_ROUTES
+from deployments.engine.access.tls import server_context
 from deployments.engine.fake.config import FakeConfig
 from deployments.engine.fake.server import TEST_ROUTES, make_app
 
@@ -41,6 +42,7 @@ def main() -> None:
         app,
         host=arguments.host,
         port=arguments.port,
+        ssl_context=server_context(config.tls) if config.tls else None,
         shutdown_timeout=SHUTDOWN_S,
         access_log=None,
         print=None,
