@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import aiohttp
 
-from cluster.fleet import EngineTls
+if TYPE_CHECKING:
+    from cluster.fleet import EngineTls
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,12 @@ import logging
 import os
 import time
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from cluster.fleet import Fleet
 from cluster.fleet_secrets import FleetSecrets, SecretsError, read_secrets, secrets_path
+
+if TYPE_CHECKING:
+    from cluster.fleet import Fleet
 
 SECRETS_VARIABLE = "MIXFLEET_SECRETS_FILE"
 """Tells an engine's process where the secrets file is. No secret is ever in an environment or on a command line."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ssl
+from typing import TYPE_CHECKING
 
-from cluster.fleet import EngineTls
 from deployments.engine.access.paths import on_this_node
+
+if TYPE_CHECKING:
+    from cluster.fleet import EngineTls
 
 
 class TlsError(ValueError):
