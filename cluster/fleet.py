@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -38,15 +39,37 @@ OWNED_FLAGS = {
     "enable-auto-tool-choice": "the model's `tool_parser`",
     "reasoning-parser": "the model's `reasoning_parser`",
     "host": "the replica itself",
+    "api-key": "the fleet's `secrets_file`",
+    "middleware": "the replica itself, which demands the fleet's key by it",
+    "root-path": "nothing: engines are reached at their own address",
+    "uds": "the replica itself",
+    "ssl-certfile": "the fleet's `engine_tls`",
+    "ssl-keyfile": "the fleet's `engine_tls`",
+    "ssl-ca-certs": "the fleet's `engine_tls`",
     "port": "the replica itself",
     "pipeline-parallel-size": "nothing yet: an engine runs inside one node",
 }
+SECRET_VARIABLE = re.compile(
+    r"(?:^|_)(?:TOKEN|SECRET|PASSWORD|PASSWD|API_KEY|ACCESS_KEY|SECRET_KEY|CREDENTIALS)$", re.I
+)
+"""Names of variables whose values are secrets, by what they end with."""
+
 CACHE_FLAGS = {
     "enable-prefix-caching",
     "no-enable-prefix-caching",
     "mm-processor-cache-gb",
     "disable-mm-preprocessor-cache",
 }
+
+
+def _absolute(value: str) -> str:
+    if not Path(value).is_absolute() and not value.startswith("~"):
+        raise ValueError("write an absolute path, or one that begins with ~: gateways start in folders of their own")
+    return value
+
+
+AbsolutePath = Annotated[str, AfterValidator(_absolute)]
+"""A file on each node, for processes that start in folders of their own."""
 
 
 class Strict(BaseModel):
@@ -94,7 +117,10 @@ class Pool(Strict):
     cpus_per_replica: float = Field(1, ge=0, description="CPUs that Ray reserves; 0 on a machine with few")
     slots: int = Field(64, ge=1, le=65_536, description="sequences that run at once in one replica (--max-num-seqs)")
     flags: dict[str, FlagValue] = Field(default_factory=dict, description="further engine flags, without the dashes")
-    env: dict[str, str] = Field(default_factory=dict)
+    env: dict[str, str] = Field(default_factory=dict, description="variables of its engines; no secrets: see env_files")
+    env_files: dict[str, AbsolutePath] = Field(
+        default_factory=dict, description="variable -> file on each node with its value, for secrets such as HF_TOKEN"
+    )
     readiness_timeout_s: float = Field(900, gt=0)
     drain_timeout_s: float = Field(600, ge=0)
     fake: FakeEngine = FakeEngine()
@@ -108,6 +134,16 @@ class Pool(Strict):
     @classmethod
     def _known_engine(cls, value: str) -> str:
         return _one_of(value, ENGINE_KINDS, "engine")
+
+    @field_validator("env")
+    @classmethod
+    def _holds_no_secret(cls, env: dict[str, str]) -> dict[str, str]:
+        if secrets := sorted(name for name in env if SECRET_VARIABLE.search(name)):
+            raise ValueError(
+                f"{', '.join(secrets)}: a fleet file is shown and copied, so it holds no secrets; "
+                "write the value into a file on each node and name that in `env_files`"
+            )
+        return env
 
     @field_validator("flags")
     @classmethod
@@ -129,6 +165,8 @@ class Pool(Strict):
             raise ValueError(
                 f"engine '{self.engine}' cannot run on vendor '{self.vendor}': it runs on {', '.join(sorted(allowed))}"
             )
+        if twice := sorted(self.env.keys() & self.env_files.keys()):
+            raise ValueError(f"{', '.join(twice)}: in `env` and in `env_files`; remove one")
         if self.max_replicas is not None and self.max_replicas < self.min_replicas:
             raise ValueError(f"max_replicas {self.max_replicas} is below min_replicas {self.min_replicas}: raise it")
         if self.most_replicas == 0:
@@ -204,16 +242,6 @@ class Gateway(Strict):
     write_timeout_s: float = Field(60, gt=0, description="after which a client that does not read a stream is cut off")
 
 
-def _absolute(value: str) -> str:
-    if not Path(value).is_absolute() and not value.startswith("~"):
-        raise ValueError("write an absolute path, or one that begins with ~: gateways start in folders of their own")
-    return value
-
-
-AbsolutePath = Annotated[str, AfterValidator(_absolute)]
-"""A file on each node, for processes that start in folders of their own."""
-
-
 def _sha256(value: str) -> str:
     if len(value) != 64 or set(value.lower()) - set("0123456789abcdef"):
         raise ValueError(
@@ -261,6 +289,18 @@ class Operator(KeyHolder):
     """Someone who may read what concerns all tenants: /metrics, /debug, /fleet with addresses."""
 
 
+class EngineTls(Strict):
+    """Files in PEM form on each node, for a fleet whose nodes talk over a network that others can read."""
+
+    certificate: AbsolutePath = Field(description="of the node's engines, signed by the authority")
+    key: AbsolutePath = Field(description="of the certificate, without a passphrase")
+    authority: AbsolutePath = Field(description="the certificate of an authority that signs this fleet's engines alone")
+
+    @property
+    def files(self) -> list[str]:
+        return [self.certificate, self.key, self.authority]
+
+
 class Fleet(Strict):
     """A whole deployment: what is served, where, and how it is reached."""
 
@@ -275,6 +315,8 @@ class Fleet(Strict):
         None,
         description="a secret per line, the first in use; the same on every node. None: made on this machine",
     )
+
+    engine_tls: EngineTls | None = Field(None, description="encrypts what gateways and replicas say to engines")
 
     @property
     def cache_folder(self) -> Path | None:

@@ -69,15 +69,20 @@ def kuberay(
         str,
         Parameter(help="Registry of the images mixfleet-{head,nvidia,amd}.", metavar="HOST/PATH"),
     ],
-    tag: Annotated[str, Parameter(help="Tag of these images.")] = "latest",
+    tag: Annotated[str, Parameter(help="Tag of these images, where --digest names none.")] = "latest",
+    digest: Annotated[
+        list[str] | None,
+        Parameter(name="--digest", help="Digest of one image, for ever the same.", metavar="KIND=sha256:HEX"),
+    ] = None,
     namespace: Annotated[str, Parameter(help="Namespace of Kubernetes.")] = "default",
     claim: Annotated[str, Parameter(help="Volume claim of the folder that all pods share.")] = "checkpoints",
 ) -> int:
     """0: the manifest is printed; 2: this fleet cannot run in pods."""
-    from cluster.kuberay import Images, NotForPods, manifest
+    from cluster.kuberay import Images, NotForPods, manifest, read_digests
 
     try:
-        return _with_fleet(fleet, lambda it: print(manifest(it, Images(registry, tag), namespace, claim), end=""))
+        images = Images(registry, tag, read_digests(digest or []))
+        return _with_fleet(fleet, lambda it: print(manifest(it, images, namespace, claim), end=""))
     except NotForPods as error:
         _print_error(error)
         return 2

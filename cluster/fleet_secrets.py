@@ -46,6 +46,15 @@ def secrets_path(fleet_name: str, secrets_file: str | None) -> Path:
     return Path(secrets_file).expanduser() if secrets_file else project_cache() / FOLDER / fleet_name
 
 
+def provide_secrets(fleet_name: str, secrets_file: str | None) -> None:
+    """Makes the file of a fleet that names none, on the machine where it starts. Raises SecretsError.
+
+    A file that the fleet names is the operator's: each process that needs it says so where it is missing.
+    """
+    if secrets_file is None:
+        make_secrets(secrets_path(fleet_name, None))
+
+
 def read_secrets(path: Path) -> FleetSecrets:
     """Reads a file with a secret on each line; blank lines and those that begin with # are skipped.
 

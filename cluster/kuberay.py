@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import Any
 
 import yaml
@@ -16,6 +18,10 @@ from cluster.versions import RAY
 
 FLEET_FOLDER, FLEET_FILE = "/etc/mixfleet", "fleet.yaml"
 CHECKPOINTS, CACHE = "checkpoints", "/var/lib/mixfleet"
+SECRETS = f"{CACHE}/mixfleet/secrets"
+"""Where a fleet that names no secrets file looks for it; the pods' Secret is mounted there."""
+USER, GROUP = 1000, 100
+"""Of the images: see Containerfile."""
 CPUS_PER_GPU, GIB_PER_GPU = 8, 64
 """Of a replica's pod: engines want few cores, and memory to load weights through."""
 HEAD_CPUS, HEAD_GIB = 8, 32
@@ -34,16 +40,34 @@ class Images:
 
     registry: str
     tag: str = "latest"
+    digests: Mapping[str, str] = field(default_factory=dict)
+    """Kind -> `sha256:HEX`, which names an image for ever, where a tag may be moved."""
 
     def of(self, kind: str) -> str:
-        return f"{self.registry}/mixfleet-{kind}:{self.tag}"
+        name = f"{self.registry}/mixfleet-{kind}"
+        return f"{name}@{self.digests[kind]}" if kind in self.digests else f"{name}:{self.tag}"
+
+
+DIGEST = re.compile(r"(head|nvidia|amd)=(sha256:[0-9a-f]{64})")
+
+
+def read_digests(words: Sequence[str]) -> dict[str, str]:
+    """Kind -> digest, of words like `head=sha256:HEX`. Raises NotForPods."""
+    found: dict[str, str] = {}
+    for word in words:
+        match = DIGEST.fullmatch(word)
+        if match is None:
+            raise NotForPods(f"'{word}' is no image's digest: write head, nvidia or amd, then =sha256:HEX")
+        found[match[1]] = match[2]
+    return found
 
 
 def manifest(fleet: Fleet, images: Images, namespace: str, claim: str) -> str:
     """YAML of two objects: the fleet as a ConfigMap, and the RayService that serves it.
 
-    `claim` is the PersistentVolumeClaim of the folder that all pods share. Clients ask the head's service, named by
-    KubeRay: `FLEET-head-svc`. Raises NotForPods.
+    `claim` is the PersistentVolumeClaim of the folder that all pods share. The pods read the fleet's secrets from the
+    Secret `FLEET-secrets`, which is the operator's to make. Clients ask the head's service, named by KubeRay:
+    `FLEET-head-svc`. Raises NotForPods.
     """
     _refuse_what_pods_cannot_have(fleet)
     objects = [_config_map(fleet, namespace), _service(fleet, images, namespace, claim)]
@@ -57,6 +81,18 @@ def _refuse_what_pods_cannot_have(fleet: Fleet) -> None:
         raise NotForPods("gateway.port 0 is chosen anew at each start, and a service needs one: set 8000")
     if files := [tenant.name for tenant in fleet.tenants if tenant.key_file]:
         raise NotForPods(f"the key files of tenants {', '.join(files)} are in no pod: give `key_sha256`")
+    pools = [pool for model in fleet.models for pool in model.pools]
+    tls = fleet.engine_tls.files if fleet.engine_tls else []
+    secrets = [*filter(None, [fleet.secrets_file]), *tls, *(file for pool in pools for file in pool.env_files.values())]
+    if outside := sorted({file for file in secrets if str(PurePosixPath(file).parent) != SECRETS}):
+        raise NotForPods(
+            f"{', '.join(outside)}: in no pod; put it into the Secret {secret_name(fleet)}, and name it {SECRETS}/KEY"
+        )
+
+
+def secret_name(fleet: Fleet) -> str:
+    """The Kubernetes Secret with a key for each file of secrets; the fleet's own has the fleet's name."""
+    return f"{_dns_label(fleet.name)}-secrets"
 
 
 def _config_map(fleet: Fleet, namespace: str) -> dict[str, Any]:
@@ -160,21 +196,42 @@ def _pod(fleet: Fleet, container: dict[str, Any], claim: str, drain_s: float) ->
     mounts = [
         {"name": "fleet", "mountPath": FLEET_FOLDER, "readOnly": True},
         {"name": CHECKPOINTS, "mountPath": CACHE},
+        {"name": "secrets", "mountPath": SECRETS, "readOnly": True},
         {"name": "shm", "mountPath": "/dev/shm"},
     ]
     environment = {"XDG_CACHE_HOME": CACHE, "RAY_worker_niceness": "0"}
     container |= {
         "env": [{"name": name, "value": value} for name, value in environment.items()],
         "volumeMounts": mounts,
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
     }
     volumes = [
         {"name": "fleet", "configMap": {"name": _dns_label(fleet.name)}},
         {"name": CHECKPOINTS, "persistentVolumeClaim": {"claimName": claim}},
+        # Readable by the group alone: the project refuses a file of secrets that everyone may read.
+        {"name": "secrets", "secret": {"secretName": secret_name(fleet), "defaultMode": 0o440}},
         # Engines of several GPUs, and Ray's object store, want more than a container's 64 MiB.
         {"name": "shm", "emptyDir": {"medium": "Memory"}},
     ]
     grace_s = int(drain_s) + 60
-    return {"spec": {"containers": [container], "volumes": volumes, "terminationGracePeriodSeconds": grace_s}}
+    return {
+        "spec": {
+            "containers": [container],
+            "volumes": volumes,
+            "terminationGracePeriodSeconds": grace_s,
+            "securityContext": {
+                "runAsNonRoot": True,
+                "runAsUser": USER,
+                "runAsGroup": GROUP,
+                "fsGroup": GROUP,
+                "fsGroupChangePolicy": "OnRootMismatch",
+            },
+        }
+    }
 
 
 def _dns_label(name: str) -> str:

@@ -95,10 +95,15 @@ def _explain(file: str, root: yaml.Node, mistake: Any) -> str:
         message = f"unknown key; remove it or use one of {', '.join(_siblings(path[:-1]))}"
     elif mistake["type"] == "missing":
         message = "this key is missing: add it"
-    elif path[:1] != ("tenants",):  # what is written there may be a client's key at a wrong place
+    elif not _may_hold_a_secret(path, mistake["input"]):
         shown = repr(mistake["input"])
         message = f"{message} (got {shown if len(shown) < 80 else shown[:77] + '...'})"
     return f"{file}:{_line(root, path)}: {' '.join(f'{key}: {message}'.split())}"  # one line, whatever the key holds
+
+
+def _may_hold_a_secret(path: tuple[str | int, ...], written: object) -> bool:
+    """A client's key at a wrong place, or a variable's value: alone, or within the pool that has it."""
+    return path[:1] == ("tenants",) or "env" in path or isinstance(written, dict)
 
 
 def _line(node: yaml.Node, path: tuple[str | int, ...]) -> int:

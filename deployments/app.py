@@ -13,6 +13,7 @@ from ray.serve import Application
 from ray.serve.config import AutoscalingConfig, AutoscalingPolicy
 
 from cluster.fleet import Fleet, Model, Pool, deployment_name
+from cluster.fleet_secrets import SecretsError, provide_secrets
 from cluster.loading import DEFAULT_FLEET, load_fleet
 from cluster.names import GATEWAY, REGISTRY
 from cluster.placement import actor_options
@@ -51,6 +52,11 @@ def app(args: dict[str, str]) -> Application:
         )
     fleet = load_fleet(args.get("fleet", DEFAULT_FLEET))
     application = build(fleet)
+    try:
+        provide_secrets(fleet.name, fleet.secrets_file)
+    except SecretsError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(2) from None
     if ray.is_initialized():  # Serve itself builds it, as for Kubernetes: nodes take as long as they take
         connect(log_to_driver=True)
         return application

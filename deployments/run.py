@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from ray import serve
 
 from cluster.fleet import Fleet
+from cluster.fleet_secrets import SecretsError, provide_secrets
+from cluster.loading import FleetError
 from cluster.names import APPLICATION, GATEWAY
 from deployments.app import build
 from deployments.local_ray import connect
@@ -23,10 +25,15 @@ SERVE_TAKES_S = 60
 def serving(fleet: Fleet) -> Iterator[str]:
     """Starts `fleet`, yields its gateway's address once every replica is ready, and stops it at the end.
 
-    Raises NoRoom where a replica fits on no node; RuntimeError, with the engine's last log lines, where one does not
-    get ready, and where this Ray cluster serves another fleet already: that one is left alone.
+    Raises FleetError where its secrets cannot be used; NoRoom where a replica fits on no node; RuntimeError, with the
+    engine's last log lines, where one does not get ready, and where this Ray cluster serves another fleet already: that
+    one is left alone.
     """
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
+    try:
+        provide_secrets(fleet.name, fleet.secrets_file)
+    except SecretsError as error:
+        raise FleetError(str(error)) from None
     join_with_room(fleet)
     connect()
     if APPLICATION in serve.status().applications:

@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import aiohttp
+
+if TYPE_CHECKING:
+    from cluster.fleet import EngineTls
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,8 @@ class EngineSpec:
         slots: sequences that run at once.
         caches: False in MLPerf mode: prefix and media caches are off.
         fake: settings of the fake engine (`cluster.fleet.FakeEngine` as a dict).
+        environment_files: variable -> file on the engine's node that holds its value; it may begin with ~.
+        secrets_file: where the fleet's secrets are on the engine's node; it may begin with ~.
     """
 
     names: tuple[str, ...]
@@ -37,8 +42,11 @@ class EngineSpec:
     reasoning_parser: str | None = None
     flags: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
+    environment_files: Mapping[str, str] = field(default_factory=dict)
     removed_environment: frozenset[str] = frozenset()
     fake: Mapping[str, Any] = field(default_factory=dict)
+    secrets_file: str = ""
+    tls: EngineTls | None = None
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cluster.fleet import Fleet, Model, Pool
+from cluster.fleet_secrets import secrets_path
 from cluster.vendors import ENGINE_KINDS
 from deployments.engine.backend import EngineSpec
 
@@ -24,6 +25,9 @@ def engine_spec(fleet: Fleet, model: Model, pool: Pool) -> EngineSpec:
         reasoning_parser=model.reasoning_parser,
         flags={**kind.flags, **pool.flags},
         environment={**kind.environment, **pool.env},
+        environment_files=pool.env_files,
         removed_environment=kind.removed_environment,
         fake=pool.fake.model_dump(),
+        tls=fleet.engine_tls,
+        secrets_file=fleet.secrets_file or str(secrets_path(fleet.name, None)),
     )

@@ -15,6 +15,10 @@ from pathlib import Path
 import aiohttp
 
 import deployments
+from cluster.environment_files import EnvironmentFileError, read_values
+from deployments.engine.access.client import engine_session
+from deployments.engine.access.keys import SECRETS_VARIABLE, EngineKeys
+from deployments.engine.access.tls import client_context
 from deployments.engine.backend import EngineSpec, backend
 
 POLL_S = 0.25
@@ -38,6 +42,9 @@ class EngineProcess:
     """A running engine. `incarnation` is new at every start, so that nothing known of an old process is believed."""
 
     def __init__(self, spec: EngineSpec, log: Path, host: str = "127.0.0.1", grace_s: float = 15) -> None:
+        """Raises SecretsError or TlsError where the fleet's files cannot be used on this node."""
+        self.keys = EngineKeys(Path(spec.secrets_file)) if spec.secrets_file else None
+        self._tls = client_context(spec.tls)
         self.spec, self.log, self.host, self.grace_s = spec, log, host, grace_s
         self.backend = backend(spec.backend)
         self.incarnation = ""
@@ -47,7 +54,7 @@ class EngineProcess:
     async def start(self, timeout_s: float) -> None:
         """Starts the engine and returns once it answers GET /health. Raises EngineError with its log's end."""
         port = free_port(self.host)
-        self.url = f"http://{self.host}:{port}"
+        self.url = f"{'https' if self.spec.tls else 'http'}://{self.host}:{port}"
         self.incarnation = uuid.uuid4().hex
         self.log.parent.mkdir(parents=True, exist_ok=True)
         command = self.backend.command(self.spec, self.host, port)
@@ -76,11 +83,19 @@ class EngineProcess:
             "PYTHONPATH": os.pathsep.join(path),
             **self.backend.environment(self.host),
             **self.spec.environment,
+            **self._environment_of_files(),
+            SECRETS_VARIABLE: str(Path(self.spec.secrets_file).expanduser()) if self.keys else "",
         }
+
+    def _environment_of_files(self) -> dict[str, str]:
+        try:
+            return read_values(self.spec.environment_files)
+        except EnvironmentFileError as error:
+            raise EngineError(f"the engine of {self.spec.names[0]} is not started: {error}") from None
 
     async def _until_ready(self, timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s
-        async with aiohttp.ClientSession(timeout=HEALTH_TIMEOUT) as session:
+        async with self.session(HEALTH_TIMEOUT) as session:
             while not await self.healthy(session):
                 if (code := self.exit_code) is not None:
                     raise EngineError(f"the engine of {self.spec.names[0]} ended with code {code}{self.log_tail()}")
@@ -90,6 +105,10 @@ class EngineProcess:
                         f"raise `readiness_timeout_s` if it only needs longer{self.log_tail()}"
                     )
                 await asyncio.sleep(POLL_S)
+
+    def session(self, timeout: aiohttp.ClientTimeout) -> aiohttp.ClientSession:
+        """A session with this engine, or with any other of its fleet."""
+        return engine_session(self.keys, timeout, tls=self._tls)
 
     async def healthy(self, session: aiohttp.ClientSession) -> bool:
         """Whether the engine answers its health route with 200 right now."""

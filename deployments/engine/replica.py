@@ -16,6 +16,7 @@ from cluster.checkpoints import resolve
 from cluster.devices import require_devices
 from cluster.vendors import ENGINE_KINDS
 from deployments.engine.backend import EngineSpec
+from deployments.engine.listening import engine_host
 from deployments.engine.process import EngineError
 from deployments.engine.supervisor import Seat, Supervisor
 from deployments.local_ray import logs_folder
@@ -44,7 +45,7 @@ class EngineReplica:
                 spec,
                 replace(seat, replica=name),
                 log,
-                ray.util.get_node_ip_address(),
+                engine_host(ray.nodes(), ray.util.get_node_ip_address()),
                 self._heartbeat,
                 self._withdraw,
             )

@@ -61,7 +61,7 @@ class Supervisor:
 
     async def start(self) -> None:
         """Starts the engine and announces it. Raises EngineError where it does not get ready."""
-        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10))
+        self._session = self.engine.session(aiohttp.ClientTimeout(total=10))
         try:
             await self._start_engine()
         except BaseException:

@@ -12,12 +12,16 @@ from typing import Any
 import aiohttp
 
 from cluster.fleet import Task
+from deployments.engine.access.paths import on_this_node
 from deployments.engine.backend import EngineFacts, EngineLoad, EngineSpec
 from deployments.engine.rendering import renderer_of
 from deployments.engine.vllm_routes import ask_facts, ask_load
 
 SERVER = "vllm.entrypoints.openai.api_server"
 """As a module: the CPU wheel's `vllm serve` command asks for the metadata of a package that it is not."""
+
+ACCESS = "deployments.engine.access.vllm_middleware.VllmAccess"
+"""Demands the fleet's key on every route and WebSocket; vLLM's own `--api-key` leaves most of them open."""
 
 CUSTOMIZE = Path(__file__).parent / "customize"
 CACHES_OFF = {"enable-prefix-caching": False, "mm-processor-cache-gb": 0}
@@ -52,7 +56,10 @@ def engine_arguments(spec: EngineSpec) -> list[str]:
         "tensor-parallel-size": spec.tensor_parallel,
         "enable-prompt-tokens-details": True,
         "uvicorn-log-level": "warning",
+        "middleware": ACCESS,
     }
+    if spec.tls:
+        flags |= {"ssl-certfile": on_this_node(spec.tls.certificate), "ssl-keyfile": on_this_node(spec.tls.key)}
     if spec.revision:
         flags["revision"] = spec.revision
     if spec.tool_parser:
@@ -77,6 +84,8 @@ class VllmBackend:
         return {
             # The address on which vLLM binds `tcp://*`: left alone, it takes that of the route to the internet.
             "VLLM_HOST_IP": host,
+            # vLLM would demand it in the place of the fleet's key.
+            "VLLM_API_KEY": "",
             # A host that may serve media must not lead the engine to one that may not.
             "VLLM_MEDIA_URL_ALLOW_REDIRECTS": "0",
         }

@@ -10,11 +10,15 @@ from deployments.autoscaling.control import Door
 
 
 class Configure(msgspec.Struct, tag=True):
-    """To a process: the fleet that it serves, and the address of this node for other gateways."""
+    """To a process: the fleet that it serves, and the address of this node for other gateways.
+
+    `own_engines`: whether the replicas are the fleet's own, which its key is shown to.
+    """
 
     fleet: dict[str, Any]
     host: str
     shares_bookings: bool
+    own_engines: bool = True
 
 
 class Replicas(msgspec.Struct, tag=True):

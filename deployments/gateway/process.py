@@ -22,6 +22,7 @@ from cluster.fleet_secrets import SecretsError
 from cluster.keys import KeyFileError
 from deployments.announcement import Announcement
 from deployments.autoscaling.control import Door
+from deployments.engine.access.tls import TlsError
 from deployments.engine.backend import EngineLoad
 from deployments.gateway.control_channel import Channel
 from deployments.gateway.control_messages import (
@@ -52,7 +53,7 @@ class GatewayProcess:
     def __init__(self, channel: Channel, configuration: Configure) -> None:
         """Raises KeyFileError or SecretsError where the fleet names a file that cannot be used."""
         self._channel = channel
-        self._server = GatewayServer(Fleet.model_validate(configuration.fleet))
+        self._server = GatewayServer(Fleet.model_validate(configuration.fleet), configuration.own_engines)
         self._exchange: Exchange | None = None
         if configuration.shares_bookings:
             self._exchange = Exchange(self._server.state.directory, configuration.host)
@@ -60,11 +61,14 @@ class GatewayProcess:
         self._numbers = itertools.count()
         self._asked: dict[int, asyncio.Future[bytes]] = {}
 
-    async def run(self, sockets: Sequence[socket.socket]) -> None:
-        """Serves until the supervisor asks for the end, or is gone."""
+    async def start(self, sockets: Sequence[socket.socket]) -> None:
+        """Accepts connections. Raises TlsError where the fleet's certificates cannot be used."""
         await self._server.start(sockets)
         if self._exchange:
             await self._exchange.start()
+
+    async def run(self) -> None:
+        """Serves until the supervisor asks for the end, or is gone."""
         self._server.state.all_metrics = self._all_metrics
         self._channel.send(Started())
         following = asyncio.create_task(self._follow())
@@ -146,11 +150,12 @@ async def main(control: int, listeners: Sequence[int]) -> int:
         return 1
     try:
         process = GatewayProcess(channel, configuration)
-    except (KeyFileError, SecretsError) as error:
+        await process.start([socket.socket(fileno=number) for number in listeners])
+    except (KeyFileError, SecretsError, TlsError) as error:
         channel.send(Failed(str(error)))
         await asyncio.sleep(STATUS_PERIOD_S)  # for the message to leave
         return 1
-    await process.run([socket.socket(fileno=number) for number in listeners])
+    await process.run()
     return 0
 
 

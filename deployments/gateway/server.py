@@ -30,9 +30,10 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class GatewayServer:
     """One gateway. Belongs to one event loop."""
 
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(self, fleet: Fleet, own_engines: bool = True) -> None:
+        """As `GatewayState`."""
         self.fleet = fleet
-        self.state = GatewayState(fleet)
+        self.state = GatewayState(fleet, own_engines)
         self.port = 0
         self._lifecycle: RequestLifecycle | None = None
         self._runner: web.AppRunner | None = None
@@ -40,7 +41,7 @@ class GatewayServer:
         self._handing_over = False
 
     async def start(self, sockets: Sequence[socket.socket] = ()) -> None:
-        """Listens on these sockets, or else on the fleet's address. Raises OSError where that is taken."""
+        """Listens on these sockets, or else on the fleet's address. Raises OSError where it is taken, TlsError."""
         settings = self.fleet.gateway
         self._lifecycle = RequestLifecycle(self.state)
         self._runner = web.AppRunner(

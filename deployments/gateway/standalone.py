@@ -54,7 +54,8 @@ def gateway(
 async def serve(fleet: Fleet, replicas: Sequence[Announcement]) -> int:
     """Serves until SIGTERM or SIGINT, then drains; a second signal ends it at once. Raises OSError."""
     settings = fleet.gateway
-    supervisor = Supervisor(listening_sockets(settings.host, settings.port), fleet.model_dump(mode="json"), "127.0.0.1")
+    sockets = listening_sockets(settings.host, settings.port)
+    supervisor = Supervisor(sockets, fleet.model_dump(mode="json"), "127.0.0.1", own_engines=False)
     supervisor.update(Replicas([each.as_dict() for each in replicas], {}))
     stop, hurry = asyncio.Event(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from cluster.fleet import Fleet
 from deployments.announcement import Announcement
+from deployments.engine.access.keys import EngineKeys
 from deployments.gateway.directory import Directory, ServedModel
 from deployments.gateway.feeds import Feeds
 from deployments.gateway.in_flight import InFlight
@@ -22,8 +23,15 @@ from deployments.gateway.tenants import Tenants
 class GatewayState:
     """Models, replicas, tenants and counters. One event loop owns it."""
 
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(self, fleet: Fleet, own_engines: bool = True) -> None:
+        """`own_engines`: whether the replicas are the fleet's own, which its key is shown to.
+
+        Raises KeyFileError or SecretsError where the fleet names a file that cannot be used.
+        """
         self.fleet = fleet
+        self.engine_headers: Callable[[], Mapping[str, str]] = (
+            EngineKeys.of_fleet(fleet).headers if own_engines else dict
+        )
         self.directory = Directory(fleet)
         self.feeds = Feeds()
         self.preparer = preparer(keyed=not fleet.mlperf)

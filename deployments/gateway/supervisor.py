@@ -55,8 +55,14 @@ class _Collection:
 class Supervisor:
     """Keeps `count` processes up. Belongs to one event loop."""
 
-    def __init__(self, sockets: Sequence[socket.socket], fleet: Mapping[str, Any], host: str) -> None:
-        """`fleet`: valid content of a fleet file. `host`: this node's address for other gateways."""
+    def __init__(
+        self, sockets: Sequence[socket.socket], fleet: Mapping[str, Any], host: str, own_engines: bool = True
+    ) -> None:
+        """`fleet`: valid content of a fleet file. `host`: this node's address for other gateways.
+
+        `own_engines`: whether the replicas are the fleet's own.
+        """
+        self._own_engines = own_engines
         self._sockets = sockets
         self._replicas = Replicas([], {})
         self._collections: dict[int, _Collection] = {}
@@ -178,7 +184,7 @@ class Supervisor:
             self._leaving.append(process)
 
     async def _start(self, slot: int) -> None:
-        configuration = Configure(self.fleet, self._host, shares_bookings=self._count > 1)
+        configuration = Configure(self.fleet, self._host, self._count > 1, self._own_engines)
         process = await ProcessHandle.start(slot, self._sockets, configuration, self._receive)
         self.processes[slot] = process
         process.channel.send(self._current())

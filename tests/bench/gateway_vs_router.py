@@ -141,12 +141,12 @@ def body(model: str) -> dict[str, Any]:
 
 def before_a_fake(rounds: int) -> dict[str, float]:
     pool = fake_pool(slots=max(REQUESTS), decode_step_s=FAKE_STEP_S, prefill_tokens_per_s=1e9)
-    with fake_engine(pool) as url:
+    with fake_engine(pool, keyless=True) as url:
         return compared("fake", fake_fleet(pool), announcement(url, pool), body(FAKE_MODEL), rounds)
 
 
 async def before_vllm(rounds: int) -> dict[str, float]:
-    async with real_engine(REAL_MODEL, "tiny-gpt-oss-sums", None, max(REQUESTS), FLAGS) as engine:
+    async with real_engine(REAL_MODEL, "tiny-gpt-oss-sums", None, max(REQUESTS), FLAGS, keyless=True) as engine:
         fleet = real_fleet([engine])
         return await asyncio.to_thread(compared, "vllm", fleet, engine.announcement, body(REAL_MODEL), rounds)
 

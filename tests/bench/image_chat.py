@@ -18,6 +18,7 @@ from PIL import Image
 
 from cluster.fleet import Task
 from deployments.engine.vllm_routes import ask_facts
+from tests.support.engine_keys import direct_session
 from tests.support.processes import announcement, fake_engine, fake_fleet, fake_pool, gateway
 
 REPLICAS = 4
@@ -108,7 +109,7 @@ def p99(values: list[float]) -> float:
 
 
 async def told(url: str) -> dict[str, Any]:
-    async with aiohttp.ClientSession() as session:
+    async with direct_session() as session:
         facts = await ask_facts(session, url)
     return {"kv_events": facts.kv_events, "kv_replay": facts.kv_replay, "renderer": "fake", "caches": True}
 

@@ -196,7 +196,7 @@ class Measured:
 async def measured(rounds: int, subjects: Sequence[Subject], kv_blocks: int) -> Measured:
     runs: dict[str, list[Run]] = defaultdict(list)
     flags = {**FLAGS, "num-gpu-blocks-override": kv_blocks}
-    engine = partial(real_engine, WORKLOAD.model, CHECKPOINT, slots=SLOTS, flags=flags)
+    engine = partial(real_engine, WORKLOAD.model, CHECKPOINT, slots=SLOTS, flags=flags, keyless=True)
     async with engine(core=0) as fast, engine(core=1) as slow:
         await alone(fast)  # warms up
         fast_alone = await alone(fast)

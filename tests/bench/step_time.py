@@ -164,7 +164,7 @@ async def replayed(url: str, requests: Sequence[TraceRequest], draw: random.Rand
 
 async def _run() -> dict[str, float]:
     draw = random.Random(7)
-    async with real_engine(MODEL, CHECKPOINT, core=0, slots=SLOTS, flags=FLAGS) as engine:
+    async with real_engine(MODEL, CHECKPOINT, core=0, slots=SLOTS, flags=FLAGS, keyless=True) as engine:
         measured = await measure(engine.url, draw)
         speed = fitted(measured)
         print(f"   measured: {measured}", file=sys.stderr, flush=True)

@@ -17,6 +17,7 @@ from deployments.engine.process import PROJECT_ROOT
 from deployments.engine.vllm import CUSTOMIZE
 from deployments.gateway.resume.conditions import CARRIED, KNOWN, why_not
 from tests.support.engine_contract import EngineContract
+from tests.support.engine_keys import with_secrets
 
 
 @pytest.mark.slow
@@ -24,7 +25,7 @@ class TestVllm(EngineContract):
     @pytest.fixture(scope="class")
     @classmethod
     def spec(cls) -> EngineSpec:
-        fleet = load_fleet("embedded").model_copy(update={"mlperf": True})
+        fleet = with_secrets(load_fleet("embedded").model_copy(update={"mlperf": True}))
         model = next(model for model in fleet.models if model.name == "gpt-oss")
         spec = engine_spec(fleet, model, model.pools[0])
         found = resolve(spec.checkpoint)

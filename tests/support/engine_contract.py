@@ -13,9 +13,11 @@ from typing import Any
 import aiohttp
 import pytest
 
+from deployments.engine.access.client import engine_session
 from deployments.engine.backend import EngineLoad, EngineSpec
 from deployments.engine.process import EngineProcess
 from tests.support.process_table import descendants, gone
+from tests.support.sockets import http_answer, listening
 
 PROMPT = [12, 13, 14, 15]
 """Token ids that any vocabulary has."""
@@ -48,7 +50,7 @@ class EngineContract:
     @pytest.fixture
     async def session(self, engine: EngineProcess) -> AsyncIterator[aiohttp.ClientSession]:
         timeout = aiohttp.ClientTimeout(total=60)
-        async with aiohttp.ClientSession(engine.url, timeout=timeout) as made:
+        async with engine_session(engine.keys, timeout, engine.url) as made:
             yield made
 
     def body(self, engine: EngineProcess, tokens: int = 4, **changes: Any) -> dict[str, Any]:
@@ -149,6 +151,38 @@ class EngineContract:
         asking.cancel()
         await asyncio.gather(asking, return_exceptions=True)
         await self.until(engine, session, lambda load: load == EngineLoad(0, 0, 0.0))
+
+    @pytest.mark.parametrize("path", ["/health", "/metrics", "/v1/models", "/kv_event_sources", "/docs", "/none"])
+    @pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
+    async def test_a_request_without_the_fleets_key_gets_401(
+        self, engine: EngineProcess, method: str, path: str
+    ) -> None:
+        async with aiohttp.ClientSession() as stranger, stranger.request(method, engine.url + path) as answer:
+            assert answer.status == 401
+            assert (await answer.json())["error"]["code"] == "invalid_engine_key"
+
+    async def test_a_websocket_is_never_opened(self, engine: EngineProcess, session: aiohttp.ClientSession) -> None:
+        async with aiohttp.ClientSession(engine.url) as stranger:
+            for client in (stranger, session):
+                with pytest.raises(aiohttp.WSServerHandshakeError):
+                    await client.ws_connect("/v1/realtime")
+
+    @pytest.mark.parametrize("path", ["/docs", "/openapi.json", "/load", "/v1/embeddings", "/invocations"])
+    async def test_a_route_that_no_gateway_uses_is_closed_also_with_the_key(
+        self, session: aiohttp.ClientSession, path: str
+    ) -> None:
+        async with session.get(path) as answer:
+            assert (answer.status, (await answer.json())["error"]["code"]) == (404, "route_not_offered")
+
+    async def test_every_socket_of_an_engine_is_on_its_own_address_and_gives_a_stranger_nothing(
+        self, engine: EngineProcess, processes_before: set[int]
+    ) -> None:
+        found = listening(descendants() - processes_before)
+        assert engine.url.rpartition(":")[2] in {str(one.port) for one in found}
+        assert {one.host for one in found} == {engine.host}
+        for one in found:
+            answer = await asyncio.to_thread(http_answer, one.host, one.port, "GET", "/metrics", 0.5)
+            assert answer.startswith(b"HTTP/1.1 401 ") or len(answer) <= 64, "a greeting and no more"
 
     async def test_stopping_leaves_no_process(self, engine: EngineProcess, processes_before: set[int]) -> None:
         processes = descendants() - processes_before

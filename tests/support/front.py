@@ -13,6 +13,7 @@ import aiohttp
 from cluster.fleet import Fleet, Pool, Task
 from deployments.announcement import Announcement
 from deployments.gateway.server import GatewayServer
+from tests.support.engine_keys import direct_session, with_secrets
 from tests.support.processes import HOST, announcement
 
 
@@ -35,16 +36,16 @@ class Engine:
         return announcement(self.url, self.pool, task=self.task, **changes)
 
     async def stats(self) -> dict[str, int]:
-        async with aiohttp.ClientSession() as session, session.get(f"{self.url}/stats") as answer:
+        async with direct_session() as session, session.get(f"{self.url}/stats") as answer:
             told: dict[str, int] = await answer.json()
             return told
 
     async def fault(self, **fault: Any) -> None:
-        async with aiohttp.ClientSession() as session, session.post(f"{self.url}/fault", json=fault) as answer:
+        async with direct_session() as session, session.post(f"{self.url}/fault", json=fault) as answer:
             assert answer.status == 200, await answer.text()
 
     async def reset(self) -> None:
-        async with aiohttp.ClientSession() as session:
+        async with direct_session() as session:
             await session.delete(f"{self.url}/fault")
 
     async def until(self, timeout_s: float = 5, **wanted: int) -> dict[str, int]:
@@ -95,7 +96,7 @@ class Front:
 @asynccontextmanager
 async def front(fleet: Fleet, replicas: Sequence[Announcement]) -> AsyncIterator[Front]:
     """A gateway over `replicas`; at the end nothing may be left booked."""
-    server = GatewayServer(fleet)
+    server = GatewayServer(with_secrets(fleet))
     await server.start()
     server.update(replicas)
     try:

@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from cluster.fleet import FakeEngine, Fleet, Gateway, Model, Pool, Task
 from deployments.announcement import Announcement
 from deployments.engine.backend import EngineSpec, backend
 from deployments.engine.process import PROJECT_ROOT, free_port
+from tests.support.engine_keys import engine_environment, engine_keys, secrets_file, with_secrets
 
 HOST = "127.0.0.1"
 
@@ -40,8 +42,8 @@ def fake_fleet(*pools: Pool, task: Task = Task.CHAT, mlperf: bool = False, **gat
     return Fleet(name="fakes", mlperf=mlperf, gateway=Gateway(**{"port": 0, **gateway}), models=[model])
 
 
-def fake_spec(pool: Pool, task: Task = Task.CHAT, caches: bool = True) -> EngineSpec:
-    return EngineSpec(
+def fake_spec(pool: Pool, task: Task = Task.CHAT, caches: bool = True, **changes: Any) -> EngineSpec:
+    spec = EngineSpec(
         names=("m", "alias"),
         task=task.value,
         checkpoint="virtual",
@@ -50,7 +52,9 @@ def fake_spec(pool: Pool, task: Task = Task.CHAT, caches: bool = True) -> Engine
         slots=pool.slots,
         caches=caches,
         fake=pool.fake.model_dump(),
+        secrets_file=str(secrets_file()),
     )
+    return replace(spec, **changes)
 
 
 def announcement(url: str, pool: Pool, model: str = "m", task: Task = Task.CHAT, **changes: Any) -> Announcement:
@@ -86,7 +90,9 @@ def announcement(url: str, pool: Pool, model: str = "m", task: Task = Task.CHAT,
 def process(command: Sequence[str], ready_url: str, timeout_s: float = 60) -> Iterator[subprocess.Popen[bytes]]:
     """Runs a command until the block ends; enters it once `ready_url` answers."""
     with tempfile.TemporaryFile() as log:
-        started = subprocess.Popen(command, cwd=PROJECT_ROOT, stdout=log, stderr=subprocess.STDOUT)
+        started = subprocess.Popen(
+            command, cwd=PROJECT_ROOT, env=engine_environment(), stdout=log, stderr=subprocess.STDOUT
+        )
         try:
             deadline = time.monotonic() + timeout_s
             while not _answers(ready_url):
@@ -106,31 +112,33 @@ def process(command: Sequence[str], ready_url: str, timeout_s: float = 60) -> It
 
 def _answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=2) as answer:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=engine_keys().headers()), timeout=2) as answer:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False
 
 
 @contextmanager
-def fake_engine(pool: Pool, task: Task = Task.CHAT, caches: bool = False) -> Iterator[str]:
-    """A fake engine's address."""
+def fake_engine(pool: Pool, task: Task = Task.CHAT, caches: bool = False, keyless: bool = False) -> Iterator[str]:
+    """A fake engine's address. One that is `keyless` stands for a server that is no fleet's."""
     port = free_port(HOST)
     command = backend("fake").command(fake_spec(pool, task, caches), HOST, port)
+    command += ["--keyless"] if keyless else []
     with process(command, f"http://{HOST}:{port}/health"):
         yield f"http://{HOST}:{port}"
 
 
 def stats(engine: str) -> dict[str, Any]:
     """What the fake engine at this address has counted."""
-    with urllib.request.urlopen(f"{engine}/stats", timeout=5) as answer:
+    request = urllib.request.Request(f"{engine}/stats", headers=engine_keys().headers())
+    with urllib.request.urlopen(request, timeout=5) as answer:
         found: dict[str, Any] = json.load(answer)
     return found
 
 
 def fault(engine: str, **fault: Any) -> None:
     """What the fake engine at this address is to do wrong from now on."""
-    headers = {"Content-Type": "application/json"}
+    headers = {"Content-Type": "application/json", **engine_keys().headers()}
     request = urllib.request.Request(f"{engine}/fault", json.dumps(fault).encode(), headers)
     with urllib.request.urlopen(request, timeout=5) as answer:
         assert answer.status == 200
@@ -140,7 +148,7 @@ def fault(engine: str, **fault: Any) -> None:
 def gateway(fleet: Fleet, announcements: Sequence[Announcement]) -> Iterator[tuple[str, int]]:
     """The address and process id of a gateway over replicas that do not change."""
     port = free_port(HOST)
-    fleet = fleet.model_copy(update={"gateway": fleet.gateway.model_copy(update={"port": port})})
+    fleet = with_secrets(fleet.model_copy(update={"gateway": fleet.gateway.model_copy(update={"port": port})}))
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "gateway.json"
         replicas = [a.as_dict() for a in announcements]

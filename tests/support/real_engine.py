@@ -22,7 +22,8 @@ from deployments.announcement import Announcement
 from deployments.engine.backend import EngineSpec
 from deployments.engine.process import PROJECT_ROOT
 from deployments.engine.supervisor import Seat, Supervisor
-from deployments.engine.vllm import VllmBackend
+from deployments.engine.vllm import ACCESS, VllmBackend
+from tests.support.engine_keys import secrets_file
 from tests.support.processes import HOST
 
 START_TIMEOUT_S = 300
@@ -37,14 +38,18 @@ ENVIRONMENT = {"VLLM_CPU_KVCACHE_SPACE": "1", "OMP_NUM_THREADS": "1", "VLLM_CPU_
 FLAGS = {"dtype": dtype_of_cpu(), "enforce-eager": True, "distributed-executor-backend": "uni"}
 
 
-class OneCore(VllmBackend):
-    """vLLM whose every process and thread stays on one core."""
+class BenchedVllm(VllmBackend):
+    """vLLM whose every process and thread stays on one core, or that answers anyone: other proxies know no key."""
 
-    def __init__(self, core: int) -> None:
-        self.core = core
+    def __init__(self, core: int | None, keyless: bool) -> None:
+        self.core, self.keyless = core, keyless
 
     def command(self, spec: EngineSpec, host: str, port: int) -> list[str]:
-        return ["taskset", "--cpu-list", str(self.core), *super().command(spec, host, port)]
+        words = super().command(spec, host, port)
+        if self.keyless:
+            place = words.index(ACCESS)
+            del words[place - 1 : place + 1]
+        return words if self.core is None else ["taskset", "--cpu-list", str(self.core), *words]
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,7 @@ class RealEngine:
 
 @asynccontextmanager
 async def real_engine(
-    model: str, checkpoint: str, core: int | None, slots: int, flags: Mapping[str, Any]
+    model: str, checkpoint: str, core: int | None, slots: int, flags: Mapping[str, Any], keyless: bool = False
 ) -> AsyncIterator[RealEngine]:
     """An engine of an embedded checkpoint, on this core or wherever there is room, until the block ends."""
     resolved = await asyncio.to_thread(resolve, checkpoint)
@@ -80,6 +85,7 @@ async def real_engine(
         slots=slots,
         flags={**FLAGS, **flags},
         environment={**kind.environment, **ENVIRONMENT, **resolved.environment},
+        secrets_file=str(secrets_file()),
     )
     pool = "cpu" if core is None else f"core{core}"
     seat = Seat(f"{model}@{pool}#0", model, pool, "cpu", None, drain_timeout_s=5, readiness_timeout_s=START_TIMEOUT_S)
@@ -89,8 +95,7 @@ async def real_engine(
 
     with tempfile.TemporaryDirectory() as folder:
         supervisor = Supervisor(spec, seat, Path(folder) / "engine.log", HOST, unheard, unheard)
-        if core is not None:
-            supervisor.engine.backend = OneCore(core)
+        supervisor.engine.backend = BenchedVllm(core, keyless)
         await supervisor.start()
         try:
             assert supervisor.announcement is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from cluster.fleet import FakeEngine, Strict, Task
+from cluster.fleet import EngineTls, FakeEngine, Strict, Task
 from deployments.engine.backend import EngineSpec
 
 
@@ -16,6 +16,7 @@ class FakeConfig(Strict):
     checkpoint: str
     slots: int = Field(ge=1)
     caches: bool = True
+    tls: EngineTls | None = None
     speed: FakeEngine = FakeEngine()
 
     @classmethod
@@ -27,6 +28,7 @@ class FakeConfig(Strict):
             checkpoint=spec.checkpoint,
             slots=spec.slots,
             caches=spec.caches,
+            tls=spec.tls,
             speed=FakeEngine.model_validate(dict(spec.fake)),
         )
 

@@ -17,8 +17,11 @@ from deployments.engine.fake.faults import AnswerBroken
 from deployments.engine.fake.routes import about, audio, chat, completions, responses, tokens
 
 MOST_BODY_BYTES = 64 * 2**20
-TEST_ROUTES = ("/fault", "/stats")
-"""Answered whatever fault is set."""
+TEST_ROUTES = frozenset({("GET", "/stats"), ("POST", "/fault"), ("DELETE", "/fault"), ("POST", "/reset_prefix_cache")})
+"""What vLLM does not have, or not in a fleet: for tests that hold the fleet's key."""
+
+ALWAYS_ANSWERED = ("/fault", "/stats")
+"""Whatever fault is set."""
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +88,7 @@ async def _engine_runs(app: web.Application) -> AsyncIterator[None]:
 async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Faults before the handler, errors in vLLM's shape after it."""
     try:
-        if request.path not in TEST_ROUTES:
+        if request.path not in ALWAYS_ANSWERED:
             await _faults(request)
         return await handler(request)
     except EngineError as error:

@@ -29,7 +29,7 @@ class Proxy:
 
     def __init__(self, state: GatewayState) -> None:
         self._state = state
-        self._client = UpstreamClient(state.fleet.gateway)
+        self._client = UpstreamClient(state.fleet.gateway, state.engine_headers, state.fleet.engine_tls)
 
     async def close(self) -> None:
         await self._client.close()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import aiohttp
 import msgspec
 
-from cluster.fleet import Gateway
+from cluster.fleet import EngineTls, Gateway
+from deployments.engine.access.tls import client_context
 from deployments.gateway.proxy.failures import ReplicaFailed, StreamCut
 
 DETOKENIZE_TIMEOUT_S = 10
@@ -50,9 +51,13 @@ class UpstreamAnswer:
 class UpstreamClient:
     """One pool of connections to all replicas. Belongs to one event loop."""
 
-    def __init__(self, settings: Gateway) -> None:
+    def __init__(
+        self, settings: Gateway, engine_headers: Callable[[], Mapping[str, str]], engine_tls: EngineTls | None
+    ) -> None:
+        """`engine_headers`: what engines want to see in every request. Raises TlsError."""
+        self._engine_headers = engine_headers
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_S),
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_S, ssl=client_context(engine_tls)),
             timeout=aiohttp.ClientTimeout(
                 total=None, sock_connect=settings.connect_timeout_s, sock_read=settings.read_timeout_s
             ),
@@ -67,7 +72,9 @@ class UpstreamClient:
     async def post(self, url: str, body: bytes | AsyncIterator[bytes], headers: Mapping[str, str]) -> UpstreamAnswer:
         """Sends a request and reads the first bytes of the answer. Raises ReplicaFailed where there are none."""
         try:
-            response = await self._session.post(url, data=body, headers=headers, allow_redirects=False)
+            response = await self._session.post(
+                url, data=body, headers={**headers, **self._engine_headers()}, allow_redirects=False
+            )
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise ReplicaFailed(str(error), reached=False) from error
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
@@ -93,7 +100,11 @@ class UpstreamClient:
         timeout = aiohttp.ClientTimeout(total=DETOKENIZE_TIMEOUT_S)
         try:
             async with self._session.post(
-                url + "/detokenize", json=body, timeout=timeout, allow_redirects=False
+                url + "/detokenize",
+                json=body,
+                headers=self._engine_headers(),
+                timeout=timeout,
+                allow_redirects=False,
             ) as answer:
                 if answer.status != 200:
                     raise ReplicaFailed(f"it answered {answer.status} to /detokenize", suspect=False)

@@ -20,6 +20,7 @@ from openai import OpenAI
 
 from cluster.loading import load_fleet
 from deployments.engine.process import PROJECT_ROOT, free_port
+from tests.support.engine_keys import secrets_file
 
 START_TIMEOUT_S = 600
 STOP_TIMEOUT_S = 90
@@ -103,6 +104,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningFleet]:
     port = free_port("127.0.0.1")
     content = load_fleet("embedded").model_dump(mode="json")
     content["gateway"]["port"] = port
+    content["secrets_file"] = str(secrets_file())  # for tests that talk to its engines themselves
     file = folder / "fleet.yaml"
     file.write_text(yaml.safe_dump(content))
     url = f"http://127.0.0.1:{port}"

@@ -24,6 +24,7 @@ from deployments.kv_events.messages import END_OF_REPLAY
 from deployments.routing.feed import FeedState
 from deployments.routing.kv_events import Stored
 from tests.e2e.embedded.conftest import RunningFleet
+from tests.support.engine_keys import direct_session
 from tests.support.kv_follower import Notes, following
 
 
@@ -33,7 +34,7 @@ async def followed(fleet: RunningFleet, model: str) -> AsyncIterator[tuple[Notes
     (told,) = fleet.replicas(model)
     live, replays = str(told["kv_events"]), str(told["kv_replay"])
     timeout = aiohttp.ClientTimeout(total=120)
-    async with following(live, replays) as notes, aiohttp.ClientSession(str(told["url"]), timeout=timeout) as session:
+    async with following(live, replays) as notes, direct_session(str(told["url"]), timeout) as session:
         await notes.until_state(FeedState.EXACT)
         yield notes, session, replays
 

@@ -19,6 +19,7 @@ from PIL import Image
 from deployments.gateway.prompts import Prepared, Prompts
 from tests.e2e.embedded.conftest import RunningFleet
 from tests.support.data import held_out_digits
+from tests.support.engine_keys import engine_keys
 from tests.support.prompts import prepare
 
 CHAT = "/v1/chat/completions"
@@ -51,7 +52,8 @@ class Engine:
     def post(self, route: str, body: dict[str, Any] | bytes) -> requests.Response:
         if isinstance(body, dict):
             body = json.dumps({"model": self.model, "temperature": 0, "max_tokens": 1, **body}).encode()
-        return requests.post(self.url + route, data=body, headers={"Content-Type": "application/json"}, timeout=60)
+        headers = {"Content-Type": "application/json", **engine_keys().headers()}
+        return requests.post(self.url + route, data=body, headers=headers, timeout=60)
 
 
 def engine_of(fleet: RunningFleet, model: str) -> Iterator[Engine]:

@@ -17,6 +17,7 @@ from openai import OpenAI
 from deployments.engine.vllm_routes import ask_load
 from tests.e2e.embedded.conftest import RunningFleet
 from tests.support.data import clips, held_out_digits
+from tests.support.engine_keys import direct_session
 
 SUM = [{"role": "user", "content": "What is 27 + 58?"}]
 
@@ -197,7 +198,7 @@ async def test_a_client_that_goes_away_ends_the_engines_work(
     engine = str(fleet.replicas("gpt-oss")[0]["url"])
     body = {"model": "gpt-oss", "prompt": "12", "max_tokens": 1000, "min_tokens": 1000, "stream": stream}
     request = asyncio.create_task(_read(http, body))
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as direct:
+    async with direct_session(timeout=aiohttp.ClientTimeout(total=10)) as direct:
         await _until(direct, engine, running=1)
         request.cancel()
         await asyncio.gather(request, return_exceptions=True)

@@ -7,10 +7,10 @@ import json
 from collections import Counter
 from typing import Any
 
-import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.support.engine_keys import direct_session
 from tests.support.front import Engine, Front, front, until
 from tests.support.processes import fake_engine, fake_fleet, fake_pool
 
@@ -106,7 +106,7 @@ async def test_an_answer_is_the_engines_own_bytes(two: Front, engines: tuple[Eng
     body |= {"stream_options": {"include_usage": True}}
     through = await two.stream(**body)
     async with (
-        aiohttp.ClientSession() as session,
+        direct_session() as session,
         session.post(f"{engines[0].url}/v1/completions", json=body) as answer,
     ):
         direct = await answer.read()

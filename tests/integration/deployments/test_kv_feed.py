@@ -17,6 +17,7 @@ from deployments.engine.fake.kv_blocks import chain_keys
 from deployments.routing import feed
 from deployments.routing.feed import FeedState
 from deployments.routing.kv_events import Cleared, Removed
+from tests.support.engine_keys import direct_session
 from tests.support.kv_follower import Notes, following
 from tests.support.processes import fake_engine, fake_pool, fake_spec
 
@@ -34,7 +35,7 @@ def engine() -> Iterator[str]:
 
 @pytest.fixture
 async def session() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession() as made:
+    async with direct_session() as made:
         yield made
 
 

@@ -15,6 +15,7 @@ from deployments.gateway.prompts import Prompts
 from deployments.gateway.prompts.checkpoint import CheckpointUnreadable, read
 from deployments.gateway.prompts.tokens import Tokens
 from tests.support import tiny_checkpoint
+from tests.support.engine_keys import engine_keys
 from tests.support.processes import fake_engine, fake_pool
 from tests.support.prompts import prepare
 
@@ -99,7 +100,7 @@ async def test_the_fake_engine_makes_the_same_of_ids(
 
 
 def ask(engine: str, route: str, body: bytes) -> dict[str, Any]:
-    headers = {"Content-Type": "application/json"}
+    headers = {"Content-Type": "application/json", **engine_keys().headers()}
     answer = requests.post(engine + route, data=body, headers=headers, timeout=20)
     assert answer.status_code == 200, answer.text
     answered: dict[str, Any] = answer.json()

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import aiohttp
 import pytest
 
 from cluster.fleet import Pool, Task
@@ -19,6 +18,7 @@ from deployments.engine.process import free_port
 from deployments.engine.vllm_routes import ask_facts
 from deployments.gateway.exchange import Exchange
 from deployments.routing.feed import FeedState
+from tests.support.engine_keys import direct_session
 from tests.support.front import Engine, Front, front, until
 from tests.support.processes import HOST, announcement, fake_engine, fake_fleet, fake_pool, fake_spec, process
 
@@ -37,7 +37,7 @@ def cached_engines() -> Iterator[tuple[Engine, Engine]]:
 
 async def announced(engine: Engine, task: Task = Task.CHAT, **changes: Any) -> Announcement:
     """As its replica would announce it: with what the engine tells of itself."""
-    async with aiohttp.ClientSession() as session:
+    async with direct_session() as session:
         facts = await ask_facts(session, engine.url)
     told = {"kv_events": facts.kv_events, "kv_replay": facts.kv_replay, "renderer": "fake", "caches": True}
     return announcement(engine.url, engine.pool, task=task, **{**told, **changes})

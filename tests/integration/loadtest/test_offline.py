@@ -31,7 +31,7 @@ FAST = {"max_model_len": 90, "decode_step_s": 0.001}
 
 @pytest.fixture
 def engine(request: pytest.FixtureRequest) -> Iterator[str]:
-    with fake_engine(fake_pool(slots=16, **request.param)) as url:
+    with fake_engine(fake_pool(slots=16, **request.param), keyless=True) as url:
         yield url
 
 

@@ -109,7 +109,7 @@ def test_every_request_is_asked_once_and_counted_truly(tmp_path: Path) -> None:
 
 
 def test_the_same_seed_asks_the_same_and_another_one_does_not(tmp_path: Path) -> None:
-    with fake_engine(fake_pool(**FAST), caches=True) as url:
+    with fake_engine(fake_pool(**FAST), caches=True, keyless=True) as url:
         options = ["--trace", "poisson:count=20,rate=100,input=160,output=3"]
         first, _ = replay(url, tmp_path / "1", *options)
         again, _ = replay(url, tmp_path / "2", *options)
@@ -181,7 +181,7 @@ def test_refusals_are_counted_by_status(tmp_path: Path) -> None:
 
 
 def test_requests_leave_whatever_the_answers_do(tmp_path: Path) -> None:
-    with fake_engine(fake_pool(**FAST)) as url:
+    with fake_engine(fake_pool(**FAST), keyless=True) as url:
         fault(url, stall_s=60)
         options = ["--trace", "poisson:count=50,rate=100,input=50", "--timeout", "4", "--route", "completions"]
         summary, requests = replay(url, tmp_path, *options, status=1)
@@ -190,7 +190,7 @@ def test_requests_leave_whatever_the_answers_do(tmp_path: Path) -> None:
 
 
 def test_a_cap_on_what_is_in_flight_makes_requests_late_and_says_so(tmp_path: Path) -> None:
-    with fake_engine(fake_pool(**FAST)) as url:
+    with fake_engine(fake_pool(**FAST), keyless=True) as url:
         fault(url, stall_s=0.2)
         options = ["--trace", "poisson:count=12,rate=1000,input=50,output=2", "--max-in-flight", "3"]
         summary, requests = replay(url, tmp_path, *options)
@@ -202,7 +202,7 @@ def test_a_cap_on_what_is_in_flight_makes_requests_late_and_says_so(tmp_path: Pa
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_with_what_there_is(tmp_path: Path, number: signal.Signals) -> None:
-    with fake_engine(fake_pool(**{**FAST, "decode_step_s": 0.02})) as url:
+    with fake_engine(fake_pool(**{**FAST, "decode_step_s": 0.02}), keyless=True) as url:
         running = subprocess.Popen(
             command(url, tmp_path, "--trace", "poisson:count=5000,rate=20,input=50,output=20"),
             cwd=PROJECT_ROOT,

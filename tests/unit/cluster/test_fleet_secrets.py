@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from cluster.cache_folder import project_cache
-from cluster.fleet_secrets import FleetSecrets, SecretsError, make_secrets, read_secrets, secrets_path
+from cluster.fleet_secrets import FleetSecrets, SecretsError, make_secrets, provide_secrets, read_secrets, secrets_path
 
 SECRET, OTHER = "a" * 20, "b" * 20
 
@@ -67,3 +68,18 @@ def test_made_secret_is_readable_by_its_owner_alone_and_made_once(tmp_path: Path
 def test_fleet_that_names_no_file_has_one_in_the_project_cache() -> None:
     assert secrets_path("mine", None) == project_cache() / "secrets" / "mine"
     assert secrets_path("mine", "~/secrets") == Path.home() / "secrets"
+
+
+def test_a_start_makes_the_file_of_a_fleet_that_names_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    provide_secrets("f", None)
+    made = secrets_path("f", None)
+    assert stat.S_IMODE(made.stat().st_mode) == 0o600
+    first = read_secrets(made)
+    provide_secrets("f", None)
+    assert read_secrets(made) == first
+
+
+def test_a_start_leaves_a_file_that_the_fleet_names_to_the_operator(tmp_path: Path) -> None:
+    provide_secrets("f", str(tmp_path / "named"))
+    assert not (tmp_path / "named").exists()

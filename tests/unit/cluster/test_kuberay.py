@@ -14,7 +14,8 @@ from ray.serve.schema import ServeDeploySchema
 
 from cluster.__main__ import main
 from cluster.fleet import Gateway, Tenant
-from cluster.kuberay import Images, NotForPods, manifest
+from cluster.fleet_secrets import secrets_path
+from cluster.kuberay import SECRETS, Images, NotForPods, manifest
 from cluster.loading import load_fleet, parse_fleet, presets
 from cluster.vendors import ENGINE_KINDS, VENDOR_LABEL, VENDORS
 from deployments.app import app
@@ -129,12 +130,82 @@ def test_the_head_is_ready_without_the_application_that_waits_for_it() -> None:
     assert {"name": "serve", "containerPort": 8000} in container["ports"]
 
 
+def pods(fleet: str) -> list[dict[str, Any]]:
+    """What KubeRay makes the head's and the workers' pods of."""
+    cluster = objects(fleet)[1]["spec"]["rayClusterConfig"]
+    return [group["template"]["spec"] for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"])]
+
+
+@pytest.mark.parametrize("fleet", ON_PODS)
+def test_pods_run_as_a_user_without_rights(fleet: str) -> None:
+    for pod in pods(fleet):
+        assert pod["securityContext"]["runAsNonRoot"]
+        assert pod["securityContext"]["runAsUser"] > 0
+        for container in pod["containers"]:
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "capabilities": {"drop": ["ALL"]},
+                "seccompProfile": {"type": "RuntimeDefault"},
+            }
+
+
+def test_the_images_user_is_the_pods() -> None:
+    built = (Path(__file__).parents[3] / "Containerfile").read_text()
+    (pod, *_) = pods("h200")
+    user, group = pod["securityContext"]["runAsUser"], pod["securityContext"]["runAsGroup"]
+    assert built.rstrip().endswith(f"USER {user}:{group}")
+
+
+def test_pods_find_the_fleets_secrets_in_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fleet that names no file looks where the Secret is mounted, and not everyone may read it there."""
+    for pod in pods("h200"):
+        (container,) = pod["containers"]
+        environment = {one["name"]: one["value"] for one in container["env"]}
+        monkeypatch.setenv("XDG_CACHE_HOME", environment["XDG_CACHE_HOME"])
+        mounts = {mount["name"]: mount for mount in container["volumeMounts"]}
+        assert str(secrets_path("h200", None)) == f"{mounts['secrets']['mountPath']}/h200"
+        (volume,) = [volume["secret"] for volume in pod["volumes"] if volume["name"] == "secrets"]
+        assert volume == {"secretName": "h200-secrets", "defaultMode": 0o440}
+
+
+def test_files_of_secrets_are_keys_of_the_secret() -> None:
+    fleet = load_fleet("h200")
+    (model,) = fleet.models
+    named = [pool.model_copy(update={"env_files": {"HF_TOKEN": f"{SECRETS}/hf-token"}}) for pool in model.pools]
+    changes = {"models": [model.model_copy(update={"pools": named})], "secrets_file": f"{SECRETS}/mine"}
+    config, _ = yaml.safe_load_all(manifest(fleet.model_copy(update=changes), IMAGES, "models", "weights"))
+    assert f"{SECRETS}/hf-token" in config["data"]["fleet.yaml"]
+
+
+DIGEST = "sha256:" + "0123456789abcdef" * 4
+
+
+def test_images_are_named_by_digest_where_it_is_known(capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["kuberay", "h200", "--registry", "quay.io/you", "--tag", "1", "--digest", f"head={DIGEST}"]
+    assert main(command) == 0
+    _, service = yaml.safe_load_all(capsys.readouterr().out)
+    cluster = service["spec"]["rayClusterConfig"]
+    head, worker = cluster["headGroupSpec"], cluster["workerGroupSpecs"][0]
+    assert head["template"]["spec"]["containers"][0]["image"] == f"quay.io/you/mixfleet-head@{DIGEST}"
+    assert worker["template"]["spec"]["containers"][0]["image"] == "quay.io/you/mixfleet-nvidia:1"
+
+
+@pytest.mark.parametrize("word", ["head=latest", f"cpu={DIGEST}", DIGEST, f"head={DIGEST}0"])
+def test_what_is_no_digest_is_refused(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["kuberay", "h200", "--registry", "r", "--digest", word]) == 2
+    assert "is no image's digest" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
         ({"gateway": Gateway()}, "set 0.0.0.0"),
         ({"gateway": Gateway(host="0.0.0.0", port=0)}, "set 8000"),
         ({"tenants": [Tenant(name="t", key_file="/etc/keys")]}, "tenants t are in no pod: give `key_sha256`"),
+        (
+            {"secrets_file": "/etc/secret"},
+            f"/etc/secret: in no pod; put it into the Secret h200-secrets, and name it {SECRETS}/KEY",
+        ),
         ({"models": load_fleet("embedded").models}, "no pods are known for vendor 'cpu': set one of nvidia, amd"),
     ],
 )

@@ -125,6 +125,24 @@ async def test_the_environment_of_an_engine(tmp_path: Path, monkeypatch: pytest.
     assert not any(entry.startswith("HELD_BACK=") for entry in told)
 
 
+async def test_a_secret_of_the_environment_is_read_where_the_engine_starts(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("of-a-file\n")
+    made = EngineProcess(spec(environment_files={"HF_TOKEN": str(tmp_path / "token")}), tmp_path / "log")
+    await made.start(20)
+    try:
+        (process,) = await processes_of(made.url)
+        told = Path(f"/proc/{process}/environ").read_text().split("\0")  # noqa: ASYNC240  # no disk behind it
+    finally:
+        await made.stop()
+    assert "HF_TOKEN=of-a-file" in told
+
+
+async def test_an_engine_whose_secret_is_missing_is_not_started(tmp_path: Path) -> None:
+    made = EngineProcess(spec(environment_files={"HF_TOKEN": str(tmp_path / "missing")}), tmp_path / "log")
+    with pytest.raises(EngineError, match=r"HF_TOKEN: .*missing: No such file or directory; `env_files` names it"):
+        await made.start(20)
+
+
 def test_a_log_that_is_not_there_or_is_long(tmp_path: Path) -> None:
     made = EngineProcess(spec(), tmp_path / "log")
     assert made.log_tail().startswith(f"; the last lines of {tmp_path / 'log'}:")

@@ -18,6 +18,7 @@ import pytest
 from deployments.engine.backend import EngineFacts, EngineLoad, EngineSpec, backend
 from deployments.engine.fake import FakeBackend
 from deployments.engine.process import PROJECT_ROOT
+from tests.support.engine_keys import direct_session, engine_environment
 
 
 def spec(task: str = "chat", caches: bool = True, **speed: Any) -> EngineSpec:
@@ -35,13 +36,13 @@ def free_port() -> int:
 async def started(wanted: EngineSpec, folder: Path) -> AsyncIterator[tuple[str, asyncio.subprocess.Process]]:
     """A fake engine's process, started in another folder, once it is ready."""
     fake, port = FakeBackend(), free_port()
-    environment = {**os.environ, "PYTHONPATH": str(PROJECT_ROOT)}
+    environment = {**engine_environment(), "PYTHONPATH": str(PROJECT_ROOT)}
     process = await asyncio.create_subprocess_exec(
         *fake.command(wanted, "127.0.0.1", port), env=environment, cwd=folder, stderr=asyncio.subprocess.DEVNULL
     )
     url = f"http://127.0.0.1:{port}"
     try:
-        async with aiohttp.ClientSession() as session:
+        async with direct_session() as session:
             await ready(session, url, process)
         yield url, process
     finally:
@@ -73,7 +74,7 @@ def test_the_backend_is_found_by_its_name() -> None:
 
 async def test_a_process_tells_its_facts_and_load_and_stops_at_sigterm(tmp_path: Path) -> None:
     wanted = spec(kv_blocks=50, block_size=8, decode_step_s=0.5)
-    async with started(wanted, tmp_path) as (url, process), aiohttp.ClientSession() as session:
+    async with started(wanted, tmp_path) as (url, process), direct_session() as session:
         facts = await FakeBackend().facts(session, url, wanted)
         addresses = (facts.kv_events, facts.kv_replay)
         assert facts == EngineFacts(facts.version, 8, 50, 400, True, *addresses, renderer="fake")
@@ -104,7 +105,7 @@ async def broken_stream(session: aiohttp.ClientSession, url: str) -> str:
 @pytest.mark.parametrize("tokens", [0, 3])
 async def test_die_kills_the_process_after_the_tokens_it_sent(tmp_path: Path, tokens: int) -> None:
     wanted = spec(decode_step_s=0)
-    async with started(wanted, tmp_path) as (url, process), aiohttp.ClientSession() as session:
+    async with started(wanted, tmp_path) as (url, process), direct_session() as session:
         async with session.post(f"{url}/fault", json={"die_after_tokens": tokens}) as response:
             assert response.status == 200
         received = await broken_stream(session, url)

@@ -1,0 +1,45 @@
+"""TLS between gateways, replicas and engines: each engine shows a certificate of the fleet's own authority."""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING
+
+from deployments.engine.access.paths import on_this_node
+
+if TYPE_CHECKING:
+    from cluster.fleet import EngineTls
+
+
+class TlsError(ValueError):
+    """A file of `engine_tls` that cannot be used. The message is for the person who runs the fleet."""
+
+
+def client_context(tls: EngineTls | None) -> ssl.SSLContext | bool:
+    """What clients of engines check, as aiohttp takes it. Raises TlsError.
+
+    Names are not checked: engines have chosen ports on nodes that come and go, and the authority signs nobody else.
+    """
+    if tls is None:
+        return True
+    try:
+        context = ssl.create_default_context(cafile=on_this_node(tls.authority))
+    except OSError as error:
+        raise _unusable("authority", tls.authority, error) from None
+    context.check_hostname = False
+    return context
+
+
+def server_context(tls: EngineTls) -> ssl.SSLContext:
+    """What an engine shows that is no vLLM. Raises TlsError."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(on_this_node(tls.certificate), on_this_node(tls.key))
+    except OSError as error:
+        raise _unusable("certificate` and `key", f"{tls.certificate}, {tls.key}", error) from None
+    return context
+
+
+def _unusable(setting: str, file: str, error: OSError) -> TlsError:
+    reason = "not what it should be, in PEM form" if isinstance(error, ssl.SSLError) else error.strerror
+    return TlsError(f"`{setting}` of engine_tls, {file}: {reason}; it must be readable on every node of the fleet")

@@ -1,0 +1,15 @@
+from __future__ import annotations
+
+import pytest
+
+from deployments.engine.listening import engine_host
+
+HEAD, WORKER, GONE = {"Alive": True}, {"Alive": True}, {"Alive": False}
+
+
+@pytest.mark.parametrize(
+    ("nodes", "host"),
+    [([HEAD], "127.0.0.1"), ([HEAD, GONE], "127.0.0.1"), ([HEAD, WORKER], "10.0.0.1")],
+)
+def test_an_engine_listens_on_loopback_where_the_cluster_is_one_node(nodes: list[dict[str, bool]], host: str) -> None:
+    assert engine_host(nodes, "10.0.0.1") == host
