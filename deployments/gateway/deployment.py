@@ -62,7 +62,7 @@ class GatewayReplica:
         await self._on_gateway(self._server.preparer.start())
         self._exchange: Exchange | None = None
         if settings.processes > 1:
-            self._exchange = Exchange(self._server.directory, ray.util.get_node_ip_address())
+            self._exchange = Exchange(self._server.directory, ray.util.get_node_ip_address(), self._server.secrets)
             await self._on_gateway(self._exchange.start())
         self._watching = asyncio.create_task(self._watch())
 

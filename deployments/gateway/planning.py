@@ -11,7 +11,6 @@ from deployments.gateway.routes import Route
 from deployments.gateway.tenants import Tenant
 from deployments.gateway.usage import AnswerUsage
 from deployments.gateway.wishes import Wishes
-from deployments.routing.keys import prompt_keys
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ def plan(parsed: Parsed, route: Route, served: Served, tenant: Tenant, wishes: W
     follower = None
     if made.resume_fields is not None:
         follower = Follower(route.path, made.resume_fields, served.model, include_usage=made.usage_hidden)
-    keys = prompt_keys(made.prompt, served.router.index.root(made.salt)) if made.prompt else ()
+    keys = served.router.index.prompt_keys(made.prompt, made.salt) if made.prompt else ()
     asked = replace(asked, tokens=made.tokens, keys=keys, image_tokens=made.image_tokens)
     usage = AnswerUsage(made.usage_hidden)
     return Plan(replace(parsed, request=asked), usage, made.unkeyed, follower, made.unfollowed)

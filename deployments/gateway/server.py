@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from aiohttp import web
 
 from cluster.fleet import Fleet
+from cluster.fleet_secrets import open_secrets
 from deployments.announcement import Announcement
 from deployments.gateway.directory import Directory, Served
 from deployments.gateway.errors import ApiError
@@ -29,6 +30,7 @@ from deployments.gateway.routing_state import describe
 from deployments.gateway.tenants import Tenant, Tenants
 from deployments.gateway.under_way import UnderWay
 from deployments.gateway.wishes import read_wishes
+from deployments.kv_cache.keying import prefix_keys
 
 DECISIONS = re.compile(r"[0-9]{1,6}", re.ASCII)
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
@@ -44,8 +46,9 @@ class GatewayServer:
 
     def __init__(self, fleet: Fleet) -> None:
         self.fleet = fleet
-        self.directory = Directory(fleet)
-        self.feeds = Feeds()
+        self.secrets = open_secrets(fleet.name, fleet.secrets_file)
+        self.directory = Directory(fleet, prefix_keys(self.secrets))
+        self.feeds = Feeds(self.secrets)
         self.preparer = preparer(keyed=not fleet.mlperf)
         self.bytes = ByteBudget(fleet.gateway.max_bytes_in_flight)
         self.metrics = Metrics(self.directory, self.feeds)

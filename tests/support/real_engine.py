@@ -25,6 +25,7 @@ from deployments.engine.supervisor import Seat, Supervisor
 from deployments.engine.vllm import VllmBackend
 from tests.support.processes import HOST
 
+FLEET = "real"
 START_TIMEOUT_S = 300
 
 
@@ -82,7 +83,16 @@ async def real_engine(
         environment={**kind.environment, **ENVIRONMENT, **resolved.environment},
     )
     pool = "cpu" if core is None else f"core{core}"
-    seat = Seat(f"{model}@{pool}#0", model, pool, "cpu", None, drain_timeout_s=5, readiness_timeout_s=START_TIMEOUT_S)
+    seat = Seat(
+        f"{model}@{pool}#0",
+        model,
+        pool,
+        "cpu",
+        None,
+        drain_timeout_s=5,
+        readiness_timeout_s=START_TIMEOUT_S,
+        fleet=FLEET,
+    )
 
     async def unheard(*_: object) -> None:
         """There is no registry to tell."""
@@ -113,7 +123,7 @@ def real_fleet(engines: Sequence[RealEngine], **gateway: Any) -> Fleet:
     announced = [engine.announcement for engine in engines]
     pools = [Pool(name=a.pool, vendor=a.vendor, engine=a.engine, slots=a.slots) for a in announced]
     model = Model(name=announced[0].model, task=Task.CHAT, checkpoint=announced[0].checkpoint, pools=pools)
-    return Fleet(name="real", gateway=Gateway(**{"port": 0, **gateway}), models=[model])
+    return Fleet(name=FLEET, gateway=Gateway(**{"port": 0, **gateway}), models=[model])
 
 
 @contextmanager

@@ -31,7 +31,7 @@ def main() -> None:
         "fake engine of %s on %s:%d", ", ".join(config.names), arguments.host, arguments.port
     )
     web.run_app(
-        make_app(config, arguments.host),
+        make_app(config),
         host=arguments.host,
         port=arguments.port,
         shutdown_timeout=SHUTDOWN_S,

@@ -20,9 +20,9 @@ import zmq.asyncio
 from PIL import Image
 
 from cluster.checkpoints import resolve
-from deployments.kv_events.messages import END_OF_REPLAY
-from deployments.routing.feed import FeedState
-from deployments.routing.kv_events import Stored
+from deployments.kv_cache.events import Stored
+from deployments.kv_cache.messages import END_OF_REPLAY
+from deployments.kv_cache.replay_protocol import FeedState
 from tests.e2e.embedded.conftest import RunningFleet
 from tests.support.kv_follower import Notes, following
 

@@ -3,11 +3,13 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.routing.keys import KEY_TOKENS, block_keys, prompt_keys, root_key
-from deployments.routing.kv_events import MediaMark
+from deployments.kv_cache.events import MediaMark
+from deployments.routing.keys import KEY_TOKENS, PrefixKeys
 from deployments.routing.prompt import Media, Prompt
 
 TOKENS = st.lists(st.integers(0, 250_000), max_size=100)
+KEYS = PrefixKeys(bytes(32))
+prompt_keys, block_keys, root_key = KEYS.prompt_keys, KEYS.block_keys, KEYS.root_key
 ROOT = root_key("m")
 
 
