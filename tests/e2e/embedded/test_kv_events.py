@@ -77,6 +77,12 @@ async def raw_batches(replay_endpoint: str) -> list[Any]:
     return batches
 
 
+def socket_folder_mode(path: str) -> int:
+    """Who may enter the folder of the socket that is there."""
+    assert Path(path).is_socket()
+    return stat.S_IMODE(Path(path).parent.stat().st_mode)
+
+
 async def test_replicas_with_a_prefix_cache_announce_their_reporters_and_keep_their_events(fleet: RunningFleet) -> None:
     for model in ("gpt-oss", "qwen3-vl"):
         (told,) = fleet.replicas(model)
@@ -89,10 +95,8 @@ async def test_replicas_with_a_prefix_cache_announce_their_reporters_and_keep_th
         assert len(ports) == 2
         facts = await facts_of(str(told["url"]))
         for endpoint in (facts.kv_events, facts.kv_replay):
-            path = Path(str(endpoint).removeprefix("ipc://"))
-            assert path.is_socket()
-            assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700, "no other user gets in"
-            assert str(path) not in str(told)
+            assert socket_folder_mode(str(endpoint).removeprefix("ipc://")) == 0o700, "no other user gets in"
+            assert str(endpoint) not in str(told)
     (whisper,) = fleet.replicas("whisper")
     assert (whisper["cache_reports"], whisper["cache_snapshots"]) == (None, None)
 
