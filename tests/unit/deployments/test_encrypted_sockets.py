@@ -51,7 +51,7 @@ async def publishing(keys: SocketKeys = KEYS, host: str = "127.0.0.1") -> AsyncI
         server.close()
 
 
-async def heard(kind: int, configure: Configure, address: str, within_s: float = 10) -> bytes | None:
+async def heard(kind: int, configure: Configure, address: str, within_s: float = 30) -> bytes | None:
     """What a client that is set up so hears from that address; None where it hears nothing in this time."""
     socket = client_socket(kind)
     try:
