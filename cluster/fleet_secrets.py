@@ -103,3 +103,12 @@ def make_secrets(path: Path) -> FleetSecrets:
         finally:
             temporary.unlink()
     return read_secrets(path)
+
+
+def open_secrets(fleet_name: str, secrets_file: str | None) -> FleetSecrets:
+    """The fleet's secrets: read from the file that it names, or made on this machine where it names none.
+
+    Raises SecretsError.
+    """
+    path = secrets_path(fleet_name, secrets_file)
+    return read_secrets(path) if secrets_file else make_secrets(path)

@@ -30,10 +30,11 @@ class Announcement:
     max_model_len: int | None
     caches: bool
     """True where any cache that spans requests is on: such a replica may not take part in an MLPerf run."""
-    kv_events: str | None
-    """Where its KV events are published (`tcp://HOST:PORT`); None where it has no prefix cache."""
-    kv_replay: str | None
-    """Where those that were missed are asked for."""
+    cache_reports: str | None
+    """Where its cache reporter publishes (`deployments.encrypted_sockets` says how addresses look); None where there is
+    no reporter."""
+    cache_snapshots: str | None
+    """Where its cache reporter answers with all that it knows."""
 
     renderer: str = ""
     """How the gateway makes this engine's prompts (`deployments.gateway.prompts`); '' where it does not."""

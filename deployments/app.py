@@ -119,6 +119,8 @@ def _engine(fleet: Fleet, model: Model, pool: Pool, registry: Any) -> Applicatio
         accelerator=pool.accelerator,
         drain_timeout_s=pool.drain_timeout_s,
         readiness_timeout_s=pool.readiness_timeout_s,
+        fleet=fleet.name,
+        secrets_file=fleet.secrets_file,
     )
     size: dict[str, Any] = {"num_replicas": pool.min_replicas}
     if pool.grows:

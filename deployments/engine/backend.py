@@ -61,7 +61,7 @@ class EngineFacts:
     caches: bool
     """Whether any cache that spans requests is on, as the engine itself reports it."""
     kv_events: str | None = None
-    """Where KV events are published; None where there are none."""
+    """Where KV events are published, for processes of this machine; None where there are none."""
     kv_replay: str | None = None
     """Where KV events that were missed are asked for."""
     renderer: str = ""

@@ -6,6 +6,7 @@ SIGKILL after the grace. The guard exits with the command's own code. A process 
 owner can run no clean-up, and an engine is several processes of which only the first would notice a dead parent.
 
 The command gets a temporary folder of its own, which goes with it: vLLM leaves sockets and files where TMPDIR points.
+Only its own user may enter it; `FOLDER` in the command's words stands for it.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import time
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 POLL_S = 0.05
+FOLDER = "@TMPDIR@"
 
 
 def _end_with_guard() -> None:
@@ -77,6 +79,7 @@ def main() -> int:
     owner = sys.stdin.fileno()
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
     with tempfile.TemporaryDirectory(prefix="mixfleet-engine-", ignore_cleanup_errors=True) as temporary:
+        words = [word.replace(FOLDER, temporary) for word in words]
         return _run(words, {**os.environ, "TMPDIR": temporary}, owner, arguments.grace)
 
 

@@ -13,8 +13,10 @@ from typing import Any
 import aiohttp
 
 from deployments.announcement import Announcement
-from deployments.engine.backend import EngineLoad, EngineSpec
+from deployments.engine.backend import EngineFacts, EngineLoad, EngineSpec
+from deployments.engine.cache_reporter.process import CacheReporting, ReporterSettings
 from deployments.engine.process import EngineError, EngineProcess
+from deployments.kv_cache.report_subscriber import ReporterAddresses
 
 HEARTBEAT_S = 0.25
 IDLE_HEARTBEAT_S = 1.0
@@ -34,7 +36,10 @@ Withdraw = Callable[[str], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Seat:
-    """The place of a replica in the fleet: the part of its announcement that is known before its engine runs."""
+    """The place of a replica in the fleet: the part of its announcement that is known before its engine runs.
+
+    `fleet` and `secrets_file` are the fleet's own, for the cache reporter.
+    """
 
     replica: str
     model: str
@@ -43,6 +48,8 @@ class Seat:
     accelerator: str | None
     drain_timeout_s: float
     readiness_timeout_s: float
+    fleet: str
+    secrets_file: str | None = None
 
 
 class Supervisor:
@@ -51,6 +58,8 @@ class Supervisor:
     def __init__(self, spec: EngineSpec, seat: Seat, log: Path, host: str, heartbeat: Heartbeat, withdraw: Withdraw):
         self.spec, self.seat = spec, seat
         self.engine = EngineProcess(spec, log, host)
+        self._log, self._host = log, host
+        self._reporting: CacheReporting | None = None
         self.failure: EngineError | None = None
         self.announcement: Announcement | None = None
         self._heartbeat, self._withdraw = heartbeat, withdraw
@@ -65,6 +74,7 @@ class Supervisor:
         try:
             await self._start_engine()
         except BaseException:
+            await self._end_engine()
             await self._session.close()
             raise
         self._tasks = [asyncio.create_task(self._watch()), asyncio.create_task(self._tell())]
@@ -82,7 +92,7 @@ class Supervisor:
                 f"{self.engine.log_tail()}"
             ) from error
         self._load = EngineLoad()
-        self.announcement = Announcement(
+        announcement = Announcement(
             replica=self.seat.replica,
             incarnation=self.engine.incarnation,
             url=self.engine.url,
@@ -102,10 +112,40 @@ class Supervisor:
             kv_blocks=facts.kv_blocks,
             max_model_len=facts.max_model_len,
             caches=facts.caches,
-            kv_events=facts.kv_events,
-            kv_replay=facts.kv_replay,
+            cache_reports=None,
+            cache_snapshots=None,
             renderer=facts.renderer,
         )
+        self.announcement = await self._with_reporter(announcement, facts)
+
+    async def _with_reporter(self, announcement: Announcement, facts: EngineFacts) -> Announcement:
+        """Starts the cache reporter where the engine has events to report, so that the first word of the replica says
+        where it is."""
+        if not facts.kv_events or not facts.kv_replay:
+            return announcement
+        settings = ReporterSettings(
+            events=facts.kv_events,
+            replays=facts.kv_replay,
+            host=self._host,
+            model=self.seat.model,
+            most_blocks=facts.kv_blocks,
+            fleet=self.seat.fleet,
+            secrets_file=self.seat.secrets_file,
+        )
+        self._reporting = CacheReporting(settings, self._log, self._announce_reporter)
+        addresses = await self._reporting.start()
+        return _reported_at(announcement, addresses)
+
+    def _announce_reporter(self, addresses: ReporterAddresses | None) -> None:
+        """The reporter ended, or another one listens."""
+        if self.announcement:
+            self.announcement = _reported_at(self.announcement, addresses)
+
+    async def _end_engine(self) -> None:
+        reporting, self._reporting = self._reporting, None
+        if reporting:
+            await reporting.stop()
+        await self.engine.stop()
 
     async def _watch(self) -> None:
         """Polls the engine's load; restarts it when it has ended or has been silent for too long."""
@@ -141,7 +181,7 @@ class Supervisor:
                 f"within {STARTS_WINDOW_S:.0f} s{self.engine.log_tail()}"
             )
         logger.warning("%s: the engine %s; restarting it", self.seat.replica, reason)
-        await self.engine.stop()
+        await self._end_engine()
         await self._start_engine()
 
     async def _silence(self) -> None:
@@ -182,7 +222,7 @@ class Supervisor:
         if self._session and not self._session.closed:
             await self._drain(self._session)
             await self._session.close()
-        await self.engine.stop()
+        await self._end_engine()
 
     async def _drain(self, session: aiohttp.ClientSession) -> None:
         deadline = time.monotonic() + self.seat.drain_timeout_s
@@ -197,3 +237,11 @@ class Supervisor:
             if quiet_since is not None and now - quiet_since >= SETTLE_S:
                 return
             await asyncio.sleep(HEARTBEAT_S)
+
+
+def _reported_at(announcement: Announcement, addresses: ReporterAddresses | None) -> Announcement:
+    return replace(
+        announcement,
+        cache_reports=addresses.reports if addresses else None,
+        cache_snapshots=addresses.snapshots if addresses else None,
+    )

@@ -14,6 +14,7 @@ import aiohttp
 from cluster.fleet import Task
 from deployments.engine.access.paths import on_this_node
 from deployments.engine.backend import EngineFacts, EngineLoad, EngineSpec
+from deployments.engine.guard import FOLDER
 from deployments.engine.rendering import renderer_of
 from deployments.engine.vllm_routes import ask_facts, ask_load
 
@@ -25,16 +26,14 @@ ACCESS = "deployments.engine.access.vllm_middleware.VllmAccess"
 
 CUSTOMIZE = Path(__file__).parent / "customize"
 CACHES_OFF = {"enable-prefix-caching": False, "mm-processor-cache-gb": 0}
-PREFIXES_TOLD = {
-    "enable-prefix-caching": True,
-    "kv-events-config": {
-        "enable_kv_cache_events": True,
-        "publisher": "zmq",
-        "endpoint": "tcp://*:0",
-        "replay_endpoint": "tcp://*:0",
-    },
+KV_EVENTS = {
+    "enable_kv_cache_events": True,
+    "publisher": "zmq",
+    "endpoint": f"ipc://{FOLDER}/kv-events",
+    "replay_endpoint": f"ipc://{FOLDER}/kv-replays",
 }
-"""On ports that the OS chooses, which `GET /kv_event_sources` tells."""
+"""The events hold every tenant's token ids and have no key: so they stay in a folder that no other user may enter.
+`GET /kv_event_sources` says where it is."""
 
 
 def arguments(flags: Mapping[str, Any]) -> list[str]:
@@ -69,7 +68,10 @@ def engine_arguments(spec: EngineSpec) -> list[str]:
     if not spec.caches:
         flags |= CACHES_OFF
     elif spec.task != Task.TRANSCRIPTION:  # an encoder-decoder has no prefix to reuse
-        flags |= PREFIXES_TOLD
+        flags["enable-prefix-caching"] = True
+        if str(spec.flags.get("data-parallel-size", 1)) == "1":
+            # Of several engines behind one address nobody knows which one a request meets.
+            flags["kv-events-config"] = KV_EVENTS
     return ["--served-model-name", *spec.names, *arguments(flags | dict(spec.flags))]
 
 
@@ -82,7 +84,7 @@ class VllmBackend:
 
     def environment(self, host: str) -> dict[str, str]:
         return {
-            # The address on which vLLM binds `tcp://*`: left alone, it takes that of the route to the internet.
+            # The address of vLLM's own sockets: left alone, it takes that of the route to the internet.
             "VLLM_HOST_IP": host,
             # vLLM would demand it in the place of the fleet's key.
             "VLLM_API_KEY": "",

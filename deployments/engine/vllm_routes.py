@@ -66,6 +66,8 @@ def _reachable(endpoint: str | None, url: str) -> str | None:
     """A ZeroMQ address as others reach it: the engine's own host, known by `url`, where it listens on every one."""
     if not endpoint:
         return None
+    if not endpoint.startswith("tcp://"):
+        return endpoint
     scheme, _, address = endpoint.partition("://")
     host, _, port = address.rpartition(":")
     own = urlsplit(url).hostname or ""

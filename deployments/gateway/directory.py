@@ -14,7 +14,7 @@ from deployments.gateway.admission import Admission
 from deployments.gateway.errors import ApiError
 from deployments.gateway.tenants import Tenant
 from deployments.routing import Decision, Router
-from deployments.routing.keys import KEY_TOKENS
+from deployments.routing.keys import KEY_TOKENS, PrefixKeys
 from deployments.routing.seeds import seed_of
 
 KEPT_DECISIONS = 256
@@ -45,8 +45,10 @@ class ServedModel:
 class Directory:
     """Names -> models, kept in step with the announcements."""
 
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(self, fleet: Fleet, keys: PrefixKeys | None = None) -> None:
+        """`keys`: those of the fleet's cache reporters, where they are followed."""
         self.fleet = fleet
+        self._prefix_keys = keys
         self.models = [self._served(model) for model in fleet.models]
         self._by_name = {name: served for served in self.models for name in served.model.names}
 
@@ -95,7 +97,7 @@ class Directory:
 
     def _served(self, model: Model) -> ServedModel:
         settings, mlperf = self.fleet.gateway, self.fleet.mlperf
-        router = Router(model.name, settings.policy, prefixes=not mlperf)
+        router = Router(model.name, settings.policy, prefixes=not mlperf, prefix_keys=self._prefix_keys)
         # MLPerf's clients count a refusal as a failure: such a fleet queues, however long it takes.
         max_queue = math.inf if mlperf else settings.max_queue
         admission = Admission(router, max_queue, None if mlperf else settings.queue_timeout_s)

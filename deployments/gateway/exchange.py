@@ -1,4 +1,4 @@
-"""What gateways tell each other of their bookings, over ZeroMQ.
+"""What gateways tell each other of their bookings, over encrypted ZeroMQ that lets in gateways of the fleet alone.
 
 Each publishes all that it has open on every replica, 20 times a second while that changes and once a second while it
 does not. So another gateway's booking is known here after 50 ms at most, and the way between the two; a message that
@@ -15,10 +15,14 @@ from collections.abc import Iterable
 
 import msgspec
 import zmq
-import zmq.asyncio
 
+from cluster.fleet_secrets import FleetSecrets
+from deployments.encrypted_sockets import Server, SocketKeys, client_socket, connect
 from deployments.gateway.directory import Directory
 from deployments.routing import Outstanding
+
+PURPOSE = "bookings of gateways"
+"""Of the socket keys of gateways among each other."""
 
 PERIOD_S = 0.05
 IDLE_PERIOD_S = 1.0
@@ -40,43 +44,46 @@ class _Told(msgspec.Struct, array_like=True):
 class Exchange:
     """One gateway's part. Belongs to one event loop, as the directory does."""
 
-    def __init__(self, directory: Directory, host: str) -> None:
+    def __init__(self, directory: Directory, host: str, fleet_secrets: FleetSecrets) -> None:
         self.name = secrets.token_hex(8)
         self.endpoint = ""
-        """Where this gateway publishes, once it has started."""
+        """Where this gateway publishes, once it has started, as `encrypted_sockets` writes addresses."""
         self._directory, self._host = directory, host
         self._heard: dict[str, float] = {}
-        self._connected: set[str] = set()
+        self._connected: dict[str, str] = {}
+        """Address -> the endpoint that the socket knows it by."""
         self._tasks: list[asyncio.Task[None]] = []
-        context = zmq.asyncio.Context.instance()
-        self._out, self._in = context.socket(zmq.PUB), context.socket(zmq.SUB)
+        self._keys = SocketKeys.of(fleet_secrets, PURPOSE)
+        self._server: Server | None = None
         self._decoder = msgspec.msgpack.Decoder(_Told)
 
     async def start(self) -> None:
-        for socket in (self._out, self._in):
-            socket.setsockopt(zmq.LINGER, 0)
-        self._out.setsockopt(zmq.SNDHWM, MOST_MESSAGES)
+        self._server = Server(self._keys, self._host)
+        self._out, self._in = self._server.plain_socket(zmq.PUB), client_socket(zmq.SUB)
+        self._out.set_hwm(MOST_MESSAGES)
         self._in.setsockopt(zmq.RCVHWM, MOST_MESSAGES)
         self._in.subscribe(b"")
-        port = self._out.bind_to_random_port(f"tcp://{self._host}")
-        self.endpoint = f"tcp://{self._host}:{port}"
+        self.endpoint = self._server.bind(self._out)
         self._tasks = [asyncio.create_task(self._publish()), asyncio.create_task(self._listen())]
 
     async def stop(self) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for socket in (self._out, self._in):
-            socket.close(linger=0)
+        if self._server:
+            self._server.close()
+            self._in.close(linger=0)
 
     def connect(self, endpoints: Iterable[str]) -> None:
         """Takes the full list of gateways that are there now, this one among them."""
         wanted = set(endpoints) - {self.endpoint}
-        for endpoint in wanted - self._connected:
-            self._in.connect(endpoint)
-        for endpoint in self._connected - wanted:
-            self._in.disconnect(endpoint)
-        self._connected = wanted
+        for address in wanted - self._connected.keys():
+            try:
+                self._connected[address] = connect(self._in, address, self._keys)
+            except (ValueError, zmq.ZMQError) as error:
+                logger.warning("a gateway's bookings cannot be followed: %s", error)
+        for address in self._connected.keys() - wanted:
+            self._in.disconnect(self._connected.pop(address))
 
     async def _publish(self) -> None:
         told: Open | None = None
@@ -85,7 +92,7 @@ class Exchange:
             now = time.monotonic()
             current = self._open()
             if current != told or now - told_at >= IDLE_PERIOD_S:
-                await self._out.send(msgspec.msgpack.encode(_Told(self.name, current)))
+                self._out.send(msgspec.msgpack.encode(_Told(self.name, current)))
                 told, told_at = current, now
             self._forget_the_silent(now)
             await asyncio.sleep(PERIOD_S)

@@ -1,45 +1,48 @@
-"""Follows the KV events of every replica, as long as it is there."""
+"""Follows the cache reporter of every replica, as long as it is there."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from cluster.fleet_secrets import FleetSecrets
 from deployments.announcement import Announcement
-from deployments.kv_events.subscriber import Subscriber
+from deployments.encrypted_sockets import SocketKeys
+from deployments.kv_cache.replay_protocol import FeedState
+from deployments.kv_cache.report_subscriber import PURPOSE, ReporterAddresses, ReportSubscriber
 from deployments.routing import Replica, Router
-from deployments.routing.feed import FeedState
-from deployments.routing.kv_events import KvEvent
+from deployments.routing.cache_change import CacheChange
 
 CATCHING_UP_BELIEF = 0.5
 CATCHING_UP_S = 0.75
-"""A feed that is behind for longer may be of an engine that is gone: nothing that it told is believed then."""
+"""A feed that is behind for longer may be of an engine that is gone: nothing that it reported is believed then."""
 
-logger = logging.getLogger("mixfleet.kv_events")
+logger = logging.getLogger("mixfleet.kv_cache")
 
 
 @dataclass(eq=False)
 class _IntoRouter:
-    """Implements `deployments.kv_events.subscriber.Sink`."""
+    """Implements `deployments.kv_cache.report_subscriber.Sink`."""
 
     router: Router
     replica: Replica
     feed_state: FeedState = FeedState.CATCHING_UP
     _doubt: asyncio.TimerHandle | None = None
 
-    def apply(self, events: Sequence[KvEvent]) -> None:
-        self.router.apply(self.replica, events)
+    def held(self) -> Mapping[int, int]:
+        return self.router.held(self.replica)
+
+    def change(self, change: CacheChange) -> None:
+        self.router.change(self.replica, change)
 
     def clear(self) -> None:
         self.router.clear(self.replica)
 
     def state(self, state: FeedState) -> None:
         self.feed_state = state
-        if self._doubt:
-            self._doubt.cancel()
-            self._doubt = None
+        self._stop_doubting()
         # One that lost batches for good under-claims, but what it claims is there.
         behind = state is FeedState.CATCHING_UP
         self.router.believe(self.replica, CATCHING_UP_BELIEF if behind else 1.0)
@@ -47,42 +50,81 @@ class _IntoRouter:
             loop = asyncio.get_running_loop()
             self._doubt = loop.call_later(CATCHING_UP_S, self.router.believe, self.replica, 0.0)
 
+    def _stop_doubting(self) -> None:
+        if self._doubt:
+            self._doubt.cancel()
+            self._doubt = None
+
+    def abandon(self) -> None:
+        """Nobody reports what the replica holds any more."""
+        self._stop_doubting()
+        self.router.clear(self.replica)
+
+
+@dataclass(eq=False)
+class _Feed:
+    addresses: ReporterAddresses
+    sink: _IntoRouter
+    task: asyncio.Task[None]
+
 
 class Feeds:
-    """One task per replica that tells of its cache, in the event loop that `follow` is called in."""
+    """One task per replica with a cache reporter, in the event loop that `follow` is called in.
 
-    def __init__(self) -> None:
-        self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._sinks: dict[str, _IntoRouter] = {}
+    Without `secrets`, as in front of servers that are not of this fleet, nothing is followed.
+    """
+
+    def __init__(self, secrets: FleetSecrets | None = None) -> None:
+        self._keys = SocketKeys.of(secrets, PURPOSE) if secrets else None
+        self._feeds: dict[str, _Feed] = {}
+        self._ending: set[asyncio.Task[None]] = set()
 
     def follow(self, router: Router, announcements: Iterable[Announcement]) -> None:
-        """Begins to follow replicas of `router` that are not followed yet."""
-        for told in announcements:
-            if told.kv_events and told.kv_replay and told.incarnation not in self._tasks:
-                sink = _IntoRouter(router, router.replicas[told.incarnation])
-                subscriber = Subscriber(told.kv_events, told.kv_replay, sink)
-                task = asyncio.create_task(subscriber.run(), name=f"KV events of {told.replica}")
-                task.add_done_callback(_say_why)
-                self._tasks[told.incarnation], self._sinks[told.incarnation] = task, sink
+        """Takes all replicas of `router`: begins to follow those that are new, and those whose reporter is another."""
+        for announcement in announcements:
+            if self._keys:
+                self._follow(router, announcement, self._keys)
+
+    def _follow(self, router: Router, announcement: Announcement, keys: SocketKeys) -> None:
+        incarnation, addresses = announcement.incarnation, _addresses(announcement)
+        known = self._feeds.get(incarnation)
+        if known and known.addresses == addresses:
+            return
+        if known:
+            self.leave([incarnation])
+        if addresses is None:
+            return
+        sink = known.sink if known else _IntoRouter(router, router.replicas[incarnation])
+        subscriber = ReportSubscriber(addresses, keys, router.index.prefix_keys.fingerprint, sink)
+        task = asyncio.create_task(subscriber.run(), name=f"cache reports of {announcement.replica}")
+        task.add_done_callback(_log_failure)
+        self._feeds[incarnation] = _Feed(addresses, sink, task)
 
     def leave(self, gone: Iterable[str]) -> None:
-        """Stops following these incarnations."""
+        """Stops following these incarnations, and forgets what they held."""
         for incarnation in gone:
-            if task := self._tasks.pop(incarnation, None):
-                task.cancel()
-            self._sinks.pop(incarnation, None)
+            if feed := self._feeds.pop(incarnation, None):
+                feed.sink.abandon()
+                feed.task.cancel()
+                self._ending.add(feed.task)
+                feed.task.add_done_callback(self._ending.discard)
 
     def state(self, incarnation: str) -> FeedState | None:
-        """None where the replica tells nothing of its cache."""
-        sink = self._sinks.get(incarnation)
-        return sink.feed_state if sink else None
+        """None where nobody reports what the replica holds."""
+        feed = self._feeds.get(incarnation)
+        return feed.sink.feed_state if feed else None
 
     async def close(self) -> None:
-        tasks = list(self._tasks.values())
-        self.leave(list(self._tasks))
-        await asyncio.gather(*tasks, return_exceptions=True)
+        self.leave(list(self._feeds))
+        await asyncio.gather(*self._ending, return_exceptions=True)
 
 
-def _say_why(task: asyncio.Task[None]) -> None:
+def _addresses(announcement: Announcement) -> ReporterAddresses | None:
+    if announcement.cache_reports and announcement.cache_snapshots:
+        return ReporterAddresses(announcement.cache_reports, announcement.cache_snapshots)
+    return None
+
+
+def _log_failure(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()):
         logger.error("%s ended: %r", task.get_name(), error)

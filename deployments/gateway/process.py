@@ -56,7 +56,7 @@ class GatewayProcess:
         self._server = GatewayServer(Fleet.model_validate(configuration.fleet), configuration.own_engines)
         self._exchange: Exchange | None = None
         if configuration.shares_bookings:
-            self._exchange = Exchange(self._server.state.directory, configuration.host)
+            self._exchange = Exchange(self._server.state.directory, configuration.host, self._server.state.secrets)
         self._replicas: list[dict[str, Any]] = []
         self._numbers = itertools.count()
         self._asked: dict[int, asyncio.Future[bytes]] = {}

@@ -13,8 +13,8 @@ from prometheus_client.registry import Collector
 
 from deployments.gateway.directory import Directory, ServedModel
 from deployments.gateway.feeds import Feeds
+from deployments.kv_cache.replay_protocol import FeedState
 from deployments.routing import Replica
-from deployments.routing.feed import FeedState
 
 REPLICA_GAUGES = {
     "open_requests": "Requests open on a replica",

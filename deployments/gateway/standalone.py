@@ -141,8 +141,8 @@ def _replica(fleet: Fleet, model: Model, pool: Pool, number: int, url: str) -> A
         checkpoint=spec.checkpoint,
         revision=model.revision,
         caches=not fleet.mlperf,
-        kv_events=None,
-        kv_replay=None,
+        cache_reports=None,
+        cache_snapshots=None,
         renderer="fake" if not ENGINE_KINDS[pool.engine].loads_checkpoint else renderer_of(spec),
         **facts,
     )

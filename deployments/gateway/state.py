@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from cluster.fleet import Fleet
+from cluster.fleet_secrets import open_secrets
 from deployments.announcement import Announcement
 from deployments.engine.access.keys import EngineKeys
 from deployments.gateway.directory import Directory, ServedModel
@@ -18,6 +19,7 @@ from deployments.gateway.preparation.byte_budget import ByteBudget
 from deployments.gateway.preparation.json_body import Source
 from deployments.gateway.preparation.preparer import preparer
 from deployments.gateway.tenants import Tenants
+from deployments.kv_cache.keying import prefix_keys
 
 
 class GatewayState:
@@ -32,8 +34,9 @@ class GatewayState:
         self.engine_headers: Callable[[], Mapping[str, str]] = (
             EngineKeys.of_fleet(fleet).headers if own_engines else dict
         )
-        self.directory = Directory(fleet)
-        self.feeds = Feeds()
+        self.secrets = open_secrets(fleet.name, fleet.secrets_file)
+        self.directory = Directory(fleet, prefix_keys(self.secrets))
+        self.feeds = Feeds(self.secrets)
         self.preparer = preparer(keyed=not fleet.mlperf)
         self.bytes = ByteBudget(fleet.gateway.max_bytes_in_flight)
         self.metrics = Metrics(self.directory, self.feeds)

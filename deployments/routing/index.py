@@ -1,21 +1,22 @@
-"""Which replicas of a model hold which prefixes, as their engines tell it.
+"""Which replicas of a model hold which prefixes, as their cache reporters say.
 
 `claims` maps the key of a prefix to the replicas that hold it, as the bits of one number, so that a lookup walks a
-prompt's keys once, however many replicas there are. Booked prompts are claimed ahead of the engine's word, for a
+prompt's keys once, however many replicas there are. Booked prompts are claimed ahead of the reporter's word, for a
 short life: a burst with one prefix then goes where the first of it went.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from sys import getsizeof
 
-from deployments.routing.keys import KEY_TOKENS, block_keys, root_key
-from deployments.routing.kv_events import Cleared, KvEvent, Removed, Stored
-from deployments.routing.lost import LostPrefixes
+from deployments.routing.cache_change import CacheChange
+from deployments.routing.keys import KEY_TOKENS, PrefixKeys
+from deployments.routing.lost import SAMPLED, LostPrefixes
+from deployments.routing.prompt import Prompt
 
 MOST_BLOCKS_UNKNOWN = 1_000_000
 """Blocks kept of a replica that does not tell how many it has."""
@@ -31,12 +32,11 @@ STRIDE = 32
 
 @dataclass(slots=True)
 class _Source:
-    """One replica's blocks: its own name of each -> how many keys come before it, then its keys."""
+    """One replica's cache: each key that it holds -> how many keys come before it."""
 
     most_blocks: int
-    blocks: dict[Hashable, tuple[int, ...]] = field(default_factory=dict)
-    copies: dict[Hashable, int] = field(default_factory=dict)
-    """Of blocks that are there more than once: each copy is taken back by an event of its own."""
+    block_keys: int
+    held: dict[int, int] = field(default_factory=dict)
     stored: float = 0.0
     removed: float = 0.0
     """Blocks lately, over about as many as its cache has."""
@@ -51,12 +51,14 @@ class _Source:
 class PrefixIndex:
     """The claims of all replicas of one model. Replicas are small numbers: the bits of the claims.
 
-    A key stands for `key_tokens` tokens. Where that is not what `keys` makes, claims come by `store` alone.
+    A key stands for `key_tokens` tokens. `prefix_keys` makes the keys of prompts: those of who reports the caches must
+    come from the same secret.
     """
 
-    def __init__(self, model: str, key_tokens: int = KEY_TOKENS) -> None:
+    def __init__(self, model: str, key_tokens: int = KEY_TOKENS, prefix_keys: PrefixKeys | None = None) -> None:
         self.model = model
         self.key_tokens = key_tokens
+        self.prefix_keys = prefix_keys or PrefixKeys()
         self._expected_every = max(1, EXPECTED_TOKENS // key_tokens)
         self._claims: dict[int, int] = {}
         self._expected: dict[int, int] = {}
@@ -66,10 +68,11 @@ class PrefixIndex:
         self._roots: dict[tuple[str, str], int] = {}
         self.lost = LostPrefixes()
 
-    def add(self, replica: int, most_blocks: int | None = None) -> None:
-        """A replica without blocks; `most_blocks` is its whole cache in blocks of its own."""
+    def add(self, replica: int, most_blocks: int | None = None, block_tokens: int | None = None) -> None:
+        """A replica without blocks; `most_blocks` is its whole cache in blocks of its own, of `block_tokens` each."""
         assert replica not in self._sources
-        self._sources[replica] = _Source(most_blocks or MOST_BLOCKS_UNKNOWN)
+        block_keys = max(1, (block_tokens or self.key_tokens) // self.key_tokens)
+        self._sources[replica] = _Source(most_blocks or MOST_BLOCKS_UNKNOWN, block_keys)
 
     def drop(self, replica: int) -> None:
         """Forgets a replica; its number may then be used again."""
@@ -79,58 +82,31 @@ class PrefixIndex:
     def clear(self, replica: int) -> None:
         """Takes back everything that is claimed of a replica."""
         source = self._sources[replica]
-        for keys in source.blocks.values():
-            self._withdraw(replica, keys)
-        source.blocks.clear()
-        source.copies.clear()
         bit = 1 << replica
+        for key in source.held:
+            _take_bit(self._claims, key, bit)
+        source.held.clear()
         for key in [key for key, holders in self._expected.items() if holders & bit]:
             _take_bit(self._expected, key, bit)
 
-    def apply(self, replica: int, event: KvEvent) -> None:
-        """Follows one event of a replica's engine."""
-        match event:
-            case Stored():
-                self._store(replica, event)
-            case Removed():
-                self.remove(replica, event.hashes)
-            case Cleared():
-                self.clear(replica)
-
-    def store(self, replica: int, names: Sequence[Hashable], parent: Hashable | None, keys: Sequence[int]) -> None:
-        """Blocks that follow each other, with as many keys for each name: what a `Stored` event comes to."""
+    def change(self, replica: int, change: CacheChange) -> None:
+        """Follows a replica's cache."""
+        if change.cleared:
+            self.clear(replica)
         source = self._sources[replica]
-        depth = 0
-        if parent is not None:
-            if (held := source.blocks.get(parent)) is None:
-                return  # it continues something that was lost
-            depth = held[0] + len(held) - 1
-        per_block = len(keys) // len(names) if names else 0
-        bit = 1 << replica
-        claims = self._claims
-        for place, name in enumerate(names):
-            if name in source.blocks:
-                source.copies[name] = source.copies.get(name, 1) + 1
-                continue
-            first = place * per_block
-            own = keys[first : first + per_block]
-            source.blocks[name] = (depth + first, *own)
-            for key in own:
+        source.count(change.stored_blocks, change.removed_blocks)
+        if change.removed:
+            self._remove(replica, source, change.removed)
+        if change.stored:
+            bit = 1 << replica
+            claims = self._claims
+            for key in change.stored:
                 claims[key] = claims.get(key, 0) | bit
-        source.count(len(names), 0)
-        while len(source.blocks) > source.most_blocks:
-            self._remove(replica, source, next(iter(source.blocks)))
+            source.held.update(zip(change.stored, change.depths, strict=True))
 
-    def remove(self, replica: int, names: Sequence[Hashable]) -> None:
-        """Blocks were taken for other content."""
-        source = self._sources[replica]
-        source.count(0, len(names))
-        for name in names:
-            keys = source.blocks.get(name)
-            self._remove(replica, source, name)
-            if keys is not None and name not in source.blocks:
-                for asked in self.lost.take(keys, self._claims):
-                    source.worth += (asked - source.worth) * WORTH_STEP
+    def held(self, replica: int) -> Mapping[int, int]:
+        """The keys that a replica holds -> how many keys come before each."""
+        return self._sources[replica].held
 
     def displaces(self, replica: int) -> float:
         """Blocks that its cache lately gave up for each that it took in: 0 while it fills, about 1 once it is full.
@@ -227,8 +203,12 @@ class PrefixIndex:
         if found is None:
             if len(self._roots) >= 10_000:
                 self._roots.clear()
-            found = self._roots[key] = root_key(self.model, adapter, salt)
+            found = self._roots[key] = self.prefix_keys.root_key(self.model, adapter, salt)
         return found
+
+    def prompt_keys(self, prompt: Prompt, salt: str = "") -> list[int]:
+        """The keys of a prompt of this model, by which it is looked for."""
+        return self.prefix_keys.prompt_keys(prompt, self.root(salt))
 
     @property
     def keys(self) -> int:
@@ -237,40 +217,29 @@ class PrefixIndex:
 
     def blocks(self, replica: int) -> int:
         """Blocks of that replica that are known."""
-        return len(self._sources[replica].blocks)
+        source = self._sources[replica]
+        return len(source.held) // source.block_keys
 
     def size_bytes(self) -> int:
-        """Memory of the claims and of what is needed to take them back, from a sample of each replica's blocks."""
+        """Memory of the claims and of what each replica holds, estimated: a key is one number for all of them."""
         total = getsizeof(self._claims) + getsizeof(self._expected) + 36 * (len(self._claims) + len(self._expected))
-        for source in self._sources.values():
-            total += getsizeof(source.blocks)
-            sample = [getsizeof(name) + getsizeof(keys) for name, keys in islice(source.blocks.items(), 100)]
-            total += round(len(source.blocks) * sum(sample) / len(sample)) if sample else 0
-        return total
+        sample = [getsizeof(holders) for holders in islice(self._claims.values(), 100)]
+        total += round(len(self._claims) * sum(sample) / len(sample)) if sample else 0
+        return total + sum(getsizeof(source.held) + 36 * len(source.held) for source in self._sources.values())
 
-    def _store(self, replica: int, event: Stored) -> None:
-        assert self.key_tokens == KEY_TOKENS, "keys of token ids are of another length"
-        if event.block_size % KEY_TOKENS:
-            return  # its blocks end within our runs: nothing can be said of them
-        if event.parent is None:
-            before, depth = self.root(event.salt, event.adapter), 0
-        elif (parent := self._sources[replica].blocks.get(event.parent)) is not None:
-            before, depth = parent[-1], parent[0] + len(parent) - 1
-        else:
-            return  # it continues something that was lost
-        self.store(replica, event.hashes, event.parent, block_keys(event.token_ids, event.media, before, depth))
-
-    def _remove(self, replica: int, source: _Source, name: Hashable) -> None:
-        copies = source.copies.pop(name, 1)
-        if copies > 2:
-            source.copies[name] = copies - 1
-        if copies == 1 and (keys := source.blocks.pop(name, None)) is not None:
-            self._withdraw(replica, keys)
-
-    def _withdraw(self, replica: int, block: tuple[int, ...]) -> None:
-        bit = 1 << replica
-        for key in block[1:]:
-            _take_bit(self._claims, key, bit)
+    def _remove(self, replica: int, source: _Source, keys: Sequence[int]) -> None:
+        bit, held, claims = 1 << replica, source.held, self._claims
+        sampled = []
+        for key in keys:
+            depth = held.pop(key, None)
+            if depth is None:
+                continue
+            _take_bit(claims, key, bit)
+            if depth % SAMPLED == SAMPLED - 1:
+                sampled.append((depth, key))
+        for block in sampled:
+            for requested in self.lost.take(block, claims):
+                source.worth += (requested - source.worth) * WORTH_STEP
 
     def _forget_oldest(self) -> None:
         _, replica, keys = self._expiries.popleft()

@@ -19,6 +19,17 @@ class Media:
 
 
 @dataclass(frozen=True, slots=True)
+class MediaMark:
+    """A picture that touches a run of blocks: its first token's place, counted from the run's first token.
+
+    Negative where it began in an earlier block. It reaches as far as the token at its first place in the run repeats.
+    """
+
+    start: int
+    identity: str
+
+
+@dataclass(frozen=True, slots=True)
 class Prompt:
     """Token ids as the engine will compute them, and the media among them in order of `start`.
 

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import numpy.typing as npt
 
 from deployments.routing.booking import Booking, Decision, Replica
+from deployments.routing.cache_change import CacheChange
 from deployments.routing.index import PrefixIndex
-from deployments.routing.keys import KEY_TOKENS
-from deployments.routing.kv_events import KvEvent
+from deployments.routing.keys import KEY_TOKENS, PrefixKeys
 from deployments.routing.lane import Lane, Waiting
 from deployments.routing.policies import DEFAULT_POLICY, make_policy
 from deployments.routing.policy import Policy, Situation
@@ -45,13 +45,15 @@ class Router:
         prefixes: bool = True,
         seed: int | None = None,
         key_tokens: int = KEY_TOKENS,
+        prefix_keys: PrefixKeys | None = None,
     ) -> None:
         """`prefixes` False ignores them altogether, as MLPerf's rules ask. `seed` fixes what chance decides.
 
-        `key_tokens`: that each key of a request stands for, where they are not those of `keys`.
+        `key_tokens`: that each key of a request stands for, where they are not those of `prefix_keys`, which are the
+        fleet's where its cache reporters are followed.
         """
         self.policy = make_policy(policy) if isinstance(policy, str) else policy
-        self.index = PrefixIndex(model, key_tokens)
+        self.index = PrefixIndex(model, key_tokens, prefix_keys)
         self.table = ReplicaTable()
         self.replicas: dict[str, Replica] = {}
         self.output_tokens = FIRST_OUTPUT_TOKENS
@@ -92,7 +94,7 @@ class Router:
         rates.add(row)
         self._lanes[row] = Lane(self.table, row, rates)
         self._trust[row] = Trust()
-        self.index.add(row, kv_tokens // block_tokens if kv_tokens else None)
+        self.index.add(row, kv_tokens // block_tokens if kv_tokens else None, block_tokens)
         return replica
 
     def remove(self, incarnation: str) -> None:
@@ -118,12 +120,15 @@ class Router:
 
     # What caches hold
 
-    def apply(self, replica: Replica, events: Iterable[KvEvent]) -> None:
-        """Follows events of its engine, in order."""
+    def change(self, replica: Replica, change: CacheChange) -> None:
+        """Follows its cache."""
         if replica.incarnation in self.replicas:
-            for event in events:
-                self.index.apply(replica.row, event)
+            self.index.change(replica.row, change)
             self.table.displaces[replica.row] = self.index.displaces(replica.row)
+
+    def held(self, replica: Replica) -> Mapping[int, int]:
+        """The keys that it holds -> how many keys come before each; none where it is gone."""
+        return self.index.held(replica.row) if replica.incarnation in self.replicas else {}
 
     def clear(self, replica: Replica) -> None:
         """Forgets what it held."""

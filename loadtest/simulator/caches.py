@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from deployments.engine.fake.kv_blocks import BlockEvent, Cleared, Removed, Stored
+from deployments.routing.cache_change import CacheChange
 from deployments.routing.index import PrefixIndex
 
 
@@ -27,9 +28,12 @@ class CacheNews:
         index, replica = self._index, self._replica
         for event in events:
             match event:
-                case Stored(keys, parent):
-                    index.store(replica, keys, parent, keys)
+                case Stored(keys, parent, place):
+                    # What continues a block that was forgotten cannot be met by a prompt.
+                    if parent is None or parent in index.held(replica):
+                        depths = range(place, place + len(keys))
+                        index.change(replica, CacheChange(keys, depths, stored_blocks=len(keys)))
                 case Removed(keys):
-                    index.remove(replica, keys)
+                    index.change(replica, CacheChange(removed=keys, removed_blocks=len(keys)))
                 case Cleared():
                     index.clear(replica)

@@ -12,6 +12,7 @@ BENCHES = (
     "gateway_latency",
     "gateway_streams",
     "kv_events",
+    "cache_reports",
     "prompts",
     "hostile_bodies",
     "routing_decision",

@@ -17,8 +17,7 @@ import numpy as np
 from PIL import Image
 
 from cluster.fleet import Task
-from deployments.engine.vllm_routes import ask_facts
-from tests.support.engine_keys import direct_session
+from tests.support.cache_reporters import cache_reporter, reporting
 from tests.support.processes import announcement, fake_engine, fake_fleet, fake_pool, gateway
 
 REPLICAS = 4
@@ -108,20 +107,14 @@ def p99(values: list[float]) -> float:
     return sorted(values)[int(0.99 * len(values))]
 
 
-async def told(url: str) -> dict[str, Any]:
-    async with direct_session() as session:
-        facts = await ask_facts(session, url)
-    return {"kv_events": facts.kv_events, "kv_replay": facts.kv_replay, "renderer": "fake", "caches": True}
-
-
 def run() -> dict[str, float]:
     pools = [fake_pool(f"p{n}", decode_step_s=0.005) for n in range(REPLICAS)]
     with ExitStack() as stack:
         urls = [stack.enter_context(fake_engine(pool, Task.VISION_CHAT, caches=True)) for pool in pools]
+        fleet = fake_fleet(*pools, task=Task.VISION_CHAT)
         announced = [
-            announcement(url, pool, task=Task.VISION_CHAT, **asyncio.run(told(url)))
+            reporting(announcement(url, pool, task=Task.VISION_CHAT), stack.enter_context(cache_reporter(url, fleet)))
             for url, pool in zip(urls, pools, strict=True)
         ]
-        fleet = fake_fleet(*pools, task=Task.VISION_CHAT)
         url, _ = stack.enter_context(gateway(fleet, announced))
         return asyncio.run(both_ways(url))

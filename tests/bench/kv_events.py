@@ -12,10 +12,10 @@ from statistics import median
 
 import uvloop
 
-from deployments.kv_events.messages import Decoder, encode
-from deployments.kv_events.subscriber import Subscriber
-from deployments.routing.feed import FeedState
-from deployments.routing.kv_events import KvEvent, Stored
+from deployments.kv_cache.events import KvEvent, Stored
+from deployments.kv_cache.messages import Decoder, encode
+from deployments.kv_cache.replay_protocol import FeedState
+from deployments.kv_cache.subscriber import Subscriber
 from tests.support.kv_publisher import free_endpoints, publisher
 
 BATCHES = 2_000

@@ -7,11 +7,12 @@ import random
 import statistics
 import time
 
+from deployments.kv_cache.events import Stored
 from deployments.routing import Booking, Request, Router
-from deployments.routing.keys import KEY_TOKENS, prompt_keys
-from deployments.routing.kv_events import Stored
+from deployments.routing.keys import KEY_TOKENS
 from deployments.routing.prompt import Prompt
 from deployments.routing.seeds import seed_of
+from tests.support.block_index import apply_events
 
 PROMPT_TOKENS = 8192
 SHARED_TOKENS = 2048
@@ -34,7 +35,9 @@ def filled(replicas: int, chance: random.Random) -> tuple[Router, list[list[int]
     for stored in range(0, BLOCKS, per_prompt):
         own = [chance.randrange(200_000) for _ in range(PROMPT_TOKENS - SHARED_TOKENS)]
         prompt = chance.choice(shared) + own
-        router.apply(chance.choice(known), [Stored(range(stored, stored + per_prompt), None, prompt, KEY_TOKENS)])
+        apply_events(
+            router, chance.choice(known), [Stored(range(stored, stored + per_prompt), None, prompt, KEY_TOKENS)]
+        )
         if len(prompts) < 500:
             prompts.append(prompt)
     return router, prompts
@@ -49,7 +52,7 @@ def decisions(router: Router, prompts: list[list[int]], replicas: int, chance: r
         ids = chance.choice(prompts)[:cut] + [number] * (PROMPT_TOKENS - cut)
         now = number * 0.01
         started = time.perf_counter()
-        keys = prompt_keys(Prompt(ids), router.index.root(""))
+        keys = router.index.prompt_keys(Prompt(ids))
         booking = router.place(Request(tokens=PROMPT_TOKENS, keys=keys), now)
         taken.append(time.perf_counter() - started)
         assert booking is not None

@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 import uvloop
 
-from tests.bench.image_chat import told
+from tests.support.cache_reporters import cache_reporter, reporting
 from tests.support.processes import announcement, fake_engine, fake_fleet, fake_pool, gateway
 
 REQUESTS = 100_000
@@ -106,6 +106,10 @@ def run() -> dict[str, float]:
     ]
     with ExitStack() as stack:
         urls = [stack.enter_context(fake_engine(pool, caches=True)) for pool in pools]
-        announced = [announcement(u, p, **asyncio.run(told(u))) for u, p in zip(urls, pools, strict=True)]
-        url, pid = stack.enter_context(gateway(fake_fleet(*pools), announced))
+        fleet = fake_fleet(*pools)
+        announced = [
+            reporting(announcement(url, pool), stack.enter_context(cache_reporter(url, fleet)))
+            for url, pool in zip(urls, pools, strict=True)
+        ]
+        url, pid = stack.enter_context(gateway(fleet, announced))
         return uvloop.run(load(url, pid))

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from itertools import pairwise
 
-from deployments.kv_events.subscriber import Subscriber
-from deployments.routing.feed import FeedState
-from deployments.routing.kv_events import Cleared, KvEvent, Removed, Stored
+from deployments.kv_cache.events import Cleared, KvEvent, Removed, Stored
+from deployments.kv_cache.replay_protocol import FeedState
+from deployments.kv_cache.subscriber import Subscriber
 
 
 class Notes:

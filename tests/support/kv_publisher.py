@@ -8,8 +8,8 @@ from contextlib import contextmanager
 import zmq
 
 from deployments.engine.process import free_port
-from deployments.kv_events.messages import END_OF_REPLAY, encode
-from deployments.routing.kv_events import KvEvent
+from deployments.kv_cache.events import KvEvent
+from deployments.kv_cache.messages import END_OF_REPLAY, encode
 
 HOST = "127.0.0.1"
 

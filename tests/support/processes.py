@@ -79,8 +79,8 @@ def announcement(url: str, pool: Pool, model: str = "m", task: Task = Task.CHAT,
         "kv_blocks": 8192,
         "max_model_len": 131_072,
         "caches": False,
-        "kv_events": None,
-        "kv_replay": None,
+        "cache_reports": None,
+        "cache_snapshots": None,
         "renderer": "" if task is Task.TRANSCRIPTION else "fake",
     }
     return Announcement(**{**fields, **changes})

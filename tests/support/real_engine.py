@@ -26,6 +26,7 @@ from deployments.engine.vllm import ACCESS, VllmBackend
 from tests.support.engine_keys import secrets_file
 from tests.support.processes import HOST
 
+FLEET = "real"
 START_TIMEOUT_S = 300
 
 
@@ -88,7 +89,16 @@ async def real_engine(
         secrets_file=str(secrets_file()),
     )
     pool = "cpu" if core is None else f"core{core}"
-    seat = Seat(f"{model}@{pool}#0", model, pool, "cpu", None, drain_timeout_s=5, readiness_timeout_s=START_TIMEOUT_S)
+    seat = Seat(
+        f"{model}@{pool}#0",
+        model,
+        pool,
+        "cpu",
+        None,
+        drain_timeout_s=5,
+        readiness_timeout_s=START_TIMEOUT_S,
+        fleet=FLEET,
+    )
 
     async def unheard(*_: object) -> None:
         """There is no registry to tell."""
@@ -118,7 +128,7 @@ def real_fleet(engines: Sequence[RealEngine], **gateway: Any) -> Fleet:
     announced = [engine.announcement for engine in engines]
     pools = [Pool(name=a.pool, vendor=a.vendor, engine=a.engine, slots=a.slots) for a in announced]
     model = Model(name=announced[0].model, task=Task.CHAT, checkpoint=announced[0].checkpoint, pools=pools)
-    return Fleet(name="real", gateway=Gateway(**{"port": 0, **gateway}), models=[model])
+    return Fleet(name=FLEET, gateway=Gateway(**{"port": 0, **gateway}), models=[model])
 
 
 @contextmanager

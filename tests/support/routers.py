@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+from deployments.kv_cache.events import Stored
 from deployments.routing import Booking, Request, Router
-from deployments.routing.keys import prompt_keys
-from deployments.routing.kv_events import Stored
 from deployments.routing.policy import Policy
 from deployments.routing.prompt import Prompt
 from deployments.routing.seeds import seed_of
+from tests.support.block_index import apply_events
 
 H200 = seed_of("h200")
 WORD_TOKENS = 160
@@ -31,7 +31,7 @@ def add(router: Router, name: str, limit: int = 1000, slower: float = 1.0) -> No
 def request(router: Router, *words: int, **fields: Any) -> Request:
     """A prompt of `WORD_TOKENS` tokens for each word."""
     tokens = _tokens(words)
-    keys = prompt_keys(Prompt(tokens), router.index.root(""))
+    keys = router.index.prompt_keys(Prompt(tokens))
     return Request(tokens=len(tokens), keys=keys, **fields)
 
 
@@ -39,7 +39,7 @@ def hold(router: Router, name: str, *words: int) -> None:
     """The engine of that replica tells that it has this prompt."""
     tokens = _tokens(words)
     names = [(name, words, n) for n in range(len(tokens) // 16)]
-    router.apply(router.replicas[name], [Stored(names, None, tokens, 16)])
+    apply_events(router, router.replicas[name], [Stored(names, None, tokens, 16)])
 
 
 def placed(router: Router, wanted: Request, now: float = 1.0, excluded: Collection[str] = ()) -> Booking:

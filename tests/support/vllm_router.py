@@ -13,6 +13,7 @@ from filelock import FileLock
 
 from deployments.announcement import Announcement
 from deployments.engine.process import PROJECT_ROOT, free_port
+from tests.support.cache_reporters import facts_of, waited
 from tests.support.processes import HOST, process
 
 VERSION = "0.1.17"
@@ -30,8 +31,9 @@ def kv_sources(engines: Sequence[Announcement]) -> list[str]:
     (block_size,) = {engine.block_size for engine in engines}
     words = ["--kv-event-block-size", str(block_size), "--kv-event-model", engines[0].model]
     for engine in engines:
-        words += ["--kv-event-source", f"{engine.url}={engine.kv_events}"]
-        words += ["--kv-event-replay-source", f"{engine.url}={engine.kv_replay}"]
+        facts = waited(facts_of(engine.url))
+        words += ["--kv-event-source", f"{engine.url}={facts.kv_events}"]
+        words += ["--kv-event-replay-source", f"{engine.url}={facts.kv_replay}"]
     return words
 
 

@@ -32,7 +32,7 @@ def main() -> None:
         config = FakeConfig.model_validate_json(arguments.config)
     except ValidationError as error:
         parser.error(f"--config is not valid: {error}")
-    app = make_app(config, arguments.host)
+    app = make_app(config)
     if not arguments.keyless:
         app.middlewares.insert(0, engine_access(EngineKeys.of_environment(), ENGINE_ROUTES | TEST_ROUTES))
     logging.getLogger(__name__).info(

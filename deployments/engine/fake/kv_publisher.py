@@ -1,4 +1,4 @@
-"""Publishes what happens to the fake engine's KV blocks, on vLLM's sockets and in vLLM's wire format."""
+"""Publishes what happens to the fake engine's KV blocks, on sockets like vLLM's and in vLLM's wire format."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import zmq
@@ -16,8 +17,8 @@ from deployments.engine.fake import kv_blocks
 from deployments.engine.fake.batch import Sequence
 from deployments.engine.fake.faults import Faults
 from deployments.engine.fake.prompts import IMAGE_TOKENS
-from deployments.kv_events.messages import END_OF_REPLAY, REPLAYABLE_BATCHES, SEQUENCE_BYTES, encode
-from deployments.routing.kv_events import Cleared, KvEvent, MediaMark, Removed, Stored
+from deployments.kv_cache.events import Cleared, KvEvent, MediaMark, Removed, Stored
+from deployments.kv_cache.messages import END_OF_REPLAY, REPLAYABLE_BATCHES, SEQUENCE_BYTES, encode
 
 LIVE_QUEUE = 100_000
 REPLAYED_AT_ONCE = 100
@@ -41,15 +42,18 @@ class KvPublisher:
         self._endpoints: tuple[str, str] | None = None
 
     @asynccontextmanager
-    async def opened(self, host: str) -> AsyncIterator[None]:
-        """Listens on two ports of `host` that the OS chooses, for as long as the block lasts."""
+    async def opened(self) -> AsyncIterator[None]:
+        """Listens in a folder that no other user may enter, for as long as the block lasts."""
         context = zmq.asyncio.Context()
         # A PUB socket never blocks: what a subscriber has no room for is dropped.
         self._live = zmq.Socket(zmq.Context(context), zmq.PUB)
         replays = context.socket(zmq.ROUTER)
+        folder = TemporaryDirectory(prefix="mixfleet-engine-", ignore_cleanup_errors=True)
         try:
             self._live.set_hwm(LIVE_QUEUE)
-            self._endpoints = _bound(self._live, host), _bound(replays, host)
+            self._endpoints = f"ipc://{folder.name}/kv-events", f"ipc://{folder.name}/kv-replays"
+            self._live.bind(self._endpoints[0])
+            replays.bind(self._endpoints[1])
             answering = asyncio.create_task(self._answer_replays(replays))
             try:
                 yield
@@ -62,6 +66,7 @@ class KvPublisher:
             replays.close(linger=0)
             self._live = self._endpoints = None
             context.term()
+            folder.cleanup()
 
     def sources(self) -> dict[str, Any]:
         """The answer to `GET /kv_event_sources`."""
@@ -137,9 +142,3 @@ class KvPublisher:
 
 def _number(sequence: int) -> bytes:
     return sequence.to_bytes(SEQUENCE_BYTES, "big")
-
-
-def _bound(socket: Any, host: str) -> str:
-    """The address that the OS chose on `host`."""
-    socket.bind(f"tcp://{host}:0")
-    return str(socket.getsockopt_string(zmq.LAST_ENDPOINT))

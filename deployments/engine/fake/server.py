@@ -25,7 +25,6 @@ ALWAYS_ANSWERED = ("/fault", "/stats")
 
 log = logging.getLogger(__name__)
 
-HOST = web.AppKey("host", str)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -58,14 +57,13 @@ POSTED: dict[str, Handler] = {
 }
 
 
-def make_app(config: FakeConfig, host: str = "127.0.0.1") -> web.Application:
+def make_app(config: FakeConfig) -> web.Application:
     """The application of one engine; it starts after `startup_s` seconds and runs its scheduler until its cleanup.
 
-    Where prefixes are reused, KV events are published on ports of `host`.
+    Where prefixes are reused, KV events are published for processes of the same user.
     """
     app = web.Application(middlewares=[_guarded], client_max_size=MOST_BODY_BYTES)
     app[ENGINE] = Engine(config)
-    app[HOST] = host
     app.add_routes([web.get(path, handler) for path, handler in TOLD.items()])
     app.add_routes([web.post(path, handler) for path, handler in (POSTED | ROUTES_OF_TASK[config.task]).items()])
     app.add_routes([web.delete("/fault", about.reset_faults)])
@@ -76,7 +74,7 @@ def make_app(config: FakeConfig, host: str = "127.0.0.1") -> web.Application:
 async def _engine_runs(app: web.Application) -> AsyncIterator[None]:
     engine = app[ENGINE]
     await asyncio.sleep(engine.config.speed.startup_s)
-    async with engine.publisher.opened(app[HOST]) if engine.config.reuses_prefixes else nullcontext():
+    async with engine.publisher.opened() if engine.config.reuses_prefixes else nullcontext():
         running = asyncio.create_task(engine.scheduler.run())
         yield
         running.cancel()

@@ -11,7 +11,7 @@ from deployments.gateway.api.route import Access, OwnRoute
 from deployments.gateway.request_context import RequestContext
 from deployments.gateway.state import GatewayState
 
-INTERNAL = ("url", "kv_events", "kv_replay")
+INTERNAL = ("url", "cache_reports", "cache_snapshots")
 """Addresses inside the fleet, which tenants do not see."""
 
 

@@ -13,7 +13,6 @@ from deployments.gateway.preparation.json_body import PreparedJson
 from deployments.gateway.request_context import RequestContext, UpstreamRequest
 from deployments.gateway.resume import Follower
 from deployments.gateway.usage import AnswerUsage
-from deployments.routing.keys import prompt_keys
 
 if TYPE_CHECKING:
     from deployments.gateway.api.route import ModelRoute
@@ -54,7 +53,7 @@ class Preparation:
         elif prepared := parsed.prepared:
             self._follow(context, route, prepared)
             if prepared.prompt:
-                work.keys = prompt_keys(prepared.prompt, served.router.index.root(prepared.salt))
+                work.keys = served.router.index.prompt_keys(prepared.prompt, prepared.salt)
             work.tokens, work.image_tokens = prepared.tokens, prepared.image_tokens
             if prepared.unkeyed:
                 self._state.metrics.unkeyed.labels(context.model_name, prepared.unkeyed).inc()

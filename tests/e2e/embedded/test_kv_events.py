@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 import json
 import secrets
+import stat
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,19 +22,24 @@ import zmq.asyncio
 from PIL import Image
 
 from cluster.checkpoints import resolve
-from deployments.kv_events.messages import END_OF_REPLAY
-from deployments.routing.feed import FeedState
-from deployments.routing.kv_events import Stored
+from deployments.kv_cache.events import Stored
+from deployments.kv_cache.messages import END_OF_REPLAY
+from deployments.kv_cache.replay_protocol import FeedState
 from tests.e2e.embedded.conftest import RunningFleet
+from tests.support.cache_reporters import facts_of
 from tests.support.engine_keys import direct_session
 from tests.support.kv_follower import Notes, following
+
+HINTS_END_AFTER_S = 8.0
+"""A booked prompt is claimed ahead of the engine's word for some seconds."""
 
 
 @asynccontextmanager
 async def followed(fleet: RunningFleet, model: str) -> AsyncIterator[tuple[Notes, aiohttp.ClientSession, str]]:
     """What the model's replica tells, a client of its engine (no gateway between), and its replay socket's address."""
     (told,) = fleet.replicas(model)
-    live, replays = str(told["kv_events"]), str(told["kv_replay"])
+    facts = await facts_of(str(told["url"]))
+    live, replays = str(facts.kv_events), str(facts.kv_replay)
     timeout = aiohttp.ClientTimeout(total=120)
     async with following(live, replays) as notes, direct_session(str(told["url"]), timeout) as session:
         await notes.until_state(FeedState.EXACT)
@@ -71,15 +78,42 @@ async def raw_batches(replay_endpoint: str) -> list[Any]:
     return batches
 
 
-def test_replicas_with_a_prefix_cache_announce_where_they_tell_of_it(fleet: RunningFleet) -> None:
+def socket_folder_mode(path: str) -> int:
+    """Who may enter the folder of the socket that is there."""
+    assert Path(path).is_socket()
+    return stat.S_IMODE(Path(path).parent.stat().st_mode)
+
+
+async def test_replicas_with_a_prefix_cache_announce_their_reporters_and_keep_their_events(fleet: RunningFleet) -> None:
     for model in ("gpt-oss", "qwen3-vl"):
         (told,) = fleet.replicas(model)
         host = str(told["url"]).removeprefix("http://").rsplit(":", 1)[0]
-        ports = {str(told[key]).removeprefix(f"tcp://{host}:") for key in ("kv_events", "kv_replay")}
+        ports = {
+            str(told[key]).removeprefix(f"tcp://{host}:").partition("#")[0]
+            for key in ("cache_reports", "cache_snapshots")
+        }
         assert all(port.isdigit() for port in ports)
         assert len(ports) == 2
+        facts = await facts_of(str(told["url"]))
+        for endpoint in (facts.kv_events, facts.kv_replay):
+            assert socket_folder_mode(str(endpoint).removeprefix("ipc://")) == 0o700, "no other user gets in"
+            assert str(endpoint) not in str(told)
     (whisper,) = fleet.replicas("whisper")
-    assert (whisper["kv_events"], whisper["kv_replay"]) == (None, None)
+    assert (whisper["cache_reports"], whisper["cache_snapshots"]) == (None, None)
+
+
+async def test_a_gateway_knows_a_prompt_of_a_real_engine_by_its_reporter(fleet: RunningFleet) -> None:
+    """Until the engine's own word: a prompt goes through the gateway, and what it predicts is what is found."""
+    async with aiohttp.ClientSession(fleet.url, timeout=aiohttp.ClientTimeout(total=120)) as session:
+        body = {"model": "qwen3-vl", "prompt": " ".join(secrets.token_hex(2) for _ in range(100)), "max_tokens": 1}
+        first = await post(session, "/v1/completions", body)
+        await asyncio.sleep(HINTS_END_AFTER_S)  # only what the engine has said counts from now on
+        async with session.post("/v1/completions", json=body, headers={"x-explain-routing": "1"}) as answer:
+            decision, second = json.loads(answer.headers["x-routing"]), await answer.json()
+    found = second["usage"]["prompt_tokens_details"]["cached_tokens"]
+    assert first["usage"]["prompt_tokens"] > found > 0
+    (candidate,) = decision["candidates"]
+    assert candidate["cached_tokens"] == found
 
 
 async def test_a_prompt_is_told_with_its_tokens_once_for_each_salt(fleet: RunningFleet) -> None:

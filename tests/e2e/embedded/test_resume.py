@@ -35,7 +35,7 @@ async def broken(fleet: RunningFleet, model: str) -> AsyncIterator[tuple[Front, 
     file = type(load_fleet("embedded")).model_validate(content)
     async with relay(announced.url) as one, relay(announced.url) as other:
         ways = [
-            replace(announced, url=way.url, incarnation=way.url, replica=f"{model}@cpu#{name}", kv_events=None)
+            replace(announced, url=way.url, incarnation=way.url, replica=f"{model}@cpu#{name}", cache_reports=None)
             for name, way in (("one", one), ("other", other))
         ]
         async with front(file, ways) as gateway:

@@ -14,9 +14,9 @@ import pytest
 
 from deployments.engine.backend import EngineFacts, backend
 from deployments.engine.fake.kv_blocks import chain_keys
-from deployments.routing import feed
-from deployments.routing.feed import FeedState
-from deployments.routing.kv_events import Cleared, Removed
+from deployments.kv_cache import replay_protocol as feed
+from deployments.kv_cache.events import Cleared, Removed
+from deployments.kv_cache.replay_protocol import FeedState
 from tests.support.engine_keys import direct_session
 from tests.support.kv_follower import Notes, following
 from tests.support.processes import fake_engine, fake_pool, fake_spec

@@ -6,7 +6,8 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,10 +16,10 @@ from cluster.fleet import Pool, Task
 from deployments.announcement import Announcement
 from deployments.engine.backend import backend
 from deployments.engine.process import free_port
-from deployments.engine.vllm_routes import ask_facts
 from deployments.gateway.exchange import Exchange
-from deployments.routing.feed import FeedState
-from tests.support.engine_keys import direct_session
+from deployments.kv_cache.replay_protocol import FeedState
+from deployments.kv_cache.report_subscriber import ReporterAddresses
+from tests.support.cache_reporters import cache_reporter, reporting
 from tests.support.front import Engine, Front, front, until
 from tests.support.processes import HOST, announcement, fake_engine, fake_fleet, fake_pool, fake_spec, process
 
@@ -31,16 +32,31 @@ def pool_of(name: str, **fake: Any) -> Pool:
 def cached_engines() -> Iterator[tuple[Engine, Engine]]:
     """Two engines with prefix caches, one three times as fast as the other at prefill."""
     a, b = pool_of("a", prefill_tokens_per_s=60_000), pool_of("b", prefill_tokens_per_s=20_000)
-    with fake_engine(a, caches=True) as one, fake_engine(b, caches=True) as two:
-        yield Engine(one, a), Engine(two, b)
+    with caching_engine(a) as one, caching_engine(b) as two:
+        yield one, two
+
+
+REPORTERS: dict[str, ReporterAddresses] = {}
+"""Of the engines that run, by their address."""
+
+
+@contextmanager
+def reported(engine: Engine) -> Iterator[Engine]:
+    """The same engine with a cache reporter beside it."""
+    with cache_reporter(engine.url, fake_fleet(engine.pool)) as REPORTERS[engine.url]:
+        yield engine
+
+
+@contextmanager
+def caching_engine(pool: Pool) -> Iterator[Engine]:
+    with fake_engine(pool, caches=True) as url, reported(Engine(url, pool)) as engine:
+        yield engine
 
 
 async def announced(engine: Engine, task: Task = Task.CHAT, **changes: Any) -> Announcement:
     """As its replica would announce it: with what the engine tells of itself."""
-    async with direct_session() as session:
-        facts = await ask_facts(session, engine.url)
-    told = {"kv_events": facts.kv_events, "kv_replay": facts.kv_replay, "renderer": "fake", "caches": True}
-    return announcement(engine.url, engine.pool, task=task, **{**told, **changes})
+    made = announcement(engine.url, engine.pool, task=task, renderer="fake")
+    return replace(reporting(made, REPORTERS[engine.url]), **changes)
 
 
 @asynccontextmanager
@@ -150,15 +166,14 @@ async def test_mlperf_mode_looks_for_no_prefix(cached_engines: tuple[Engine, Eng
 
 async def test_an_engine_that_restarts_is_known_to_be_empty(cached_engines: tuple[Engine, Engine]) -> None:
     pool = pool_of("c")
-    with fake_engine(pool, caches=True) as first:
-        engine = Engine(first, pool)
+    with caching_engine(pool) as engine:
         async with front(fake_fleet(pool), [await announced(engine)]) as gateway:
             await settled(gateway)
             await gateway.ask(prompt=prompt(1))
             index = gateway.server.state.directory.models[0].router.index
             await until(lambda: index.keys > 0)
-            with fake_engine(pool, caches=True) as second:
-                gateway.server.update([await announced(Engine(second, pool), incarnation="again")])
+            with caching_engine(pool) as second:
+                gateway.server.update([await announced(second, incarnation="again")])
                 assert index.keys == 0, "a new incarnation holds nothing"
                 await settled(gateway)
                 await gateway.ask(prompt=prompt(1))
@@ -169,7 +184,10 @@ async def test_two_gateways_see_each_others_bookings(cached_engines: tuple[Engin
     fleet = fake_fleet(a.pool, b.pool)
     replicas = [a.announced(), b.announced()]
     async with front(fleet, replicas) as one, front(fleet, replicas) as two:
-        exchanges = [Exchange(gateway.server.state.directory, "127.0.0.1") for gateway in (one, two)]
+        exchanges = [
+            Exchange(gateway.server.state.directory, "127.0.0.1", gateway.server.state.secrets)
+            for gateway in (one, two)
+        ]
         for exchange in exchanges:
             await exchange.start()
         for exchange in exchanges:
@@ -192,8 +210,8 @@ async def test_a_killed_engines_claims_are_believed_no_longer_than_a_second() ->
     pool = pool_of("k")
     port = free_port(HOST)
     command = backend("fake").command(fake_spec(pool), HOST, port)
-    with process(command, f"http://{HOST}:{port}/health") as running:
-        engine = Engine(f"http://{HOST}:{port}", pool)
+    url = f"http://{HOST}:{port}"
+    with process(command, f"{url}/health") as running, reported(Engine(url, pool)) as engine:
         async with front(fake_fleet(pool), [await announced(engine)]) as gateway:
             await settled(gateway)
             await gateway.ask(prompt=prompt(1))

@@ -144,7 +144,9 @@ async def test_tenants_are_refused_on_operators_routes(door: Front, path: str) -
 
 
 async def test_only_operators_see_addresses_inside_the_fleet(engines: tuple[Engine, Engine]) -> None:
-    replica = engines[0].announced(incarnation="one", kv_events="tcp://10.0.0.1:1", kv_replay="tcp://10.0.0.1:2")
+    replica = engines[0].announced(
+        incarnation="one", cache_reports="tcp://10.0.0.1:1", cache_snapshots="tcp://10.0.0.1:2"
+    )
     async with front(with_tenants(fake_fleet(engines[0].pool)), [replica]) as gateway:
         async with gateway.session.get("/fleet", headers=bearer(OURS)) as answer:
             tenants_view = await answer.text()

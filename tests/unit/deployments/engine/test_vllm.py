@@ -43,12 +43,19 @@ def test_parsers_and_revision() -> None:
 
 
 @pytest.mark.parametrize("task", ["chat", "vision-chat"])
-def test_prefixes_are_cached_and_told_on_ports_that_the_os_chooses(task: str) -> None:
+def test_prefixes_are_cached_and_events_stay_in_the_engines_own_folder(task: str) -> None:
     words = engine_arguments(replace(SPEC, task=task))
     assert "--enable-prefix-caching" in words
     config = json.loads(after(words, "--kv-events-config"))
     assert config.pop("enable_kv_cache_events") is True
-    assert config == {"publisher": "zmq", "endpoint": "tcp://*:0", "replay_endpoint": "tcp://*:0"}
+    endpoints = {"endpoint": "ipc://@TMPDIR@/kv-events", "replay_endpoint": "ipc://@TMPDIR@/kv-replays"}
+    assert config == {"publisher": "zmq", **endpoints}
+
+
+def test_several_engines_behind_one_address_publish_nothing() -> None:
+    words = engine_arguments(replace(SPEC, flags={"data-parallel-size": 2}))
+    assert "--enable-prefix-caching" in words
+    assert "--kv-events-config" not in words
 
 
 def test_speech_has_no_prefix_to_tell_of() -> None:

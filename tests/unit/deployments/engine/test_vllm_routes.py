@@ -86,6 +86,14 @@ async def test_where_kv_events_are_published_as_others_reach_it(bound: str, told
     assert (facts.kv_events, facts.kv_replay) == (f"tcp://{told}:4001", f"tcp://{told}:4002")
 
 
+async def test_events_in_a_folder_are_where_the_engine_says() -> None:
+    source = {"endpoint": "ipc:///t/e", "replay_endpoint": "ipc:///t/r"}
+    server = await engine(METRICS, {"data": [{"id": "m"}]}, {"0": source})
+    async with server, ClientSession() as session:
+        facts = await ask_facts(session, url_of(server))
+    assert (facts.kv_events, facts.kv_replay) == ("ipc:///t/e", "ipc:///t/r")
+
+
 async def test_several_sources_behind_one_address_are_not_followed() -> None:
     source = {"endpoint": "tcp://10.1.2.3:4001", "replay_endpoint": "tcp://10.1.2.3:4002"}
     server = await engine(METRICS, {"data": [{"id": "m"}]}, {"0": source, "1": source})

@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from deployments.kv_cache.events import Cleared, Removed, Stored
 from deployments.routing.index import PrefixIndex
-from deployments.routing.keys import prompt_keys
-from deployments.routing.kv_events import Cleared, Removed, Stored
 from deployments.routing.prompt import Prompt
+from tests.support.block_index import BlockIndex
 
 EIGHT = tuple(range(50, 58))
 
@@ -25,15 +25,15 @@ def stored(names: list[Any], words: list[int], parent: Any = None, block: int = 
 
 def found(index: PrefixIndex, *words: int, salt: str = "") -> dict[int, int]:
     """Replica -> how many leading keys of the prompt of these words it holds."""
-    keys = prompt_keys(Prompt(tokens_of(*words)), index.root(salt))
+    keys = index.prompt_keys(Prompt(tokens_of(*words)), salt)
     counts: dict[int, int] = {}
     for bits, count in index.matches(keys):
         counts |= {r: max(count, counts.get(r, 0)) for r in range(64) if bits >> r & 1}
     return counts
 
 
-def index_of(*replicas: int) -> PrefixIndex:
-    index = PrefixIndex("m")
+def index_of(*replicas: int) -> BlockIndex:
+    index = BlockIndex("m")
     for replica in replicas:
         index.add(replica)
     return index
@@ -97,7 +97,7 @@ def test_clearing_forgets_one_replica() -> None:
     index = index_of(0, 1)
     for replica in (0, 1):
         index.apply(replica, stored([1, 2], [1, 2]))
-        index.expect(replica, prompt_keys(Prompt(tokens_of(*EIGHT)), index.root("")), 0, until=10)
+        index.expect(replica, index.prompt_keys(Prompt(tokens_of(*EIGHT))), 0, until=10)
     index.apply(0, Cleared())
     assert found(index, 1, 2) == {1: 2}
     assert found(index, *EIGHT) == {1: 8}
@@ -111,7 +111,7 @@ def test_expectations_reach_to_the_last_eighth_key_and_end() -> None:
     index.apply(0, stored([1], [1]))
     index.apply(2, stored(list(range(19)), [1, *range(2, 20)]))
     words = [1, *range(2, 22)]
-    keys = prompt_keys(Prompt(tokens_of(*words)), index.root(""))
+    keys = index.prompt_keys(Prompt(tokens_of(*words)))
     index.expect(0, keys, 1, until=5.0)
     assert found(index, *words) == {0: 16, 2: 19}
     index.expect(2, keys, 19, until=5.5)
@@ -124,7 +124,7 @@ def test_expectations_reach_to_the_last_eighth_key_and_end() -> None:
 
 
 def test_memory_is_bounded_by_the_replicas_own_cache() -> None:
-    index = PrefixIndex("m")
+    index = BlockIndex("m")
     index.add(0, most_blocks=10)
     for name in range(100):
         index.apply(0, stored([name], [name]))
@@ -144,7 +144,7 @@ def test_lookups_are_right_however_far_holders_reach(holdings: list[tuple[int, i
         if count and replica not in held:
             index.apply(replica, stored(words[:count], words[:count]))
             held[replica] = count
-    keys = prompt_keys(Prompt(tokens_of(*words)), index.root(""))
+    keys = index.prompt_keys(Prompt(tokens_of(*words)))
     seen = [(r, count) for bits, count in index.matches(keys) for r in range(71) if bits >> r & 1]
     assert dict(seen) == held
     assert len(seen) == len(held)
@@ -188,7 +188,7 @@ class AgainstSets(RuleBasedStateMachine):
         prefixes = set(self.held[0]) | set(self.held[1])
         assert self.index.keys == len(prefixes)
         for words in prefixes:
-            key = prompt_keys(Prompt(tokens_of(*words)), self.index.root(""))[-1]
+            key = self.index.prompt_keys(Prompt(tokens_of(*words)))[-1]
             holders = self.index.matches([key])
             bits = sum(1 << replica for replica in (0, 1) if words in self.held[replica])
             assert holders == [(bits, 1)]

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.routing.keys import KEY_TOKENS, block_keys, prompt_keys, root_key
-from deployments.routing.kv_events import MediaMark
+from deployments.kv_cache.events import MediaMark
+from deployments.routing.keys import KEY_TOKENS, PrefixKeys
 from deployments.routing.prompt import Media, Prompt
 
 TOKENS = st.lists(st.integers(0, 250_000), max_size=100)
+KEYS = PrefixKeys(bytes(32))
+prompt_keys, block_keys, root_key = KEYS.prompt_keys, KEYS.block_keys, KEYS.root_key
 ROOT = root_key("m")
+GOLDEN = [11620992699479541181, 8808666096751821840, 5597786535225772314]
 
 
 @given(TOKENS, TOKENS)
@@ -84,3 +88,23 @@ def test_engines_marks_lead_to_the_gateways_keys(pictures: list[tuple[int, int, 
         0,
     )
     assert whole == keys
+
+
+def test_a_secret_makes_the_same_keys_in_every_process() -> None:
+    root = PrefixKeys(bytes(range(32))).root_key("m", "", "salt")
+    keys = PrefixKeys(bytes(range(32))).prompt_keys(Prompt(list(range(32))), root)
+    assert [root, *keys] == GOLDEN
+
+
+@given(TOKENS)
+def test_keys_of_different_secrets_have_nothing_in_common(tokens: list[int]) -> None:
+    one, other = PrefixKeys(bytes(32)), PrefixKeys(bytes(31) + b"1")
+    keys = [set(of.prompt_keys(Prompt(tokens), of.root_key("m"))) for of in (one, other)]
+    assert not keys[0] & keys[1]
+    assert one.root_key("m") != other.root_key("m")
+    assert one.fingerprint != other.fingerprint
+
+
+def test_a_secret_of_another_length_is_refused() -> None:
+    with pytest.raises(ValueError, match="use 32"):
+        PrefixKeys(b"short")

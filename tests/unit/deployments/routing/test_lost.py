@@ -5,8 +5,9 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.routing.index import PrefixIndex
+from deployments.routing.cache_change import CacheChange
 from deployments.routing.lost import MOST_GHOSTS, MOST_SEEN, SAMPLED, LostPrefixes
+from tests.support.block_index import BlockIndex
 
 PROMPT = list(range(1, 1 + 4 * SAMPLED))
 
@@ -78,7 +79,7 @@ def test_the_share_is_a_share(events: list[tuple[bool, int]]) -> None:
 
 
 def test_a_cache_displaces_once_it_is_full() -> None:
-    index = PrefixIndex("m")
+    index = BlockIndex("m")
     index.add(0, most_blocks=100)
     for block in range(100):
         index.store(0, [block], None, [block])
@@ -93,7 +94,7 @@ def test_a_cache_displaces_once_it_is_full() -> None:
 
 
 def test_what_nobody_asked_for_makes_room_for_nothing() -> None:
-    index = PrefixIndex("m")
+    index = BlockIndex("m")
     index.add(0, most_blocks=64)
     before = [[1_000_000 + 100 * number + key for key in range(SAMPLED)] for number in range(64)]
     ours = [[100 * number + key for key in range(SAMPLED)] for number in range(200)]
@@ -133,9 +134,9 @@ def test_groups_that_do_not_fit_everywhere_stay_where_they_are() -> None:
         if group in cache:
             cache.remove(group)
         elif len(cache) == 3:
-            router.index.remove(row, groups[cache.pop(0)])
+            router.index.change(row, CacheChange(removed=groups[cache.pop(0)], removed_blocks=64))
         if not hits[-1]:
-            router.index.store(row, groups[group], None, groups[group])
+            router.index.change(row, CacheChange(groups[group], range(64), stored_blocks=64))
         cache.append(group)
         router.report(booking.replica, 0, 0, 1.0)
         router.first_token(booking, now + 1)

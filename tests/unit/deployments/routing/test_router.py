@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deployments.kv_cache.events import Cleared, Removed, Stored
 from deployments.routing import Booking, Request, Router
-from deployments.routing.keys import prompt_keys
-from deployments.routing.kv_events import Cleared, Removed, Stored
 from deployments.routing.prompt import Prompt
 from deployments.routing.seeds import seed_of
+from tests.support.block_index import apply_events
 
 H200 = seed_of("h200")
 
@@ -29,7 +29,7 @@ def router_of(*names: str, policy: str = "seconds", limit: int = 1000, prefixes:
 def request(router: Router, *words: int, **fields: object) -> Request:
     """A prompt of 160 tokens for each word."""
     tokens = [word for word in words for _ in range(160)]
-    keys = prompt_keys(Prompt(tokens), router.index.root(""))
+    keys = router.index.prompt_keys(Prompt(tokens))
     return Request(tokens=len(tokens), keys=keys, **fields)  # type: ignore[arg-type]
 
 
@@ -37,7 +37,7 @@ def hold(router: Router, name: str, *words: int) -> None:
     """The engine of that replica tells that it has this prompt."""
     tokens = [word for word in words for _ in range(160)]
     names = [(name, words, n) for n in range(len(tokens) // 16)]
-    router.apply(router.replicas[f"{name}1"], [Stored(names, None, tokens, 16)])
+    apply_events(router, router.replicas[f"{name}1"], [Stored(names, None, tokens, 16)])
 
 
 def placed(router: Router, wanted: Request, now: float = 1.0, excluded: tuple[str, ...] = ()) -> Booking:
@@ -236,7 +236,7 @@ def test_events_of_a_replica_that_left_are_ignored() -> None:
     gone = router.replicas["a1"]
     router.remove("a1")
     for event in (Stored([1], None, [1] * 16, 16), Removed([1]), Cleared()):
-        router.apply(gone, [event])
+        apply_events(router, gone, [event])
     router.clear(gone)
     router.believe(gone, 0.0)
     assert router.index.keys == 0

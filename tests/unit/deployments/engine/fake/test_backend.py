@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import stat
 import subprocess
 import time
 from collections.abc import AsyncIterator
@@ -78,7 +79,9 @@ async def test_a_process_tells_its_facts_and_load_and_stops_at_sigterm(tmp_path:
         facts = await FakeBackend().facts(session, url, wanted)
         addresses = (facts.kv_events, facts.kv_replay)
         assert facts == EngineFacts(facts.version, 8, 50, 400, True, *addresses, renderer="fake")
-        assert all(address and address.startswith("tcp://127.0.0.1:") for address in addresses)
+        assert all(address and address.startswith("ipc:///") for address in addresses)
+        folders = {Path(str(address).removeprefix("ipc://")).parent for address in addresses}
+        assert {stat.S_IMODE(folder.stat().st_mode) for folder in folders} == {0o700}, "for its own user alone"
         assert len(set(addresses)) == 2
         assert await FakeBackend().load(session, url) == EngineLoad()
         body = {"prompt": ["a", "b", "c"], "stream": True}

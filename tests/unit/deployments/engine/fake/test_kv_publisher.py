@@ -14,9 +14,9 @@ import zmq.asyncio
 from deployments.engine.fake.kv_blocks import chain_keys
 from deployments.engine.fake.prompts import IMAGE_TOKENS
 from deployments.engine.fake.tokenizer import Control, encode
-from deployments.kv_events.messages import END_OF_REPLAY
-from deployments.routing.feed import FeedState
-from deployments.routing.kv_events import Cleared, MediaMark, Removed, Stored
+from deployments.kv_cache.events import Cleared, MediaMark, Removed, Stored
+from deployments.kv_cache.messages import END_OF_REPLAY
+from deployments.kv_cache.replay_protocol import FeedState
 from tests.support.kv_follower import Notes, following
 
 SIZE = 16

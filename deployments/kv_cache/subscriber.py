@@ -17,9 +17,9 @@ from typing import Protocol
 import zmq
 import zmq.asyncio
 
-from deployments.kv_events.messages import END_OF_REPLAY, SEQUENCE_BYTES, Decoder, UnreadableBatch
-from deployments.routing.feed import Apply, Clear, Feed, FeedState, Replay, Step
-from deployments.routing.kv_events import Cleared, KvEvent
+from deployments.kv_cache.events import Cleared, KvEvent
+from deployments.kv_cache.messages import END_OF_REPLAY, SEQUENCE_BYTES, Decoder, UnreadableBatch
+from deployments.kv_cache.replay_protocol import Apply, Clear, Feed, FeedState, Replay, Step
 
 TICK_S = 0.25
 BURST_S = 0.002

@@ -11,11 +11,11 @@ import pytest
 import uvloop
 import zmq
 
-from deployments.kv_events import subscriber
-from deployments.kv_events.subscriber import Subscriber
-from deployments.routing import feed
-from deployments.routing.feed import FeedState
-from deployments.routing.kv_events import Cleared, Stored
+from deployments.kv_cache import replay_protocol as feed
+from deployments.kv_cache import subscriber
+from deployments.kv_cache.events import Cleared, Stored
+from deployments.kv_cache.replay_protocol import FeedState
+from deployments.kv_cache.subscriber import Subscriber
 from tests.support.kv_follower import Notes, following
 from tests.support.kv_publisher import Publisher, free_endpoints, publisher
 

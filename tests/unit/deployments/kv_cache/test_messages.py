@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deployments.kv_events.messages import Decoder, UnreadableBatch, encode
-from deployments.routing.kv_events import Cleared, KvEvent, MediaMark, Removed, Stored
+from deployments.kv_cache.events import Cleared, KvEvent, MediaMark, Removed, Stored
+from deployments.kv_cache.messages import Decoder, UnreadableBatch, encode
 
 NAMES = st.one_of(st.integers(0, 2**64 - 1), st.binary(min_size=1, max_size=32))
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from deployments.routing.kv_events import Cleared, KvEvent, MediaMark, Removed, Stored
+from deployments.kv_cache.events import Cleared, KvEvent, MediaMark, Removed, Stored
 
 SEQUENCE_BYTES = 8
 END_OF_REPLAY = (-1).to_bytes(SEQUENCE_BYTES, "big", signed=True)

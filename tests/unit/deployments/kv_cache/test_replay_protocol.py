@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deployments.routing import feed as module
-from deployments.routing.feed import (
+from deployments.kv_cache import replay_protocol as module
+from deployments.kv_cache.replay_protocol import (
     ANSWER_TIMEOUT_S,
     PAUSE_TIMEOUT_S,
     PROBE_S,

@@ -5,16 +5,9 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
+from deployments.routing.prompt import MediaMark
 
-@dataclass(frozen=True, slots=True)
-class MediaMark:
-    """A picture that touches a run of blocks: its first token's place, counted from the run's first token.
-
-    Negative where it began in an earlier block. It reaches as far as the token at its first place in the run repeats.
-    """
-
-    start: int
-    identity: str
+__all__ = ["Cleared", "KvEvent", "MediaMark", "Removed", "Stored"]
 
 
 @dataclass(frozen=True, slots=True)
