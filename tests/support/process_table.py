@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
+
+from tests.support.session_home import MARKER
 
 
 def alive(pid: int) -> bool:
@@ -56,4 +59,15 @@ def with_arguments(*wanted: str) -> set[int]:
             continue
         if set(wanted) <= set(words):
             found.add(int(entry.parent.name))
+    return found
+
+
+def of_session() -> set[int]:
+    """Ids of the processes that this session of tests has started, also of those that have left their parents."""
+    mark = f"{MARKER}={os.environ[MARKER]}".encode()
+    found = set()
+    for entry in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if mark in entry.read_bytes().split(b"\0"):
+                found.add(int(entry.parent.name))
     return found

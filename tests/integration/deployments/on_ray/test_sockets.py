@@ -15,7 +15,7 @@ import requests
 
 from deployments.engine.process import PROJECT_ROOT, free_port
 from deployments.run import serving
-from tests.support.process_table import descendants
+from tests.support.process_table import descendants, of_session
 from tests.support.processes import fake_fleet, fake_pool
 from tests.support.sockets import Listening, http_answer, listening
 
@@ -59,11 +59,11 @@ class Fleet:
 
     def own_ports(self) -> dict[int, str]:
         urls = {"gateway": self.url, "engine": self.replica["url"]}
-        urls |= {key: self.replica[key] for key in ("kv_events", "kv_replay")}
+        urls |= {key: self.replica[key] for key in ("cache_reports", "cache_snapshots")}
         return {urlsplit(url).port or 0: name for name, url in urls.items()}
 
     def sockets(self) -> set[Listening]:
-        return listening({*descendants(), os.getpid()})
+        return listening({*descendants(), *of_session(), os.getpid()})
 
     def of_ray(self) -> list[Listening]:
         return [one for one in self.sockets() if one.port not in self.own_ports()]
@@ -89,7 +89,7 @@ def reachable(one: Listening) -> str:
 
 def test_a_fleet_on_one_node_listens_on_loopback_alone(fleet: Fleet) -> None:
     ours = [one for one in fleet.sockets() if one.port in fleet.own_ports()]
-    assert {fleet.own_ports()[one.port] for one in ours} == {"gateway", "engine", "kv_events", "kv_replay"}
+    assert {fleet.own_ports()[one.port] for one in ours} == {"gateway", "engine", "cache_reports", "cache_snapshots"}
     assert {one.host for one in ours} == {"127.0.0.1"}
 
 

@@ -68,7 +68,7 @@ async def test_gateway_and_supervisor_speak_tls_with_an_engine_of_their_authorit
         async with made.session(TIMEOUT) as session:
             facts = await made.backend.facts(session, made.url, made.spec)
             assert facts.kv_events is not None
-            assert facts.kv_events.startswith("tcp://127.0.0.1:")
+            assert facts.kv_events.startswith("ipc://")
         fleet = fake_fleet(pool).model_copy(update={"engine_tls": tls})
         async with front(fleet, [announcement(made.url, pool)]) as gateway:
             status, answer, _ = await gateway.ask()
