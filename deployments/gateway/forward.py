@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import aiohttp
@@ -17,9 +16,15 @@ from aiohttp import web
 from cluster.fleet import Gateway
 from deployments.announcement import Announcement
 from deployments.gateway.directory import Served
-from deployments.gateway.errors import ApiError, engine_error
+from deployments.gateway.errors import ApiError, engine_error, event_error
 from deployments.gateway.metrics import Metrics
 from deployments.gateway.planning import Plan
+from deployments.gateway.proxy.engine_health import EngineHealth, Health
+from deployments.gateway.proxy.failover import Failover
+from deployments.gateway.proxy.limits_collector import LimitsCollector
+from deployments.gateway.proxy.outlier_ejection import Failure
+from deployments.gateway.proxy.retry_budget import RetryBudget, RetryClaim
+from deployments.gateway.proxy.time_limits import AnswerTimedOut, AnswerTimer, Limit, seconds_for
 from deployments.gateway.requests import Parsed
 from deployments.gateway.resume import Continuation, NotExact
 from deployments.gateway.stream import ERROR_EVENT, Answer, ClientStream, StreamCut
@@ -39,12 +44,12 @@ KEEPALIVE_S = 4
 class ReplicaFailed(Exception):
     """The replica gave no usable answer, and the client has seen no byte: another may be asked.
 
-    `reached`: whether it may have seen the request. `suspect`: whether others should be spared it for a while.
+    `failure` says how.
     """
 
-    def __init__(self, message: str, *, reached: bool = True, suspect: bool = True) -> None:
+    def __init__(self, message: str, failure: Failure) -> None:
         super().__init__(message)
-        self.reached, self.suspect = reached, suspect
+        self.failure = failure
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,7 @@ class _Task:
     """One request on its way through replicas.
 
     Attributes:
-        failed: incarnations that failed it. stream: what its client sees, from the first byte on.
+        failover: its budget for further attempts. stream: what its client sees, from the first byte on.
         renderer, room: of the replica that answered last.
     """
 
@@ -77,10 +82,20 @@ class _Task:
     served: Served
     plan: Plan
     request_id: str
-    failed: set[str] = field(default_factory=set)
+    failover: Failover
     stream: ClientStream | None = None
     renderer: str = ""
     room: int | None = None
+
+
+async def read_whole(upstream: aiohttp.ClientResponse, timer: AnswerTimer) -> bytes:
+    """An answer that is one object, so that a cut can still be retried."""
+    pieces = []
+    while piece := await upstream.content.readany():
+        timer.received()
+        pieces.append(piece)
+        timer.wait()
+    return b"".join(pieces)
 
 
 class Forwarder:
@@ -88,30 +103,41 @@ class Forwarder:
 
     def __init__(self, settings: Gateway, metrics: Metrics) -> None:
         self.settings, self.metrics = settings, metrics
+        self.retries = RetryBudget(settings.retry_share)
+        metrics.registry.register(LimitsCollector(metrics.directory, self.retries))
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_S),
-            timeout=aiohttp.ClientTimeout(
-                total=None, sock_connect=settings.connect_timeout_s, sock_read=settings.read_timeout_s
-            ),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=settings.connect_timeout_s),  # see AnswerTimer
             auto_decompress=False,
             skip_auto_headers=["Accept-Encoding"],  # the answer's bytes are passed on as they are
             read_bufsize=2**18,
         )
+        self.health = EngineHealth(self._session)
 
     async def close(self) -> None:
+        await self.health.close()
         await self._session.close()
 
     async def forward(self, request: web.Request, served: Served, plan: Plan, request_id: str) -> web.StreamResponse:
         """Answers `request` from some replica of the model, or from several in turn where its stream is cut. Raises
         ApiError where none could and the client has seen nothing."""
-        task = _Task(request, served, plan, request_id)
-        errand = Errand(plan.parsed, request.path)
+        claim = RetryClaim(self.retries)
+        failover = Failover(served.admission, self.settings.attempts, claim, served.model.name, request_id)
+        task = _Task(request, served, plan, request_id, failover)
+        try:
+            return await self._until_answered(task, Errand(plan.parsed, request.path))
+        finally:
+            claim.release()
+            if task.stream:
+                task.stream.comments.stop()
+
+    async def _until_answered(self, task: _Task, errand: Errand) -> web.StreamResponse:
         while True:
             try:
                 return await self._carry_out(task, errand)
             except StreamCut as cut:
                 assert task.stream is not None
-                self.metrics.cut_streams.labels(served.model.name).inc()
+                self.metrics.cut_streams.labels(task.served.model.name).inc()
                 try:
                     continued = await self._next_errand(task)
                 except NotExact as reason:
@@ -122,6 +148,8 @@ class Forwarder:
             except (ApiError, NotExact) as failure:
                 if task.stream is None:
                     raise
+                if isinstance(failure, ApiError) and not task.stream.shown:
+                    return await task.stream.fail_with(failure)
                 return await task.stream.fail(f"{CUT}, and no other could continue it: {failure}; {AGAIN}")
 
     async def _next_errand(self, task: _Task) -> Errand | None:
@@ -141,13 +169,13 @@ class Forwarder:
         return Errand(parsed, continuation.path, stream, continuation)
 
     async def _carry_out(self, task: _Task, errand: Errand) -> web.StreamResponse:
-        """Asks replicas until one has answered. Raises StreamCut, NotExact, and ApiError where none did."""
-        failed, served = task.failed, task.served
-        attempts, admission, model = 0, served.admission, served.model.name
-        deadline = time.monotonic() + (math.inf if admission.queue_timeout_s is None else admission.queue_timeout_s)
-        while attempts < self.settings.attempts and (not failed or time.monotonic() < deadline):
+        """Tries replicas until one has answered. Raises StreamCut, NotExact, and ApiError where none did."""
+        failover, served = task.failover, task.served
+        admission, model = served.admission, served.model.name
+        while True:
+            await failover.before_next()
             waited = time.perf_counter()
-            booking = await admission.book(errand.parsed.request, frozenset(failed))
+            booking = await admission.book(errand.parsed.request, frozenset(failover.failed), task.plan.tenant)
             self.metrics.queue_wait.labels(model).observe(time.perf_counter() - waited)
             self.metrics.decision.labels(model).observe(booking.decision.seconds)
             served.decisions.append(booking.decision)
@@ -156,25 +184,18 @@ class Forwarder:
                 if response.status < 400:
                     self._finish(task, errand, booking)
                 return response
-            except ReplicaFailed as failure:
-                failed.add(booking.replica.incarnation)
-                # One that was never reached costs no attempt: while it restarts, its requests wait.
-                attempts += failure.reached
+            except ReplicaFailed as failed:
                 self.metrics.retries.labels(model, booking.replica.pool).inc()
-                if failure.suspect:
-                    admission.suspect(booking.replica)
-            except StreamCut:
-                failed.add(booking.replica.incarnation)
-                admission.suspect(booking.replica)
+                await failover.failed_at(booking, failed.failure, partial(self._health, task, booking))
+            except StreamCut as cut:
+                await failover.failed_at(booking, cut.failure, partial(self._health, task, booking))
                 raise
             finally:
                 admission.release(booking)
-        raise ApiError(
-            503,
-            f"no replica of '{model}' answered this request ({len(failed)} asked); try again later",
-            code="replicas_failed",
-            retry_after_s=5,
-        )
+
+    async def _health(self, task: _Task, booking: Booking) -> Health:
+        announcement = task.served.announcements.get(booking.replica.incarnation)
+        return await self.health.check(announcement.url) if announcement else Health.DEAD
 
     def _finish(self, task: _Task, errand: Errand, booking: Booking) -> None:
         """Holds what was predicted against what the engine found."""
@@ -196,22 +217,58 @@ class Forwarder:
         served = task.served
         announcement = served.announcements.get(booking.replica.incarnation)
         if announcement is None:
-            raise ReplicaFailed("it left meanwhile", reached=False, suspect=False)
-        has_other = served.admission.has_other({*task.failed, booking.replica.incarnation})
-        answer = await self._ask(task, announcement.url, errand)
+            raise ReplicaFailed("it left meanwhile", Failure.WITHDRAWN)
+        table = served.router.table
+        task.plan.work.sent_to(booking, float(table.token_s[booking.replica.row]))
+        timer = AnswerTimer(
+            seconds_for(self.settings, errand.path, errand.parsed.request.streams),
+            partial(self._is_frozen, announcement.url),
+        )
+        try:
+            async with timer.watch():
+                return await self._attempt_in_time(task, errand, booking, announcement, timer)
+        except AnswerTimedOut as late:
+            self.metrics.time_limits.labels(served.model.name, late.limit).inc()
+            is_long = late.limit is Limit.WHOLE or (
+                late.limit is not Limit.FROZEN and not errand.parsed.request.streams
+            )
+            if is_long:
+                raise ApiError(
+                    504, f"{late}; ask for a shorter one", code="timeout", headers={"x-should-retry": "false"}
+                ) from late
+            failure = Failure.FROZEN if late.limit is Limit.FROZEN else Failure.TIMED_OUT
+            if task.stream:
+                raise StreamCut(str(late), failure) from late
+            raise ReplicaFailed(str(late), failure) from late
+
+    async def _is_frozen(self, url: str) -> bool:
+        return await self.health.check(url) is Health.FROZEN
+
+    async def _attempt_in_time(
+        self, task: _Task, errand: Errand, booking: Booking, announcement: Announcement, timer: AnswerTimer
+    ) -> web.StreamResponse:
+        served, failover = task.served, task.failover
+        answer = await self._ask(task, announcement.url, errand, timer)
         try:
             status = answer.upstream.status
             if 300 <= status < 400:
-                raise ReplicaFailed(f"it answered {status}, and redirections are not followed", suspect=False)
-            if status in RETRIED_STATUS and has_other:
-                raise ReplicaFailed(f"it answered {status}", suspect=False)
-            if answer.streams and has_other and answer.head.startswith(ERROR_EVENT):
-                raise ReplicaFailed("its stream began with an error", suspect=False)
+                raise ReplicaFailed(f"it answered {status}, and redirections are not followed", Failure.ERROR)
+            if status in RETRIED_STATUS and failover.may_retry(booking):
+                raise ReplicaFailed(f"it answered {status}", Failure.ERROR)
+            if answer.streams and answer.head.startswith(ERROR_EVENT):
+                error = event_error(answer.head)
+                if error.status >= 500 and failover.may_retry(booking):
+                    raise ReplicaFailed("its stream began with an error", Failure.ERROR)
+                if error.status < 500:
+                    failover.answered(booking)
+                raise error
+            if status < 500:
+                failover.answered(booking)
             if answer.streams and status < 400:
                 served.admission.first_token(booking)
             task.renderer, task.room = announcement.renderer, announcement.max_model_len
-            if errand.stream:
-                return await self._deliver_rest(answer, errand.stream, errand.continuation, served.model.name)
+            if stream := errand.stream or task.stream:
+                return await self._deliver_rest(answer, stream, errand.continuation, served.model.name)
             return await self._deliver(task, answer, self._headers(task, announcement, booking))
         finally:
             answer.upstream.release() if answer.upstream.content.at_eof() else answer.upstream.close()
@@ -227,7 +284,7 @@ class Forwarder:
             headers["x-routing"] = json.dumps(booking.decision.as_dict())
         return headers
 
-    async def _ask(self, task: _Task, url: str, errand: Errand) -> Answer:
+    async def _ask(self, task: _Task, url: str, errand: Errand, timer: AnswerTimer) -> Answer:
         """Sends the request and reads the first bytes of the answer. Raises ReplicaFailed where there are none."""
         request, parsed = task.request, errand.parsed
         headers = {name: request.headers[name] for name in PASSED_ON if name in request.headers}
@@ -241,23 +298,52 @@ class Forwarder:
                 url + errand.path, data=parsed.body(), headers=headers, allow_redirects=False
             )
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise ReplicaFailed(str(error), reached=False) from error
+            raise ReplicaFailed(str(error), Failure.UNREACHABLE) from error
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise ReplicaFailed(str(error)) from error
-        answer = Answer(upstream, b"")
+            raise ReplicaFailed(str(error), Failure.LOST) from error
+        answer = Answer(upstream, b"", timer)
         try:
             # Whole where it is one object, so that a cut can still be retried; the first piece where it streams.
-            answer.head = await (upstream.content.readany() if answer.streams else upstream.read())
+            answer.head = await (self._first_piece(task, answer) if answer.streams else read_whole(upstream, timer))
+            timer.received()
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             upstream.close()
-            raise ReplicaFailed(str(error)) from error
+            raise ReplicaFailed(str(error), Failure.LOST) from error
         except asyncio.CancelledError:
             upstream.close()
             raise
         if answer.streams and not answer.head:
             upstream.close()
-            raise ReplicaFailed("the stream ended before its first byte")
+            raise ReplicaFailed("the stream ended before its first byte", Failure.LOST)
         return answer
+
+    async def _first_piece(self, task: _Task, answer: Answer) -> bytes:
+        """The first bytes of a stream. Where they take long its client gets the head of its answer, and comments."""
+        content = answer.upstream.content
+        if task.stream or answer.upstream.status >= 400:
+            return await content.readany()
+        try:
+            async with asyncio.timeout(self.settings.comment_after_s) as waiting:
+                return await content.readany()
+        except TimeoutError:
+            if not waiting.expired():
+                raise
+        await self._open(task, {"x-request-id": task.request_id, "Content-Type": "text/event-stream"})
+        return await content.readany()
+
+    async def _open(self, task: _Task, headers: dict[str, str]) -> ClientStream:
+        headers = headers | {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+        response = web.StreamResponse(headers=headers)
+        await response.prepare(task.request)
+        task.stream = ClientStream(
+            response,
+            task.plan.usage,
+            task.plan.follower,
+            task.request.transport,
+            self.settings.write_timeout_s,
+            self.settings.comment_after_s,
+        )
+        return task.stream
 
     async def _detokenized(self, url: str, model: str, token_ids: Sequence[int]) -> str:
         """The text of these ids, by the engine's own tokenizer."""
@@ -265,7 +351,7 @@ class Forwarder:
         timeout = aiohttp.ClientTimeout(total=DETOKENIZE_TIMEOUT_S)
         async with self._session.post(url + "/detokenize", json=body, timeout=timeout, allow_redirects=False) as answer:
             if answer.status != 200:
-                raise ReplicaFailed(f"it answered {answer.status} to /detokenize", suspect=False)
+                raise ReplicaFailed(f"it answered {answer.status} to /detokenize", Failure.ERROR)
             told = msgspec.json.decode(await answer.read())
             return str(told["prompt"])
 
@@ -279,14 +365,9 @@ class Forwarder:
         if not answer.streams:
             plan.usage.take_whole(answer.head)
             return web.Response(body=answer.head, headers=headers)
-        headers |= {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-        response = web.StreamResponse(headers=headers)
-        await response.prepare(task.request)
-        task.stream = ClientStream(
-            response, plan.usage, plan.follower, task.request.transport, self.settings.write_timeout_s
-        )
-        await task.stream.pass_on(answer)
-        return response
+        stream = await self._open(task, headers)
+        await stream.pass_on(answer)
+        return stream.response
 
     async def _deliver_rest(
         self, answer: Answer, stream: ClientStream, continuation: Continuation | None, model: str
@@ -295,7 +376,7 @@ class Forwarder:
         if answer.upstream.status >= 400:
             raise engine_error(answer.upstream.status, answer.head[:MOST_ERROR_BYTES])
         if not answer.streams:
-            raise ReplicaFailed("its answer is no stream", suspect=False)
+            raise ReplicaFailed("its answer is no stream", Failure.ERROR)
         self.metrics.resumed_streams.labels(model).inc()
         await stream.pass_on(answer, continuation.splice if continuation else None)
         return stream.response

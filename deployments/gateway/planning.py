@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from deployments.gateway.directory import Served
+from deployments.gateway.proxy.charging import Work
 from deployments.gateway.requests import Parsed
 from deployments.gateway.resume import Follower
 from deployments.gateway.routes import Route
@@ -22,10 +23,13 @@ class Plan:
     unkeyed: why the router cannot look for its prefix; '' where it can.
     follower: follows a stream that another replica could continue; None where none could.
     unfollowed: why that is so; '' where it is followed, or is no stream.
+    tenant: who asks. work: what engines do for it, to charge.
     """
 
     parsed: Parsed
     usage: AnswerUsage
+    tenant: Tenant
+    work: Work
     unkeyed: str = ""
     follower: Follower | None = None
     unfollowed: str = ""
@@ -42,13 +46,15 @@ def plan(parsed: Parsed, route: Route, served: Served, tenant: Tenant, wishes: W
     )
     made = parsed.prepared
     if made is None:
-        return Plan(replace(parsed, request=asked), AnswerUsage())
+        return Plan(replace(parsed, request=asked), AnswerUsage(), tenant, Work(asked.tokens))
     if route.unit is None:
-        return Plan(replace(parsed, request=replace(asked, tokens=0)), AnswerUsage())
+        free = replace(asked, tokens=0, sequences=1)
+        return Plan(replace(parsed, request=free), AnswerUsage(), tenant, Work(0))
     follower = None
     if made.resume_fields is not None:
         follower = Follower(route.path, made.resume_fields, served.model, include_usage=made.usage_hidden)
     keys = prompt_keys(made.prompt, served.router.index.root(made.salt)) if made.prompt else ()
     asked = replace(asked, tokens=made.tokens, keys=keys, image_tokens=made.image_tokens)
     usage = AnswerUsage(made.usage_hidden)
-    return Plan(replace(parsed, request=asked), usage, made.unkeyed, follower, made.unfollowed)
+    work = Work(made.tokens, made.sequences, made.allowed_tokens)
+    return Plan(replace(parsed, request=asked), usage, tenant, work, made.unkeyed, follower, made.unfollowed)

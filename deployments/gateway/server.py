@@ -181,12 +181,13 @@ class GatewayServer:
                 assert self._forwarder is not None
                 response = await self._forwarder.forward(request, served, planned, request_id)
                 status = response.status
-                if status >= 400:
+                if status >= 400 and status != 504:  # an engine has worked until the time was up
                     charge.settle(0)
                 return response
             except ApiError as error:
-                charge.settle(0)
                 status = error.status
+                if status != 504 or planned is None:
+                    charge.settle(0)
                 refusal = error.response()
                 refusal.headers["x-request-id"] = request_id
                 if self._under_way.draining:
@@ -327,8 +328,12 @@ class GatewayServer:
 
 
 def _settle(charge: Charge, unit: Unit, planned: Plan) -> None:
-    """By what the answer reported, or has had of it where its client left; else it stays charged as estimated."""
-    if charge.open and (amount := planned.usage.amount(unit, planned.parsed.request.tokens)) is not None:
+    """By what engines computed; where nothing tells, it stays charged as estimated."""
+    if not charge.open:
+        return
+    if planned.follower:
+        planned.work.emitted = len(planned.follower.emitted.ids())
+    if (amount := planned.work.used(unit, planned.usage, time.monotonic())) is not None:
         charge.settle(amount)
 
 

@@ -10,8 +10,11 @@ from dataclasses import dataclass
 import aiohttp
 from aiohttp import web
 
-from deployments.gateway.errors import error_event
+from deployments.gateway.errors import ApiError, error_event
 from deployments.gateway.http_log import logger
+from deployments.gateway.proxy.outlier_ejection import Failure
+from deployments.gateway.proxy.stream_comments import StreamComments
+from deployments.gateway.proxy.time_limits import AnswerTimer
 from deployments.gateway.resume import Follower
 from deployments.gateway.resume.emitted import DONE
 from deployments.gateway.usage import FRAME_END, AnswerUsage
@@ -25,7 +28,11 @@ BROKEN_OFF = re.compile(rb'^data: \{"error"|"finish_reason":"(?:abort|error)"', 
 
 
 class StreamCut(Exception):
-    """The replica's answer ended before its end, after the client had seen bytes of it."""
+    """The replica's answer ended before its end, after the client had seen bytes of it. `failure` says how."""
+
+    def __init__(self, message: str, failure: Failure = Failure.LOST) -> None:
+        super().__init__(message)
+        self.failure = failure
 
 
 @dataclass
@@ -34,6 +41,7 @@ class Answer:
 
     upstream: aiohttp.ClientResponse
     head: bytes
+    timer: AnswerTimer | None = None
 
     @property
     def streams(self) -> bool:
@@ -41,8 +49,13 @@ class Answer:
 
     async def next(self) -> bytes:
         """The next piece; nothing at the end. Raises StreamCut where that comes too early."""
+        if self.timer:
+            self.timer.wait()
         try:
-            return await self.upstream.content.readany()
+            piece = await self.upstream.content.readany()
+            if self.timer:
+                self.timer.received()
+            return piece
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise StreamCut(type(error).__name__) from error
 
@@ -61,9 +74,11 @@ class ClientStream:
         follower: Follower | None,
         transport: asyncio.Transport | None,
         write_timeout_s: float,
+        comment_after_s: float = 15.0,
     ) -> None:
         self.response, self.usage, self.follower = response, usage, follower
         self._transport, self._write_timeout_s = transport, write_timeout_s
+        self.comments = StreamComments(response.write, comment_after_s)
         self.shown = False
         """Whether the client has seen any frame."""
 
@@ -90,15 +105,24 @@ class ClientStream:
                 break  # what breaks after the stream's own end has lost nothing
         if self.follower and not self.follower.emitted.done:
             raise StreamCut("it ended without its end")
+        self.comments.stop()
         await self._within_timeout(self.response.write_eof(rest))
 
     async def end(self, frames: bytes) -> None:
         """Ends the stream with these."""
         await self._show(frames)
+        self.comments.stop()
         await self._within_timeout(self.response.write_eof())
+
+    async def fail_with(self, error: ApiError) -> web.StreamResponse:
+        """Ends a stream that has had comments only with the error that would have been its answer."""
+        self.comments.stop()
+        await self._within_timeout(self.response.write_eof(b"data: " + error.body() + FRAME_END))
+        return self.response
 
     async def fail(self, reason: str, code: str = "replica_failed") -> web.StreamResponse:
         """Ends the stream with an error that clients raise on, instead of taking a cut for an end."""
+        self.comments.stop()
         await self._within_timeout(self.response.write_eof(error_event(reason, code)))
         return self.response
 
@@ -112,13 +136,14 @@ class ClientStream:
         if frames:
             await self._show(splice(frames) if splice else frames)
         if broken:
-            raise StreamCut("its engine broke off")
+            raise StreamCut("its engine broke off", Failure.ERROR)
 
     async def _show(self, frames: bytes) -> None:
         self.shown = True
         if self.follower:
             frames = self.follower.emitted.take(frames)
         if shown := self.usage.take_frames(frames):
+            self.comments.wrote()
             await self._within_timeout(self.response.write(shown))
 
     async def _within_timeout(self, writing: Awaitable[None]) -> None:

@@ -127,14 +127,14 @@ def test_speed_is_learned_from_first_tokens() -> None:
     assert a.token_s == pytest.approx(1 / 99)
 
 
-def test_full_leaving_suspect_and_excluded_replicas_are_not_chosen() -> None:
+def test_full_leaving_ejected_and_excluded_replicas_are_not_chosen() -> None:
     router = router_of("a", "b", "c", "d", limit=1)
     placed(router, Request(tokens=1), excluded=("b1", "c1", "d1"))
     router.remove("b1")
-    router.suspect(router.replicas["c1"], 5.0)
+    router.eject(router.replicas["c1"], 5.0)
     assert placed(router, Request(tokens=1), 1.0).replica.name == "d"
     assert router.place(Request(tokens=1), 1.0) is None
-    assert placed(router, Request(tokens=1), 5.0).replica.name == "c", "the suspect's time is over"
+    assert placed(router, Request(tokens=1), 5.0).replica.name == "c", "its ejection is over"
 
 
 def test_where_all_have_failed_a_request_they_are_asked_again() -> None:
