@@ -24,7 +24,7 @@ from deployments.routing import Replica
 FIRST_EJECTION_S = 2.0
 MOST_EJECTION_S = 300.0
 CALM_S = 60.0
-"""Seconds without an ejection after which the next one lasts half as long."""
+"""Seconds after an ejection after which the next one lasts half as long."""
 
 CONSECUTIVE = 3
 ERROR_SHARE = 0.5
@@ -57,7 +57,7 @@ class _Record:
     consecutive: int = 0
     answers: deque[tuple[float, bool]] = field(default_factory=lambda: deque(maxlen=256))
     ejections: int = 0
-    last_ejection: float = 0.0
+    last_end: float = 0.0
     ejected_until: float | None = None
 
 
@@ -121,11 +121,11 @@ class OutlierEjection:
         )
         if not is_outlier or (not was_probe and len(self.ejected()) + 1 > len(self._replicas) // 2):
             return False
-        if now - record.last_ejection > CALM_S:
-            record.ejections = max(0, record.ejections - int((now - record.last_ejection) // CALM_S))
+        calm = int(max(0.0, now - record.last_end) // CALM_S)
+        record.ejections = max(0, record.ejections - calm)
         lasts_s = min(MOST_EJECTION_S, FIRST_EJECTION_S * 2.0 ** min(record.ejections, 16))
         record.ejections += 1
-        record.last_ejection, record.ejected_until = now, now + lasts_s
+        record.last_end = record.ejected_until = now + lasts_s
         record.answers.clear()
         self._eject(replica, now + lasts_s)
         key = (replica.pool, failure.value)

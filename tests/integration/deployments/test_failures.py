@@ -30,13 +30,14 @@ def mortal() -> Iterator[Engine]:
 
 async def test_a_dead_replica_costs_a_retry_and_then_nothing(engines: tuple[Engine, Engine]) -> None:
     a, b = engines
-    async with front(fake_fleet(a.pool, b.pool), [Engine(NOBODY, a.pool).announced(), b.announced()]) as gateway:
+    fleet = fake_fleet(a.pool, b.pool, policy="round-robin")
+    async with front(fleet, [Engine(NOBODY, a.pool).announced(), b.announced()]) as gateway:
         for _ in range(10):
             status, _, answer = await gateway.ask()
             assert (status, answer.headers["x-pool"]) == (200, "b")
         metrics = gateway.server.metrics.render().decode()
         retries = [line for line in metrics.splitlines() if line.startswith("gateway_retries_total{")]
-        assert retries == ['gateway_retries_total{model="m",pool="a"} 1.0'], "passed over while it is a suspect"
+        assert retries == ['gateway_retries_total{model="m",pool="a"} 1.0'], "passed over while it is ejected"
 
 
 @pytest.mark.parametrize("fault", [{"fail_next": 1}, {"fail_next": 1, "status": 503}, {"cut_after_tokens": 0}])
