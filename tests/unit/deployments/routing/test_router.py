@@ -337,3 +337,24 @@ def test_seconds_and_milliseconds_lead_to_the_same_choices() -> None:
         return made
 
     assert choices(1.0) == choices(1 / 1024)
+
+
+def test_a_request_of_many_sequences_is_booked_as_many_and_teaches_no_speed() -> None:
+    router = router_of("a")
+    scale = router.scale(router.replicas["a1"])
+    booking = placed(router, Request(tokens=1000, sequences=16), 1.0)
+    assert int(router.table.open_requests.sum()) == 16
+    router.first_token(booking, 1.5)
+    router.finish(booking, 2.0, 1600)
+    assert int(router.table.open_requests.sum()) == 0
+    assert not router.table.waiting_work.any()
+    assert scale.observations == 0
+    assert router.output_tokens < 256, "100 tokens each"
+
+
+def test_slot_seconds_are_the_prompts_and_those_of_every_answer() -> None:
+    router = router_of("a", "b")
+    assert Router("m").slot_seconds(Request(tokens=10), 100) == 0
+    one = router.slot_seconds(Request(tokens=1000), 100)
+    assert router.slot_seconds(Request(tokens=2000), 100) > one
+    assert router.slot_seconds(Request(tokens=1000, sequences=8), 100) > 4 * one

@@ -155,7 +155,7 @@ def test_weights_that_lie_far_apart_cost_no_rounds() -> None:
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from("push next take cancel".split()),
+            st.sampled_from(["push", "next", "take", "cancel"]),
             st.sampled_from("abc"),
             st.floats(0, 1e3),
             st.integers(-100, 100),

@@ -130,9 +130,7 @@ def test_where_healthy_ones_leave_ejected_ones_come_back() -> None:
 @given(
     st.integers(1, 7),
     st.lists(
-        st.tuples(
-            st.integers(0, 6), st.sampled_from([*Failure, "ok", "sent", "ended", "left"]), st.floats(0, 10)
-        ),
+        st.tuples(st.integers(0, 6), st.sampled_from([*Failure, "ok", "sent", "ended", "left"]), st.floats(0, 10)),
         max_size=120,
     ),
 )
