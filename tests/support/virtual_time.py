@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import selectors
+import time
 from collections.abc import Coroutine
 from typing import Any, TypeVar
+
+import pytest
 
 T = TypeVar("T")
 
@@ -36,7 +39,9 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         return self._virtual.now
 
 
-def run(main: Coroutine[Any, Any, T]) -> T:
-    """Runs a coroutine in virtual time."""
+def run(main: Coroutine[Any, Any, T], monkeypatch: pytest.MonkeyPatch | None = None) -> T:
+    """Runs a coroutine in virtual time. With `monkeypatch`, `time.monotonic` is the loop's clock until its undoing."""
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        if monkeypatch:
+            monkeypatch.setattr(time, "monotonic", runner.get_loop().time)
         return runner.run(main)
