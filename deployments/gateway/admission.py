@@ -19,6 +19,7 @@ from itertools import count
 from deployments.gateway.errors import ApiError
 from deployments.gateway.proxy.deficit_round_robin import DeficitRoundRobin, Entry
 from deployments.gateway.proxy.outlier_ejection import Failure, OutlierEjection
+from deployments.gateway.proxy.replica_start import ReplicaStart
 from deployments.gateway.tenants import ANYONE, Tenant
 from deployments.routing import Booking, Replica, Request, Router
 
@@ -51,16 +52,13 @@ class Admission:
     ) -> None:
         """`start_timeout_s`: how long a replica's start may take. Where there is none yet, requests wait as long."""
         self.router, self.max_queue, self.queue_timeout_s = router, max_queue, queue_timeout_s
-        self.start_timeout_s = max(start_timeout_s, queue_timeout_s or 0.0)
+        self.start = ReplicaStart(queue_timeout_s, start_timeout_s)
         self.ejection = OutlierEjection(router.replicas, router.eject)
         self._queue: DeficitRoundRobin[_Waiter] = DeficitRoundRobin()
         self._numbers = count()
         self._finished: deque[float] = deque(maxlen=RATE_MEMORY)
         self._tenants: dict[Booking, Tenant] = {}
         self._answer_tokens: dict[str, float] = {}
-        self._empty_since: float | None = time.monotonic()
-        self._replicas_since = 0.0
-        self._last_start_s: float | None = None
         self._look_again_at: asyncio.TimerHandle | None = None
 
     @property
@@ -198,45 +196,34 @@ class Admission:
         return ApiError(
             429,
             f"{waiting} requests already wait for this model; try again later",
-            retry_after_s=self._drain_time() if self.router.replicas else self._start_left_s(),
+            retry_after_s=self._start_left_s() if self.start.is_empty else self._drain_time(),
         )
 
     # Replicas that come and go
 
     def _note_replicas(self) -> None:
         """Follows whether there is any replica, and sets the timeouts of those who wait by it."""
-        now, has_any = time.monotonic(), bool(self.router.replicas)
+        now = time.monotonic()
         self.ejection.replicas_changed(now)
-        if has_any == (self._empty_since is None):
-            return
-        if has_any:
-            self._replicas_since = now
-            if self._queue:
-                self._last_start_s = now - min(entry.item.arrived for entry in self._queue.entries())
-            self._empty_since = None
-        else:
-            self._empty_since = now
-        for entry in self._queue.entries():
-            self._set_timeout(entry.item)
+        if self.start.observe(bool(self.router.replicas), now, self._oldest_arrival()):
+            for entry in self._queue.entries():
+                self._set_timeout(entry.item)
+
+    def _oldest_arrival(self) -> float | None:
+        return min((head.item.arrived for head in self._queue.heads()), default=None)
 
     def _set_timeout(self, waiter: _Waiter) -> None:
-        if waiter.timeout is None or waiter.granted.done() or self.queue_timeout_s is None:
-            return
-        left_s = self._deadline(waiter) - time.monotonic()
-        waiter.timeout.reschedule(asyncio.get_running_loop().time() + max(0.0, left_s))
-
-    def _deadline(self, waiter: _Waiter) -> float:
-        """Until when a request waits: for the start of a first replica, then for room on one."""
-        assert self.queue_timeout_s is not None
-        if self._empty_since is not None:
-            return waiter.arrived + self.start_timeout_s
-        return max(waiter.arrived, self._replicas_since) + self.queue_timeout_s
+        deadline = self.start.deadline(waiter.arrived)
+        if waiter.timeout is not None and deadline is not None and not waiter.granted.done():
+            left_s = max(0.0, deadline - time.monotonic())
+            waiter.timeout.reschedule(asyncio.get_running_loop().time() + left_s)
 
     def _timed_out(self, waiter: _Waiter) -> ApiError:
-        if self._empty_since is not None:
+        if self.start.is_empty:
+            within_s = self.start.start_timeout_s
             return ApiError(
                 503,
-                f"this model has no replica, and none has started within {self.start_timeout_s:.0f} s; try again later",
+                f"this model has no replica, and none has started within {within_s:.0f} s; try again later",
                 code="no_replica",
                 retry_after_s=self._start_left_s(),
             )
@@ -248,10 +235,7 @@ class Admission:
         )
 
     def _start_left_s(self) -> float:
-        """Expected seconds until the first replica is there: as the last start took, else as long as it may."""
-        expected_s = self.start_timeout_s if self._last_start_s is None else self._last_start_s
-        first = min((entry.item.arrived for entry in self._queue.entries()), default=time.monotonic())
-        return max(1.0, first + expected_s - time.monotonic())
+        return self.start.left_s(time.monotonic(), self._oldest_arrival())
 
     def _wake_when_ejections_end(self) -> None:
         """With requests waiting, looks again when an ejection ends: no other event may come."""

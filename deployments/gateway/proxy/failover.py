@@ -24,6 +24,9 @@ from deployments.routing import Booking, Replica
 MOST_DEATHS = 2
 """Engine deaths that a request may be in flight at; with the last of them it is refused."""
 
+DEATH_CHECK_S = 1.0
+"""How long a health check may delay a retry. An engine that has died refuses it at once."""
+
 FIRST_BACKOFF_S, MOST_BACKOFF_S = 0.05, 1.0
 """Between two attempts to reach a model whose every replica refuses connections."""
 
@@ -77,7 +80,7 @@ class Failover:
             self._erring.append(replica)
         else:
             self._admission.failed(replica, failure)
-        if failure in (Failure.LOST, Failure.ERROR) and await health() is Health.DEAD:
+        if failure in (Failure.LOST, Failure.ERROR) and await _is_dead(health):
             self._is_free = True
             self.deaths += 1
             if self.was_in_two_deaths:
@@ -112,3 +115,11 @@ class Failover:
             )
         if self._unreached and not self._admission.has_other(self.failed):
             await asyncio.sleep(min(MOST_BACKOFF_S, FIRST_BACKOFF_S * 2.0 ** min(self._unreached - 1, 16)))
+
+
+async def _is_dead(health: Callable[[], Awaitable[Health]]) -> bool:
+    try:
+        async with asyncio.timeout(DEATH_CHECK_S):
+            return await health() is Health.DEAD
+    except TimeoutError:
+        return False

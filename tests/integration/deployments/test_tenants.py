@@ -374,3 +374,11 @@ async def test_concurrent_requests_wait_for_each_other(engines: tuple[Engine, En
         assert {answer.status for answer, _ in await asyncio.gather(*answers)} == {200}
         async with gateway.session.get("/metrics", headers=bearer(THEIRS)) as told:
             assert "gateway_tenant_waiting_requests" in await told.text()
+
+
+async def test_many_prompts_in_one_request_do_not_pass_a_limit_of_tokens(engines: tuple[Engine, Engine]) -> None:
+    async with limited(engines[0], tokens_per_minute=3000) as gateway:
+        answers = await asyncio.gather(*[ask(gateway, prompt=["a"] * 60, max_tokens=30) for _ in range(6)])
+        used = sum(body["usage"]["total_tokens"] for answer, body in answers if answer.status == 200)
+        assert 0 < used <= 3000
+        assert [answer.status for answer, _ in answers].count(429) == 5
