@@ -160,7 +160,7 @@ class Admission:
     def _try(self, request: Request, excluded: frozenset[str], tenant: Tenant) -> Booking | None:
         booking = self.router.place(request, time.monotonic(), excluded)
         if booking:
-            self.ejection.sent(booking.replica)
+            self.ejection.sent(booking.replica, booking)
             tenant.quota.concurrency.enter(request.sequences)
             self._tenants[booking] = tenant
         return booking
@@ -168,7 +168,7 @@ class Admission:
     def _ended(self, booking: Booking) -> None:
         now = time.monotonic()
         self._finished.append(now)
-        self.ejection.ended(booking.replica, now)
+        self.ejection.ended(booking.replica, booking, now)
         tenant = self._tenants.pop(booking, None)
         if tenant:
             tenant.quota.concurrency.leave(booking.request.sequences)

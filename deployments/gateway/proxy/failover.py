@@ -76,11 +76,14 @@ class Failover:
         else:
             self._attempts_left -= 1
             self._unreached = 0
-        if failure is Failure.ERROR and not self._admission.is_probing(replica):
+        has_died = failure in (Failure.LOST, Failure.ERROR) and await _is_dead(health)
+        if has_died:
+            self._admission.failed(replica, Failure.DIED)
+        elif failure is Failure.ERROR and not self._admission.is_probing(replica):
             self._erring.append(replica)
         else:
             self._admission.failed(replica, failure)
-        if failure in (Failure.LOST, Failure.ERROR) and await _is_dead(health):
+        if has_died:
             self._is_free = True
             self.deaths += 1
             if self.was_in_two_deaths:

@@ -2,8 +2,9 @@
 
 A replica is ejected
 
-- at once where no connection can be made to it, its connection breaks within an answer, or it is frozen;
-- after `CONSECUTIVE` failures in a row of other kinds (5xx that another replica did not give, too long without a byte);
+- at once where no connection can be made to it, its engine has died, or it is frozen;
+- after `CONSECUTIVE` failures in a row of other kinds (5xx that another replica did not give, broken connections, too
+  long without a byte);
 - where `ERROR_SHARE` of its answers within `WINDOW_S` failed, of at least `LEAST_ANSWERS`.
 
 Each ejection lasts twice as long as the one before; `CALM_S` without one halves it again. When it ends, one request is
@@ -26,7 +27,7 @@ MOST_EJECTION_S = 300.0
 CALM_S = 60.0
 """Seconds after an ejection after which the next one lasts half as long."""
 
-CONSECUTIVE = 3
+CONSECUTIVE = 5
 ERROR_SHARE = 0.5
 LEAST_ANSWERS = 20
 WINDOW_S = 30.0
@@ -37,7 +38,10 @@ class Failure(StrEnum):
 
     UNREACHABLE = "unreachable"
     """No connection: the replica has not seen the request."""
+    DIED = "engine_died"
+    """Its connection broke within an answer, and its health check says that the engine has ended."""
     LOST = "connection_lost"
+    """Its connection broke, but the engine lives."""
     FROZEN = "frozen"
     """It does not answer its health check either."""
     TIMED_OUT = "timed_out"
@@ -46,7 +50,7 @@ class Failure(StrEnum):
     """It left the fleet before the request was sent."""
 
 
-EJECTS_AT_ONCE = frozenset({Failure.UNREACHABLE, Failure.LOST, Failure.FROZEN})
+EJECTS_AT_ONCE = frozenset({Failure.UNREACHABLE, Failure.DIED, Failure.FROZEN})
 
 
 @dataclass(eq=False)
@@ -59,6 +63,8 @@ class _Record:
     ejections: int = 0
     last_end: float = 0.0
     ejected_until: float | None = None
+    probe: object = None
+    """The booking that is the probe."""
 
 
 class OutlierEjection:
@@ -87,11 +93,11 @@ class OutlierEjection:
         record = self._records.get(replica.incarnation)
         return record is not None and record.ejected_until == math.inf
 
-    def sent(self, replica: Replica) -> None:
+    def sent(self, replica: Replica, booking: object) -> None:
         """A request goes there. Where its ejection has just ended, this one is the probe, and no other follows yet."""
         record = self._records.get(replica.incarnation)
         if record and record.ejected_until is not None:
-            record.ejected_until = math.inf
+            record.ejected_until, record.probe = math.inf, booking
             self._eject(replica, math.inf)
 
     def succeeded(self, replica: Replica, now: float) -> None:
@@ -132,10 +138,10 @@ class OutlierEjection:
         self.counts[key] = self.counts.get(key, 0) + 1
         return True
 
-    def ended(self, replica: Replica, now: float) -> None:
+    def ended(self, replica: Replica, booking: object, now: float) -> None:
         """A request there ended. Where it was the probe and nothing was found out, the next one is."""
         record = self._records.get(replica.incarnation)
-        if record and record.ejected_until == math.inf:
+        if record and record.ejected_until == math.inf and record.probe is booking:
             record.ejected_until = now
             self._eject(replica, now)
 

@@ -14,6 +14,7 @@ import pytest
 from aiohttp import web
 
 from deployments.gateway.proxy import engine_health, time_limits
+from deployments.gateway.proxy.outlier_ejection import CONSECUTIVE
 from tests.support.front import Engine, Front, front, until
 from tests.support.processes import fake_engine, fake_fleet, fake_pool
 from tests.support.stub_engine import sse, stub_engine
@@ -133,7 +134,7 @@ async def test_a_replica_that_answers_500_to_everything_gets_no_more_than_its_pr
                 status, _, answer = await gateway.ask()
                 assert (status, answer.headers["x-pool"]) == (200, "a")
             probes = 1 + int((time.monotonic() - started) / 2)
-            assert calls <= 3 + probes
+            assert calls <= CONSECUTIVE + probes
             assert metric(gateway, "gateway_ejections_total") >= 1
             assert metric(gateway, "gateway_ejected_replicas") == 1
 

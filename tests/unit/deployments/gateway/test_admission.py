@@ -170,9 +170,9 @@ async def test_an_ejected_replica_is_passed_over_and_comes_back_by_itself(monkey
     monkeypatch.setattr(outlier_ejection, "FIRST_EJECTION_S", 0.1)
     admission = door(a=10, b=5)
     a, b = replica(admission, "a"), replica(admission, "b")
-    admission.failed(a, Failure.LOST)
+    admission.failed(a, Failure.DIED)
     assert {(await admission.book(REQUEST)).replica for _ in range(5)} == {b}
-    admission.failed(b, Failure.LOST)
+    admission.failed(b, Failure.DIED)
     started = time.monotonic()
     booking = await asyncio.wait_for(admission.book(REQUEST), 2)
     assert booking.replica is a, "b is full, and no other event comes"

@@ -195,7 +195,7 @@ async def test_one_request_probes_a_replica_after_its_ejection(monkeypatch: pyte
     monkeypatch.setattr(time, "monotonic", lambda: now)
     admission = door(a=10, b=10)
     a = replica(admission, "a")
-    admission.failed(a, Failure.LOST)
+    admission.failed(a, Failure.DIED)
     now += 10
     bookings = [await admission.book(REQUEST) for _ in range(8)]
     assert [booking.replica for booking in bookings].count(a) == 1

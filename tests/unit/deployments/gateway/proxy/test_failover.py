@@ -10,7 +10,7 @@ from deployments.gateway.errors import ApiError
 from deployments.gateway.proxy import failover as module
 from deployments.gateway.proxy.engine_health import Health
 from deployments.gateway.proxy.failover import Failover
-from deployments.gateway.proxy.outlier_ejection import Failure
+from deployments.gateway.proxy.outlier_ejection import CONSECUTIVE, Failure
 from deployments.gateway.proxy.retry_budget import RetryBudget, RetryClaim
 from deployments.routing import Request, Router
 from deployments.routing.seeds import UNKNOWN
@@ -123,7 +123,7 @@ async def test_a_replica_is_blamed_for_an_error_only_where_another_one_answers()
     assert not to.ejection.ejected()
     bad = to.router.replicas["a"]
     others = frozenset("bcd")
-    for _ in range(3):
+    for _ in range(CONSECUTIVE):
 
         async def alive() -> Health:
             return Health.ALIVE
