@@ -218,6 +218,36 @@ class Model(Strict):
         return [self.name, *self.aliases]
 
 
+class TimeLimits(Strict):
+    """Within which an engine's answer must come, in seconds. None: as of all routes."""
+
+    first_byte_s: float | None = Field(None, gt=0, description="from the sending of the request to the first byte")
+    between_bytes_s: float | None = Field(None, gt=0, description="longest silence after that")
+    whole_s: float | None = Field(None, gt=0, description="from the sending of the request to the last byte")
+
+
+class RouteTimeLimits(Strict):
+    """Limits for one route's streams, and for its answers that come as one object."""
+
+    stream: TimeLimits = TimeLimits()
+    whole: TimeLimits = TimeLimits()
+
+
+class AnswerTimeLimits(Strict):
+    """How long engines may take for their answers, by kind of answer; `routes` has exceptions by path."""
+
+    stream: TimeLimits = TimeLimits(first_byte_s=300, between_bytes_s=300, whole_s=7200)
+    whole: TimeLimits = TimeLimits(first_byte_s=600, between_bytes_s=60, whole_s=600)
+    routes: dict[str, RouteTimeLimits] = Field({}, description="/v1/chat/completions: {whole: {whole_s: 60}}, ...")
+
+    @field_validator("routes")
+    @classmethod
+    def _paths(cls, routes: dict[str, RouteTimeLimits]) -> dict[str, RouteTimeLimits]:
+        if wrong := [path for path in routes if not path.startswith("/")]:
+            raise ValueError(f"'{wrong[0]}' is no path: write one like /v1/chat/completions")
+        return routes
+
+
 class Gateway(Strict):
     """The HTTP face. Sizes in bytes, times in seconds."""
 
@@ -228,10 +258,13 @@ class Gateway(Strict):
     max_queue: int = Field(1000, ge=0, description="requests that may wait per model; more get 429")
     queue_timeout_s: float = Field(120, gt=0)
     overcommit: float = Field(2.0, ge=1, description="requests sent to a replica at once, per slot of it")
-    attempts: int = Field(3, ge=1, description="replicas tried before a failure reaches the client")
+    attempts: int = Field(3, ge=1, description="replicas that a request may reach, over retries and resumes")
+    retry_share: float = Field(0.2, ge=0, le=1, description="of a process's active requests, that may be retries")
     resume: bool = Field(True, description="continue a stream on another replica where its own fails")
     connect_timeout_s: float = Field(5, gt=0)
-    read_timeout_s: float = Field(600, gt=0, description="longest silence of a replica within an answer")
+    read_timeout_s: float | None = Field(None, gt=0, description="longest silence of a replica; caps `time_limits`")
+    time_limits: AnswerTimeLimits = AnswerTimeLimits()
+    comment_after_s: float = Field(15, gt=0, description="silence of a stream after which it gets an SSE comment")
     body_timeout_s: float = Field(120, gt=0, description="within which a request's body must have come")
     keepalive_s: float = Field(75, ge=65)
     drain_timeout_s: float = Field(600, ge=0, description="within which what is under way may end before it stops")
@@ -252,11 +285,12 @@ def _sha256(value: str) -> str:
 
 
 class Limits(Strict):
-    """What a tenant may use in a minute, over all gateways together; None is no limit."""
+    """What a tenant may use in a minute or at once, over all gateways together; None is no limit."""
 
     requests_per_minute: int | None = Field(None, gt=0)
     tokens_per_minute: int | None = Field(None, gt=0, description="prompt and answer together")
     audio_seconds_per_minute: float | None = Field(None, gt=0, allow_inf_nan=False)
+    concurrent_requests: int | None = Field(None, gt=0, description="at engines at once; others wait; n counts as n")
 
 
 class KeyHolder(Strict):
@@ -280,7 +314,7 @@ class KeyHolder(Strict):
 class Tenant(KeyHolder):
     """Someone who may ask models."""
 
-    priority: int = Field(0, ge=-100, le=100, description="higher is more urgent")
+    priority: int = Field(0, ge=-100, le=100, description="each step doubles the tenant's share where it is contended")
     limits: Limits = Limits()
     models: list[ModelName] | None = Field(None, min_length=1, description="names or aliases; None is all models")
 

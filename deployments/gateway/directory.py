@@ -100,7 +100,8 @@ class Directory:
         router = Router(model.name, settings.policy, prefixes=not mlperf, prefix_keys=self._prefix_keys)
         # MLPerf's clients count a refusal as a failure: such a fleet queues, however long it takes.
         max_queue = math.inf if mlperf else settings.max_queue
-        admission = Admission(router, max_queue, None if mlperf else settings.queue_timeout_s)
+        start_timeout_s = max(pool.readiness_timeout_s for pool in model.pools)
+        admission = Admission(router, max_queue, None if mlperf else settings.queue_timeout_s, start_timeout_s)
         return ServedModel(model, admission, router, keyed=router.policy.uses_keys and not mlperf)
 
     def _add(self, router: Router, announcement: Announcement) -> None:

@@ -57,6 +57,17 @@ def error_event(message: str, code: str) -> bytes:
     return b"data: " + error_body(500, message, None, code) + b"\n\n"
 
 
+def event_error(frames: bytes) -> ApiError:
+    """The error that a stream's first frame holds, with the status that the engine would have given it."""
+    content = frames.partition(b"\n\n")[0].removeprefix(b"data:").strip()
+    try:
+        error: Any = msgspec.json.decode(content)
+        code = error["error"].get("code")
+    except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError):
+        code = None
+    return engine_error(code if type(code) is int and 400 <= code < 600 else 500, content)
+
+
 def engine_error(status: int, body: bytes) -> ApiError:
     """An engine's error answer, whatever its shape, as one of ours with the same status."""
     message, param, code = _parts(body)

@@ -102,6 +102,35 @@ class Charge:
             self._bucket = None
 
 
+class Concurrency:
+    """How many sequences one tenant has at engines, over all models of this process. `most` None: no limit.
+
+    A request enters while fewer are there, however many sequences it has itself.
+    """
+
+    def __init__(self, most: int | None) -> None:
+        self.most, self.running = most, 0
+        self._waiting: list[Callable[[], None]] = []
+
+    def has_room(self) -> bool:
+        return self.most is None or self.running < self.most
+
+    def enter(self, sequences: int) -> None:
+        self.running += sequences
+
+    def leave(self, sequences: int) -> None:
+        self.running -= sequences
+        if self._waiting and self.has_room():
+            waiting, self._waiting = self._waiting, []
+            for look_again in waiting:
+                look_again()
+
+    def when_room(self, look_again: Callable[[], None]) -> None:
+        """Calls this once, as soon as there is room."""
+        if look_again not in self._waiting:
+            self._waiting.append(look_again)
+
+
 class Quota:
     """One tenant's buckets in this process. `limits` None: none at all."""
 
@@ -113,6 +142,8 @@ class Quota:
             Unit.AUDIO: limits.audio_seconds_per_minute,
         }
         self._buckets = {unit: Bucket(most, most / processes, clock) for unit, most in allowed.items() if most}
+        at_once = limits.concurrent_requests
+        self.concurrency = Concurrency(None if at_once is None else max(1, at_once // processes))
 
     def charge(self, unit: Unit, amount: float = 1) -> Charge:
         """Takes `amount` from the unit's bucket. Raises OverLimit, with the exact wait, where it is not there."""

@@ -18,6 +18,7 @@ class Metrics:
 
     def __init__(self, directory: Directory, feeds: Feeds) -> None:
         self.registry = registry = CollectorRegistry()
+        self.directory = directory
         self.requests = Counter(
             "gateway_requests", "Answers by route, model and status", ["route", "model", "status"], registry=registry
         )
@@ -36,6 +37,9 @@ class Metrics:
             "Failures before the first byte, asked again elsewhere",
             ["model", "pool"],
             registry=registry,
+        )
+        self.time_limits = Counter(
+            "gateway_time_limits", "Attempts that were ended by a limit of time", ["model", "limit"], registry=registry
         )
         self.cut_streams = Counter(
             "gateway_cut_streams", "Streams whose replica failed after the first byte", ["model"], registry=registry

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from aiohttp import web
 
 from deployments.gateway.limits import Charge
 from deployments.gateway.preparation.byte_budget import ByteClaim
+from deployments.gateway.proxy.charging import Work
 from deployments.gateway.request_headers import RoutingHints
 from deployments.gateway.usage import AnswerUsage
 from deployments.routing import Request
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from deployments.gateway.api.route import Route
     from deployments.gateway.directory import ServedModel
     from deployments.gateway.proxy.client_stream import ClientStream
+    from deployments.gateway.proxy.failover import Failover
     from deployments.gateway.requests import ParsedRequest
     from deployments.gateway.resume import Continuation, Follower
     from deployments.gateway.tenants import Tenant
@@ -49,9 +50,8 @@ class RequestContext:
         claim: the request's part of the bytes in flight.
         charge: what its tenant was charged for the work of it.
         model_name: the fleet's name of its model, once that is known: labels metrics.
-        failed: incarnations of replicas that failed it.
-        attempts: replicas that were reached and failed.
-        retry_until: when a failure is no longer followed by another attempt, by time.monotonic().
+        work: what engines did for it, as far as is known.
+        failover: what it may still try after failures; None before its first attempt.
         stream: what its client sees, from the first byte of a stream on.
         renderer, max_model_len: of the replica that answered last; a stream's continuation takes them.
     """
@@ -75,9 +75,8 @@ class RequestContext:
         self.follower: Follower | None = None
         self.not_followed = ""
         """Why no other replica could continue the stream."""
-        self.failed: set[str] = set()
-        self.attempts = 0
-        self.retry_until = math.inf
+        self.work = Work(0)
+        self.failover: Failover | None = None
         self.stream: ClientStream | None = None
         self.renderer = ""
         self.max_model_len: int | None = None
@@ -88,7 +87,11 @@ class RequestContext:
         return time.perf_counter() - self.arrived
 
     def close(self) -> None:
-        """Gives back what the request holds in memory."""
+        """Gives back what the request holds of memory and of the retry budget."""
+        if self.failover:
+            self.failover.close()
+        if self.stream:
+            self.stream.comments.stop()
         if hasattr(self, "parsed"):
             self.parsed.close()
         self.claim.release()

@@ -54,7 +54,7 @@ async def read_json(
         _close(body)
     return ParsedRequest(
         model=prepared.model,
-        request=Request(tokens=prepared.tokens, streams=prepared.streams),
+        request=Request(tokens=prepared.tokens, streams=prepared.streams, sequences=prepared.sequences),
         amount=prepared.amount,
         body=sent.pieces if isinstance(sent, BodyFile) else lambda: sent,
         length=sent.size if isinstance(sent, BodyFile) else len(sent),

@@ -17,7 +17,7 @@ class Tenant:
     """A tenant as this gateway process knows it.
 
     Attributes:
-        priority: higher is more urgent.
+        priority: higher is more urgent; see `weight`.
         salt: keeps what is cached for this tenant apart from the others'; the same in every process of the fleet, and
             told to no client. Made from names alone, never from a key. Empty where the fleet has no tenants.
         models: names of the models it may use; None is all.
@@ -29,8 +29,17 @@ class Tenant:
     salt: str = ""
     models: frozenset[str] | None = None
 
+    @property
+    def weight(self) -> float:
+        """Its share of the engines against other tenants that wait: each step of priority doubles it."""
+        return 2.0**self.priority
+
     def may_use(self, model: schema.Model) -> bool:
         return self.models is None or model.name in self.models
+
+
+ANYONE = Tenant("anyone", Quota(None))
+"""The tenant of a fleet that has none."""
 
 
 class Tenants:
@@ -38,7 +47,7 @@ class Tenants:
 
     def __init__(self, fleet: schema.Fleet, clock: Clock = time.monotonic) -> None:
         """Reads the key files, once. Raises cluster.keys.KeyFileError."""
-        self.anyone = None if fleet.tenants else Tenant("anyone", Quota(None))
+        self.anyone = None if fleet.tenants else ANYONE
         self._keys: Keyring[Tenant] = Keyring(fleet.name, "tenant")
         for listed in fleet.tenants:
             self._keys.add(_tenant(fleet, listed, clock), listed)

@@ -60,7 +60,9 @@ def insist_on_usage(body: dict[str, Any]) -> bool:
 
     Limits are charged by what engines computed, whatever the client wants to be shown.
     """
-    options = body.get("stream_options")
+    options = body.get("stream_options", False)
+    if options is None:
+        options = {}
     if not isinstance(options, dict) or options.get("include_usage") is True:
         return False
     body["stream_options"] = {**options, "include_usage": True, "continuous_usage_stats": False}
@@ -75,9 +77,16 @@ class AnswerUsage:
         self._frames = 0
         self._last_report = b""
         self._usage: Usage | None = None
+        self._is_final = False
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the engine has reported what the whole answer took."""
+        return self.reported() is not None and self._is_final
 
     def take_whole(self, body: bytes) -> None:
         """Takes an answer that is one object."""
+        self._is_final = True
         try:
             self._usage = _ANSWER.decode(body).usage
         except _UNREADABLE:
@@ -118,6 +127,11 @@ class AnswerUsage:
         details = usage.prompt_tokens_details or usage.input_tokens_details
         return details.cached_tokens if details else None
 
+    @property
+    def frames(self) -> int:
+        """Frames of a stream that have passed."""
+        return self._frames
+
     def amount(self, unit: Unit, prompt_tokens: float) -> float | None:
         """Tokens of prompt and answer, or seconds of audio, so far; None where nothing tells.
 
@@ -140,6 +154,7 @@ class AnswerUsage:
             read = _FRAME.decode(frame[frame.find(b"data:") + len(b"data:") :])
         except _UNREADABLE:
             return None
+        self._is_final = self._is_final or read.choices == [] or read.response is not None
         self._usage = read.usage or (read.response.usage if read.response else None) or self._usage
         return read
 

@@ -24,7 +24,7 @@ from deployments.routing.seeds import Seed
 from deployments.routing.sharing import Others
 from deployments.routing.table import Outstanding, ReplicaTable
 from deployments.routing.trust import Trust
-from deployments.routing.work import Floats, Request
+from deployments.routing.work import Floats, Request, features
 
 EXPECTED_FOR_S = 2.0
 """Blocks of a booked prompt are taken to be there until this long after its expected first token: by then the engine
@@ -104,9 +104,9 @@ class Router:
         self.index.drop(replica.row)
         self._free_if_idle(replica)
 
-    def suspect(self, replica: Replica, until: float) -> None:
+    def eject(self, replica: Replica, until: float) -> None:
         """Passes it over until then: it has just failed."""
-        self.table.suspect_until[replica.row] = until
+        self.table.ejected_until[replica.row] = until
 
     def report(self, replica: Replica, running: int, queued: int, kv_use: float) -> None:
         """The engine's own word of its load."""
@@ -117,6 +117,17 @@ class Router:
     def scale(self, replica: Replica) -> Scale:
         """What was learned of its own speed."""
         return self._pools[replica.pool].scales[replica.row]
+
+    def slot_seconds(self, request: Request, output_tokens: float) -> float:
+        """Seconds for which a request is expected to hold slots of a replica, at the mean of the replicas' rates.
+
+        The prompt as if nothing of it were cached, then each of its answers with `output_tokens`. 0 without a replica.
+        """
+        rows = (self.table.present & ~self.table.leaving).nonzero()[0]
+        if not rows.size:
+            return 0.0
+        prompt_s = float(features(request, np.zeros(1))[0] @ self.table.theta[rows].mean(axis=0))
+        return prompt_s + request.sequences * output_tokens * float(self.table.token_s[rows].mean())
 
     # What caches hold
 
@@ -180,7 +191,7 @@ class Router:
             seconds=0.0,
         )
         booking = Booking(self._rows[row], request, decision, int(matched[row]), now, waiting)
-        self.table.open_requests[row] += 1
+        self.table.open_requests[row] += request.sequences
         self.table.open_tokens[row] += request.tokens
         own_s = float(waiting.work @ situation.theta[choice.place])
         self.booked_s[booking.replica.pool] = self.booked_s.get(booking.replica.pool, 0.0) + own_s
@@ -193,9 +204,14 @@ class Router:
 
     def first_token(self, booking: Booking, now: float) -> None:
         """The first token of the answer has come."""
-        if booking.open and booking.first_token_at is None:
-            booking.first_token_at = now
-            self._lanes[booking.replica.row].first_token(booking.waiting, now)
+        if not booking.open or booking.first_token_at is not None:
+            return
+        booking.first_token_at = now
+        lane = self._lanes[booking.replica.row]
+        if booking.request.sequences == 1:
+            lane.first_token(booking.waiting, now)
+        else:
+            lane.leave(booking.waiting, now)  # the first token of one sequence tells nothing of the others' work
 
     def finish(
         self, booking: Booking, now: float, output_tokens: int | None = None, cached_tokens: int | None = None
@@ -205,8 +221,11 @@ class Router:
             return
         lane = self._lanes[booking.replica.row]
         if output_tokens:
-            self.output_tokens += (1 - OUTPUT_MEMORY) * (output_tokens - self.output_tokens)
-        if booking.first_token_at is None and (output_tokens or booking.request.audio_s):
+            each = output_tokens / booking.request.sequences
+            self.output_tokens += (1 - OUTPUT_MEMORY) * (each - self.output_tokens)
+        if booking.request.sequences > 1:
+            lane.leave(booking.waiting, now)  # its sequences share the time, in parts that nobody tells
+        elif booking.first_token_at is None and (output_tokens or booking.request.audio_s):
             # Not seen, but it follows from the answer's length. Speech is work of its own, from start to end.
             decoding_s = 0.0 if booking.request.audio_s else (output_tokens or 1) * float(self.table.token_s[lane.row])
             lane.first_token(booking.waiting, now - decoding_s)
@@ -224,7 +243,7 @@ class Router:
         booking.open = False
         row = booking.replica.row
         self._lanes[row].leave(booking.waiting, now)
-        self.table.open_requests[row] -= 1
+        self.table.open_requests[row] -= booking.request.sequences
         self.table.open_tokens[row] -= booking.request.tokens
         self._free_if_idle(booking.replica)
 

@@ -19,7 +19,7 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Outstanding:
-    """What one gateway has open on one replica."""
+    """What one gateway has open on one replica. `open_requests`: each sequence counts as one."""
 
     open_requests: int
     open_tokens: int
@@ -31,9 +31,9 @@ class ReplicaTable:
     """Columns of `rows` rows each; a row that no replica has is neither `present` nor has anything open.
 
     Attributes:
-        limit: requests that may be open at once.
+        limit: sequences that may be open at once.
         block_tokens: tokens of one block of its prefix cache: only whole ones are reused.
-        open_requests, open_tokens: booked here and not ended; prompt tokens of those.
+        open_requests, open_tokens: booked here and not ended, each sequence as one; prompt tokens of those.
         waiting_requests, waiting_work: of those, the ones whose first token has not come; their features.
         waiting_since: since when the replica has been at work on them without news; 0 where none waits.
         head_work, head_seen: of the oldest of them; whether its first token will be seen.
@@ -42,7 +42,7 @@ class ReplicaTable:
         trust: what share of a predicted prefix the engine has been seen to have.
         running, queued, kv_use: the engine's own word, at its last heartbeat.
         displaces: blocks that its full cache gives up for each that it takes in (`PrefixIndex.displaces`).
-        suspect_until: until then others are preferred, on the caller's clock.
+        ejected_until: until then others are preferred, on the caller's clock.
     """
 
     def __init__(self) -> None:
@@ -70,7 +70,7 @@ class ReplicaTable:
         self.queued = np.zeros(rows, np.int64)
         self.kv_use = np.zeros(rows)
         self.displaces = np.zeros(rows)
-        self.suspect_until = np.zeros(rows)
+        self.ejected_until = np.zeros(rows)
 
     @property
     def rows(self) -> int:
@@ -93,8 +93,8 @@ class ReplicaTable:
         self.present[row] = False
 
     def with_room(self, now: float) -> Ints:
-        """Rows that can take one more request."""
-        room = self.present & ~self.leaving & (self.suspect_until <= now)
+        """Rows that can take one more request. One of many sequences may exceed the limit; then no other follows."""
+        room = self.present & ~self.leaving & (self.ejected_until <= now)
         room &= self.open_requests + self.others_open < self.limit
         rows: Ints = room.nonzero()[0]
         return rows

@@ -17,10 +17,18 @@ FEATURES = ("requests", "kilo-tokens", "kilo-tokens squared", "kilo-tokens of im
 
 CHARACTERS_PER_TOKEN = 4
 TOKENS_PER_IMAGE = 1000
-IMAGE_PARTS = ("image_url", "input_image", "image")
+MEDIA_KEYS = frozenset(
+    ("image_url", "image_embeds", "image_pil", "audio_url", "input_audio", "audio_embeds", "video_url")
+)
+"""Keys under which a content part holds media. Engines go by them where a part leaves its type out."""
+MEDIA_PARTS = MEDIA_KEYS | {"input_image", "image", "file", "input_file"}
+"""Types of content parts that are no text."""
 DEFAULT_OUTPUT_TOKENS = 256
 MOST_OUTPUT_TOKENS = 4096
 """A request that allows more rarely uses it: counting the whole allowance would make every such request look huge."""
+
+MOST_ANSWERS = 2**20
+"""What one body may be counted for, so that no sum overflows. vLLM takes no `n` above 16,384."""
 
 FEWEST_BYTES_PER_AUDIO_SECOND = 500
 """4 kbit/s, less than speech codecs need: a header that claims more seconds for its bytes is not believed."""
@@ -40,6 +48,7 @@ class Request:
         priority: higher is more urgent; 0 is usual.
         deadline: when the first token should be there, on the caller's clock.
         streams: whether its first token will be seen before its end.
+        sequences: that an engine computes for it, each in a slot of its own.
     """
 
     tokens: int = 0
@@ -50,13 +59,14 @@ class Request:
     priority: int = 0
     deadline: float | None = None
     streams: bool = True
+    sequences: int = 1
 
 
 def features(request: Request, cached_tokens: Floats) -> Floats:
     """The work of a request where `cached_tokens` (n) of its prompt are there already: (n, len(FEATURES))."""
     uncached = np.maximum(request.tokens - cached_tokens, 0.0)
     work = np.empty((len(cached_tokens), len(FEATURES)))
-    work[:, 0] = 1.0
+    work[:, 0] = request.sequences
     work[:, 1] = uncached * 1e-3
     work[:, 2] = uncached * (request.tokens - uncached / 2) * 1e-6
     work[:, 3] = uncached * (request.image_tokens / max(1, request.tokens) * 1e-3)
@@ -83,20 +93,27 @@ def estimated_tokens(body: Mapping[str, Any]) -> int:
 
 def allowed_tokens(body: Mapping[str, Any]) -> int:
     """About how many tokens its answer may have, by what the body allows."""
-    allowed = next(
-        (v for k in ("max_completion_tokens", "max_tokens", "max_output_tokens") if isinstance(v := body.get(k), int)),
-        DEFAULT_OUTPUT_TOKENS,
-    )
-    return min(max(allowed, 1), MOST_OUTPUT_TOKENS)
+    limit = token_limit(body)
+    return DEFAULT_OUTPUT_TOKENS if limit is None else min(limit, MOST_OUTPUT_TOKENS)
+
+
+def token_limit(body: Mapping[str, Any]) -> int | None:
+    """The most tokens that one answer may have by its body, at least 1; None where it does not say."""
+    names = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+    limit = next((v for k in names if isinstance(v := body.get(k), int)), None)
+    return None if limit is None else min(max(limit, 1), MOST_ANSWERS)
 
 
 def answer_count(body: Mapping[str, Any]) -> int:
-    """How many answers a body asks for: `n`, or the `best_of` that are tried, for each of its prompts."""
+    """How many answers a body asks for: `n`, or the `best_of` that are tried, for each of its prompts.
+
+    No more than `MOST_ANSWERS`: engines refuse such a body.
+    """
     each = max((v for k in ("n", "best_of") if isinstance(v := body.get(k), int)), default=1)
     prompt = body.get("prompt")
     is_token_ids = isinstance(prompt, list) and prompt and isinstance(prompt[0], int)
     prompts = len(prompt) if isinstance(prompt, list) and not is_token_ids else 1
-    return max(1, each) * max(1, prompts)
+    return min(max(1, each) * max(1, prompts), MOST_ANSWERS)
 
 
 def _tokens(part: Any) -> float:
@@ -108,8 +125,12 @@ def _tokens(part: Any) -> float:
         if isinstance(part, str):
             tokens += len(part) / CHARACTERS_PER_TOKEN
         elif isinstance(part, Mapping):
-            if part.get("type") in IMAGE_PARTS:
+            kind = part.get("type")
+            if isinstance(kind, str) and kind in MEDIA_PARTS:
                 tokens += TOKENS_PER_IMAGE
+            elif kind is None and (media := MEDIA_KEYS & part.keys()):
+                tokens += TOKENS_PER_IMAGE * len(media)
+                left.extend(value for key, value in part.items() if key not in media)
             else:
                 left.extend(part.values())
         elif isinstance(part, Sequence):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from aiohttp import web
 
 from deployments.gateway.api.route import ModelRoute
@@ -11,6 +13,9 @@ from deployments.gateway.middleware.middleware import Answer
 from deployments.gateway.request_context import RequestContext
 from deployments.gateway.state import GatewayState
 
+TIMED_OUT = 504
+"""An engine has worked on such a request until its time was up."""
+
 
 async def quota(state: GatewayState, context: RequestContext, following: Answer) -> web.StreamResponse:
     """The work is charged by an estimate once the body is prepared, and settled here by what the engine reports."""
@@ -19,11 +24,12 @@ async def quota(state: GatewayState, context: RequestContext, following: Answer)
     try:
         context.tenant.quota.charge(Unit.REQUESTS)
         response = await following(context)
-        if response.status >= 400:
+        if response.status >= 400 and response.status != TIMED_OUT:
             context.charge.settle(0)
         return response
     except ApiError as error:
-        context.charge.settle(0)
+        if error.status != TIMED_OUT or not hasattr(context, "upstream"):
+            context.charge.settle(0)
         if isinstance(error, OverLimit):
             state.metrics.limit_refusals.labels(context.tenant.name, error.unit).inc()
         raise
@@ -38,8 +44,10 @@ def charge_work(context: RequestContext, route: ModelRoute) -> None:
 
 
 def _settle(context: RequestContext, route: ModelRoute) -> None:
-    """By what the answer reported, or has had of it where its client left; else it stays charged as estimated."""
-    if route.unit and context.charge.open and hasattr(context, "upstream"):
-        amount = context.usage.amount(route.unit, context.parsed.request.tokens)
-        if amount is not None:
-            context.charge.settle(amount)
+    """By what engines computed; where nothing tells, it stays charged as estimated."""
+    if not route.unit or not context.charge.open or not hasattr(context, "upstream"):
+        return
+    if context.follower:
+        context.work.emitted = len(context.follower.emitted.ids())
+    if (amount := context.work.used(route.unit, context.usage, time.monotonic())) is not None:
+        context.charge.settle(amount)

@@ -15,7 +15,7 @@ from deployments.gateway.resume.conditions import CARRIED, why_not
 from deployments.gateway.resume.emitted import ask_for_ids
 from deployments.gateway.usage import ask_for_usage, insist_on_usage
 from deployments.routing.prompt import Prompt
-from deployments.routing.work import allowed_tokens, answer_count, estimated_tokens
+from deployments.routing.work import allowed_tokens, answer_count, estimated_tokens, token_limit
 
 REPORTING = ("/v1/chat/completions", "/v1/completions")
 """Routes whose streams report their usage only where they are asked to."""
@@ -66,6 +66,8 @@ class PreparedJson(msgspec.Struct):
     tokens: of the prompt: exact where the whole prompt is known, else estimated.
     amount: tokens of prompt and answer that the request may cost, estimated.
     image_tokens: how many of the prompt's stand for pictures, as far as is known.
+    sequences: that the engine computes for it (`n`, `best_of`, several prompts).
+    allowed_tokens: of all its answers together, by what the body allows; 0 where it sets no limit.
     salt: the `cache_salt` that the engine gets; '' for none.
     prompt: what the engine will compute; None where nothing is known of it.
     unkeyed: why there is no prompt; '' where there is one.
@@ -79,6 +81,8 @@ class PreparedJson(msgspec.Struct):
     tokens: int
     amount: int
     image_tokens: int = 0
+    sequences: int = 1
+    allowed_tokens: int = 0
     salt: str = ""
     prompt: Prompt | None = None
     unkeyed: str = ""
@@ -95,12 +99,14 @@ def prepare_json(raw: bytes, settings: JsonSettings, find: FindRenderer) -> tupl
     body = _decoded(raw)
     check_media(body, settings.media_domains)
     _check_boolean(body, "stream")
-    tokens = estimated_tokens(body)
+    tokens, answers = estimated_tokens(body), answer_count(body)
     prepared = PreparedJson(
         model=model_name(body.get("model")),
         streams=body.get("stream") is True,
         tokens=tokens,
-        amount=tokens + allowed_tokens(body) * answer_count(body),
+        amount=tokens + allowed_tokens(body) * answers,
+        sequences=answers,
+        allowed_tokens=(token_limit(body) or 0) * answers,
     )
     if not settings.worked:
         return prepared, raw

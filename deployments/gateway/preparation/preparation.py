@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from deployments.gateway.directory import ServedModel
 from deployments.gateway.errors import ApiError
 from deployments.gateway.preparation.json_body import PreparedJson
+from deployments.gateway.proxy.charging import Work
 from deployments.gateway.request_context import RequestContext, UpstreamRequest
 from deployments.gateway.resume import Follower
 from deployments.gateway.usage import AnswerUsage
@@ -48,13 +49,16 @@ class Preparation:
         work.priority = hints.priority
         if hints.deadline_s is not None:
             work.deadline = time.monotonic() - context.elapsed_s + hints.deadline_s
+        context.work = Work(work.tokens)
         if route.unit is None:
-            work.tokens = 0
+            work.tokens, work.sequences = 0, 1
+            context.work = Work(0)
         elif prepared := parsed.prepared:
             self._follow(context, route, prepared)
             if prepared.prompt:
                 work.keys = served.router.index.prompt_keys(prepared.prompt, prepared.salt)
             work.tokens, work.image_tokens = prepared.tokens, prepared.image_tokens
+            context.work = Work(prepared.tokens, prepared.sequences, prepared.allowed_tokens)
             if prepared.unkeyed:
                 self._state.metrics.unkeyed.labels(context.model_name, prepared.unkeyed).inc()
         context.upstream = UpstreamRequest(route.path, work)

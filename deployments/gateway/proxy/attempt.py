@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 
 from aiohttp import web
 
 from deployments.announcement import Announcement
-from deployments.gateway.errors import engine_error
+from deployments.gateway.errors import ApiError, engine_error, event_error
 from deployments.gateway.proxy.client_stream import ERROR_EVENT, ClientStream
-from deployments.gateway.proxy.failures import ReplicaFailed
+from deployments.gateway.proxy.engine_health import Health
+from deployments.gateway.proxy.failover import Failover
+from deployments.gateway.proxy.failures import ReplicaFailed, StreamCut
+from deployments.gateway.proxy.outlier_ejection import Failure
+from deployments.gateway.proxy.time_limits import AnswerTimedOut, AnswerTimer, Limit, seconds_for
 from deployments.gateway.proxy.upstream import UpstreamAnswer, UpstreamClient
 from deployments.gateway.request_context import RequestContext
 from deployments.gateway.state import GatewayState
@@ -21,35 +28,78 @@ EXPLAIN = "x-explain-routing"
 """A request with this header, whatever it says, is told in `x-routing` why it went where it went."""
 RETRIED_STATUS = frozenset({500, 502, 503, 504})
 MOST_ERROR_BYTES = 2**20
+EVENT_STREAM = "text/event-stream"
 
 
 class Attempt:
-    """A booked replica. `send`, `relay` and `settle` are called in this order; `close` at the end."""
+    """A booked replica. `send`, `relay` and `settle` are called in this order, within its time limits."""
 
-    def __init__(self, state: GatewayState, client: UpstreamClient, context: RequestContext, booking: Booking) -> None:
+    def __init__(
+        self,
+        state: GatewayState,
+        client: UpstreamClient,
+        context: RequestContext,
+        booking: Booking,
+        failover: Failover,
+        replica: Announcement,
+    ) -> None:
         self._state, self._client, self._context, self._booking = state, client, context, booking
-        self._replica: Announcement | None = None
+        self._failover, self._replica = failover, replica
+        self._settings = state.fleet.gateway
+        limits = seconds_for(self._settings, context.upstream.path, context.upstream.work.streams)
+        self._timer = AnswerTimer(limits, self._is_frozen)
         self._answer: UpstreamAnswer | None = None
         self._succeeded = False
 
+    @asynccontextmanager
+    async def within_time_limits(self) -> AsyncIterator[Attempt]:
+        """Ends what runs inside when a limit passes, and the replica's work with it.
+
+        Raises ApiError 504 where the answer is merely long, else ReplicaFailed or StreamCut.
+        """
+        try:
+            async with self._timer.watch():
+                yield self
+        except AnswerTimedOut as late:
+            raise self._failure_of(late) from late
+        finally:
+            if self._answer:
+                self._answer.close()
+
+    def _failure_of(self, late: AnswerTimedOut) -> Exception:
+        self._state.metrics.time_limits.labels(self._context.model_name, late.limit).inc()
+        frozen, streams = late.limit is Limit.FROZEN, self._context.upstream.work.streams
+        if late.limit is Limit.WHOLE or not (frozen or streams):
+            headers = {"x-should-retry": "false"}
+            return ApiError(504, f"{late}; ask for a shorter one", code="timeout", headers=headers)
+        failure = Failure.FROZEN if frozen else Failure.TIMED_OUT
+        return StreamCut(str(late), failure) if self._context.stream else ReplicaFailed(str(late), failure)
+
     async def send(self) -> None:
-        """Sends the request. Raises ReplicaFailed where there is no answer that the client should see, and NotExact
-        where this replica cannot continue the stream."""
-        context, served = self._context, self._context.served
-        replica = self._replica = served.announcements.get(self._booking.replica.incarnation)
-        if replica is None:
-            raise ReplicaFailed("it left meanwhile", reached=False, suspect=False)
-        answer = self._answer = await self._post(replica)
-        has_other = served.admission.has_other({*context.failed, replica.incarnation})
+        """Sends the request. Raises ReplicaFailed where another replica may serve the client better, ApiError where the
+        request itself is at fault, and NotExact where this replica cannot continue the stream."""
+        context, failover = self._context, self._failover
+        context.work.sent_to(self._booking, float(context.served.router.table.token_s[self._booking.replica.row]))
+        answer = self._answer = await self._post()
+        answer.head = await (self._first_piece(answer) if answer.streams else answer.whole())
+        if answer.streams and not answer.head:
+            raise ReplicaFailed("the stream ended before its first byte", Failure.LOST)
         if 300 <= answer.status < 400:
-            raise ReplicaFailed(f"it answered {answer.status}, and redirections are not followed", suspect=False)
-        if answer.status in RETRIED_STATUS and has_other:
-            raise ReplicaFailed(f"it answered {answer.status}", suspect=False)
-        if answer.streams and has_other and answer.head.startswith(ERROR_EVENT):
-            raise ReplicaFailed("its stream began with an error", suspect=False)
+            raise ReplicaFailed(f"it answered {answer.status}, and redirections are not followed", Failure.ERROR)
+        if answer.status in RETRIED_STATUS and failover.may_retry(self._booking):
+            raise ReplicaFailed(f"it answered {answer.status}", Failure.ERROR)
+        if answer.streams and answer.head.startswith(ERROR_EVENT):
+            error = event_error(answer.head)
+            if error.status >= 500 and failover.may_retry(self._booking):
+                raise ReplicaFailed("its stream began with an error", Failure.ERROR)
+            if error.status < 500:
+                failover.answered(self._booking)
+            raise error
+        if answer.status < 500:
+            failover.answered(self._booking)
         if answer.streams and answer.status < 400:
-            served.admission.first_token(self._booking)
-        context.renderer, context.max_model_len = replica.renderer, replica.max_model_len
+            context.served.admission.first_token(self._booking)
+        context.renderer, context.max_model_len = self._replica.renderer, self._replica.max_model_len
 
     async def relay(self) -> web.StreamResponse:
         """Passes the answer on to its end. Raises StreamCut where it is cut, ApiError or ReplicaFailed where it does
@@ -68,18 +118,9 @@ class Attempt:
         if not answer.streams:
             context.usage.take_whole(answer.head)
             return web.Response(body=answer.head, headers=headers)
-        headers |= {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-        response = web.StreamResponse(headers=headers)
-        await response.prepare(context.request)
-        context.stream = ClientStream(
-            response,
-            context.usage,
-            context.follower,
-            context.request.transport,
-            self._state.fleet.gateway.write_timeout_s,
-        )
-        await context.stream.pass_on(answer)
-        return response
+        stream = await self._open_stream(headers)
+        await stream.pass_on(answer)
+        return stream.response
 
     def settle(self) -> None:
         """Corrects the booking by what the engine reported, and holds the prediction against it."""
@@ -99,37 +140,61 @@ class Attempt:
             metrics.actual_cached.labels(*labels).inc(cached)
             metrics.cached_error.labels(*labels).inc(abs(booking.cached_tokens - cached))
 
-    def close(self) -> None:
-        """Ends the replica's work where it goes on, and the booking."""
-        if self._answer:
-            self._answer.close()
-        self._context.served.admission.release(self._booking)
-
-    async def _post(self, replica: Announcement) -> UpstreamAnswer:
+    async def _post(self) -> UpstreamAnswer:
         context, upstream, parsed = self._context, self._context.upstream, self._context.parsed
         given = context.request.headers
         headers = {name: given[name] for name in PASSED_ON if name in given}
         headers["X-Request-Id"] = context.request_id
         body, length, content_type = parsed.body, parsed.length, parsed.content_type
         if upstream.continuation:
-            rest = await upstream.continuation.body(partial(self._client.detokenize, replica.url, parsed.model))
+            rest = await upstream.continuation.body(partial(self._client.detokenize, self._replica.url, parsed.model))
             body, length, content_type = lambda: rest, len(rest), "application/json"
         headers |= {"Content-Type": content_type, "Content-Length": str(length)}
-        return await self._client.post(replica.url + upstream.path, body(), headers)
+        return await self._client.post(self._replica.url + upstream.path, body(), headers, self._timer)
+
+    async def _first_piece(self, answer: UpstreamAnswer) -> bytes:
+        """The first bytes of a stream. Where they take long its client gets the head of its answer, and comments."""
+        if self._context.stream or answer.status >= 400:
+            return await answer.first()
+        try:
+            async with asyncio.timeout(self._settings.comment_after_s) as waiting:
+                return await answer.first()
+        except TimeoutError:
+            if not waiting.expired():
+                raise
+        await self._open_stream({"Content-Type": EVENT_STREAM})
+        return await answer.first()
+
+    async def _open_stream(self, headers: dict[str, str]) -> ClientStream:
+        context, settings = self._context, self._settings
+        response = web.StreamResponse(headers={**headers, "Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
+        await response.prepare(context.request)
+        context.stream = ClientStream(
+            response,
+            context.usage,
+            context.follower,
+            context.request.transport,
+            settings.write_timeout_s,
+            settings.comment_after_s,
+        )
+        return context.stream
 
     async def _continue(self, answer: UpstreamAnswer, stream: ClientStream) -> web.StreamResponse:
         if answer.status >= 400:
             raise engine_error(answer.status, answer.head[:MOST_ERROR_BYTES])
         if not answer.streams:
-            raise ReplicaFailed("its answer is no stream", suspect=False)
-        self._state.metrics.resumed_streams.labels(self._context.model_name).inc()
+            raise ReplicaFailed("its answer is no stream", Failure.ERROR)
         continuation = self._context.upstream.continuation
+        if stream.shown:
+            self._state.metrics.resumed_streams.labels(self._context.model_name).inc()
         await stream.pass_on(answer, continuation.splice if continuation else None)
         return stream.response
 
+    async def _is_frozen(self) -> bool:
+        return await self._client.health.check(self._replica.url) is Health.FROZEN
+
     def _headers(self) -> dict[str, str]:
         replica = self._replica
-        assert replica is not None
         headers = {"x-replica": replica.replica, "x-pool": replica.pool, "x-vendor": replica.vendor}
         if EXPLAIN in self._context.request.headers:
             headers["x-routing"] = json.dumps(self._booking.decision.as_dict())

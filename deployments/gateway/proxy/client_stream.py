@@ -8,9 +8,11 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from deployments.gateway.errors import error_event
+from deployments.gateway.errors import ApiError, error_event
 from deployments.gateway.http_log import logger
 from deployments.gateway.proxy.failures import StreamCut
+from deployments.gateway.proxy.outlier_ejection import Failure
+from deployments.gateway.proxy.stream_comments import StreamComments
 from deployments.gateway.proxy.upstream import UpstreamAnswer
 from deployments.gateway.resume import Follower
 from deployments.gateway.resume.emitted import DONE
@@ -38,9 +40,11 @@ class ClientStream:
         follower: Follower | None,
         transport: asyncio.Transport | None,
         write_timeout_s: float,
+        comment_after_s: float = 15.0,
     ) -> None:
         self.response, self.usage, self.follower = response, usage, follower
         self._transport, self._write_timeout_s = transport, write_timeout_s
+        self.comments = StreamComments(response.write, comment_after_s)
         self.shown = False
         """Whether the client has seen any frame."""
 
@@ -67,15 +71,24 @@ class ClientStream:
                 break  # what breaks after the stream's own end has lost nothing
         if self.follower and not self.follower.emitted.done:
             raise StreamCut("it ended without its end")
+        self.comments.stop()
         await self._within_timeout(self.response.write_eof(rest))
 
     async def end(self, frames: bytes) -> None:
         """Ends the stream with these."""
         await self._show(frames)
+        self.comments.stop()
         await self._within_timeout(self.response.write_eof())
+
+    async def fail_with(self, error: ApiError) -> web.StreamResponse:
+        """Ends a stream that has had comments only with the error that would have been its answer."""
+        self.comments.stop()
+        await self._within_timeout(self.response.write_eof(b"data: " + error.body() + FRAME_END))
+        return self.response
 
     async def fail(self, reason: str, code: str = "replica_failed") -> web.StreamResponse:
         """Ends the stream with an error that clients raise on, instead of taking a cut for an end."""
+        self.comments.stop()
         await self._within_timeout(self.response.write_eof(error_event(reason, code)))
         return self.response
 
@@ -89,13 +102,14 @@ class ClientStream:
         if frames:
             await self._show(splice(frames) if splice else frames)
         if broken:
-            raise StreamCut("its engine broke off")
+            raise StreamCut("its engine broke off", Failure.ERROR)
 
     async def _show(self, frames: bytes) -> None:
         self.shown = True
         if self.follower:
             frames = self.follower.emitted.take(frames)
         if shown := self.usage.take_frames(frames):
+            self.comments.wrote()
             await self._within_timeout(self.response.write(shown))
 
     async def _within_timeout(self, writing: Awaitable[None]) -> None:

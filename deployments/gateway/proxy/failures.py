@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from deployments.gateway.proxy.outlier_ejection import Failure
+
 
 class ReplicaFailed(Exception):
-    """The replica gave no usable answer, and the client has seen no byte of it: another may be tried.
+    """The replica gave no usable answer, and the client has seen no byte of it: another may be tried."""
 
-    `reached`: whether it may have seen the request. `suspect`: whether others should be spared it for a while.
-    """
-
-    def __init__(self, message: str, *, reached: bool = True, suspect: bool = True) -> None:
+    def __init__(self, message: str, failure: Failure) -> None:
         super().__init__(message)
-        self.reached, self.suspect = reached, suspect
+        self.failure = failure
 
 
 class StreamCut(Exception):
-    """The replica's answer ended before its end, after the client had seen bytes of it."""
+    """The replica's answer ended before its end, after the client had seen bytes of it. `failure` says how."""
+
+    def __init__(self, message: str, failure: Failure = Failure.LOST) -> None:
+        super().__init__(message)
+        self.failure = failure

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from aiohttp import web
 
 from deployments.gateway.errors import ApiError
 from deployments.gateway.proxy.attempt import Attempt
+from deployments.gateway.proxy.engine_health import Health
+from deployments.gateway.proxy.failover import Failover
 from deployments.gateway.proxy.failures import ReplicaFailed, StreamCut
+from deployments.gateway.proxy.limits_collector import LimitsCollector
+from deployments.gateway.proxy.outlier_ejection import Failure
+from deployments.gateway.proxy.retry_budget import RetryBudget, RetryClaim
 from deployments.gateway.proxy.upstream import UpstreamClient
 from deployments.gateway.request_context import RequestContext, UpstreamRequest
 from deployments.gateway.resume import NotExact
@@ -30,83 +35,73 @@ class Proxy:
     def __init__(self, state: GatewayState) -> None:
         self._state = state
         self._client = UpstreamClient(state.fleet.gateway, state.engine_headers, state.fleet.engine_tls)
+        self._retries = RetryBudget(state.fleet.gateway.retry_share)
+        state.metrics.registry.register(LimitsCollector(state.directory, self._retries))
 
     async def close(self) -> None:
         await self._client.close()
 
     @asynccontextmanager
     async def book(self, context: RequestContext) -> AsyncIterator[Attempt]:
-        """A replica with room, booked until the end of the block. Raises ApiError 429 or 503 where none comes."""
+        """A replica with room, booked until the end of the block. Raises ApiError 429 or 503 where none comes, or the
+        request's budget is spent."""
         served, metrics = context.served, self._state.metrics
-        self._limit_retries(context)
+        failover = context.failover = context.failover or self._failover(context)
+        await failover.before_next()
         waited = time.perf_counter()
-        booking = await served.admission.book(context.upstream.work, frozenset(context.failed))
+        booking = await served.admission.book(context.upstream.work, frozenset(failover.failed), context.tenant)
         metrics.queue_wait.labels(context.model_name).observe(time.perf_counter() - waited)
         metrics.decision.labels(context.model_name).observe(booking.decision.seconds)
         served.decisions.append(booking.decision)
-        attempt = Attempt(self._state, self._client, context, booking)
         try:
-            yield attempt
-        except (ReplicaFailed, StreamCut) as failure:
-            self._count_failure(context, booking, failure)
+            replica = served.announcements.get(booking.replica.incarnation)
+            if replica is None:
+                raise ReplicaFailed("it left meanwhile", Failure.WITHDRAWN)
+            attempt = Attempt(self._state, self._client, context, booking, failover, replica)
+            async with attempt.within_time_limits():
+                yield attempt
+        except (ReplicaFailed, StreamCut) as failed:
+            if isinstance(failed, StreamCut):
+                metrics.cut_streams.labels(context.model_name).inc()
+            else:
+                metrics.retries.labels(context.model_name, booking.replica.pool).inc()
+            await failover.failed_at(booking, failed.failure, partial(self._health, context, booking))
             raise
         finally:
-            attempt.close()
+            served.admission.release(booking)
 
     async def recover(self, context: RequestContext, failure: Exception) -> web.StreamResponse | None:
         """None where another replica is to be tried, with what the context's `upstream` says; else the stream's end.
 
-        Raises `failure`, or ApiError 503, where the client has seen nothing and nothing is left to try.
+        Raises `failure` where the client has seen nothing and nothing is left to try.
         """
+        stream = context.stream
         if isinstance(failure, StreamCut):
             return await self._continue_elsewhere(context, failure)
         if isinstance(failure, ReplicaFailed):
-            if not self._spent(context):
-                return None
-            failure = ApiError(
-                503,
-                f"no replica of '{context.model_name}' answered this request ({len(context.failed)} asked); "
-                "try again later",
-                code="replicas_failed",
-                retry_after_s=5,
-            )
-        if context.stream is None:
+            return None
+        if stream is None:
             raise failure
-        return await context.stream.fail(f"{CUT}, and no other could continue it: {failure}; {AGAIN}")
+        if isinstance(failure, ApiError) and not stream.shown:
+            return await stream.fail_with(failure)
+        return await stream.fail(f"{CUT}, and no other could continue it: {failure}; {AGAIN}")
 
-    def _count_failure(self, context: RequestContext, booking: Booking, failure: ReplicaFailed | StreamCut) -> None:
-        context.failed.add(booking.replica.incarnation)
-        if isinstance(failure, StreamCut):
-            context.attempts += 1
-            self._state.metrics.cut_streams.labels(context.model_name).inc()
-        else:
-            # One that was never reached costs no attempt: while it restarts, its requests wait.
-            context.attempts += failure.reached
-            self._state.metrics.retries.labels(context.model_name, booking.replica.pool).inc()
-        if isinstance(failure, StreamCut) or failure.suspect:
-            context.served.admission.suspect(booking.replica)
+    def _failover(self, context: RequestContext) -> Failover:
+        claim, attempts = RetryClaim(self._retries), self._state.fleet.gateway.attempts
+        return Failover(context.served.admission, attempts, claim, context.model_name, context.request_id)
 
-    def _limit_retries(self, context: RequestContext) -> None:
-        """From the first attempt on a request, or on the rest of its stream."""
-        limit_s = context.served.admission.queue_timeout_s
-        if math.isinf(context.retry_until) and limit_s is not None:
-            context.retry_until = time.monotonic() + limit_s
-
-    def _spent(self, context: RequestContext) -> bool:
-        """Whether a failure is not to be followed by another attempt."""
-        return context.attempts >= self._state.fleet.gateway.attempts or time.monotonic() >= context.retry_until
+    async def _health(self, context: RequestContext, booking: Booking) -> Health:
+        replica = context.served.announcements.get(booking.replica.incarnation)
+        return await self._client.health.check(replica.url) if replica else Health.DEAD
 
     async def _continue_elsewhere(self, context: RequestContext, cut: StreamCut) -> web.StreamResponse | None:
         stream = context.stream
         assert stream is not None
-        if self._spent(context):
-            return await stream.fail(f"{CUT} ({cut}), as {context.attempts - 1} before it did; {AGAIN}")
-        context.retry_until = math.inf
         if not stream.shown:
             return None
-        if stream.follower is None:
-            return await stream.fail(f"{CUT} ({cut}), which no other can continue: {context.not_followed}; {AGAIN}")
         try:
+            if stream.follower is None:
+                raise NotExact(context.not_followed)
             continuation = await stream.follower.continuation(context.renderer, context.max_model_len)
         except NotExact as reason:
             return await stream.fail(f"{CUT} ({cut}), which no other can continue: {reason}; {AGAIN}")

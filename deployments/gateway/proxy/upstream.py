@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,7 +10,10 @@ import msgspec
 
 from cluster.fleet import EngineTls, Gateway
 from deployments.engine.access.tls import client_context
+from deployments.gateway.proxy.engine_health import EngineHealth
 from deployments.gateway.proxy.failures import ReplicaFailed, StreamCut
+from deployments.gateway.proxy.outlier_ejection import Failure
+from deployments.gateway.proxy.time_limits import AnswerTimer
 
 DETOKENIZE_TIMEOUT_S = 10
 KEEPALIVE_S = 4
@@ -20,9 +22,10 @@ KEEPALIVE_S = 4
 
 @dataclass
 class UpstreamAnswer:
-    """A replica's answer with its first bytes read: all of it where it is one object, the first piece of a stream."""
+    """A replica's answer. `head`: all of it where it is one object, the first piece of a stream, once that is read."""
 
     response: aiohttp.ClientResponse
+    timer: AnswerTimer
     head: bytes = b""
 
     @property
@@ -33,12 +36,32 @@ class UpstreamAnswer:
     def streams(self) -> bool:
         return self.response.content_type == "text/event-stream"
 
+    async def whole(self) -> bytes:
+        """All of it. Raises ReplicaFailed where it is cut."""
+        pieces = []
+        while piece := await self.first():
+            pieces.append(piece)
+            self.timer.wait()
+        return b"".join(pieces)
+
+    async def first(self) -> bytes:
+        """The next piece, while another replica may still answer instead. Raises ReplicaFailed."""
+        try:
+            piece = await self.response.content.readany()
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise ReplicaFailed(str(error), Failure.LOST) from error
+        self.timer.received()
+        return piece
+
     async def next(self) -> bytes:
         """The next piece; nothing at the end. Raises StreamCut where that comes too early."""
+        self.timer.wait()
         try:
-            return await self.response.content.readany()
+            piece = await self.response.content.readany()
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise StreamCut(type(error).__name__) from error
+        self.timer.received()
+        return piece
 
     def close(self) -> None:
         """Gives the connection back, or closes it where the replica would send more: it ends the request's work."""
@@ -58,41 +81,30 @@ class UpstreamClient:
         self._engine_headers = engine_headers
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_S, ssl=client_context(engine_tls)),
-            timeout=aiohttp.ClientTimeout(
-                total=None, sock_connect=settings.connect_timeout_s, sock_read=settings.read_timeout_s
-            ),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=settings.connect_timeout_s),  # see AnswerTimer
             auto_decompress=False,
             skip_auto_headers=["Accept-Encoding"],  # the answer's bytes are passed on as they are
             read_bufsize=2**18,
         )
+        self.health = EngineHealth(self._session, engine_headers)
 
     async def close(self) -> None:
+        await self.health.close()
         await self._session.close()
 
-    async def post(self, url: str, body: bytes | AsyncIterator[bytes], headers: Mapping[str, str]) -> UpstreamAnswer:
-        """Sends a request and reads the first bytes of the answer. Raises ReplicaFailed where there are none."""
+    async def post(
+        self, url: str, body: bytes | AsyncIterator[bytes], headers: Mapping[str, str], timer: AnswerTimer
+    ) -> UpstreamAnswer:
+        """Sends a request. Raises ReplicaFailed where no answer begins."""
         try:
             response = await self._session.post(
                 url, data=body, headers={**headers, **self._engine_headers()}, allow_redirects=False
             )
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise ReplicaFailed(str(error), reached=False) from error
+            raise ReplicaFailed(str(error), Failure.UNREACHABLE) from error
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise ReplicaFailed(str(error)) from error
-        answer = UpstreamAnswer(response)
-        try:
-            # Whole where it is one object, so that a cut can still be retried; the first piece where it streams.
-            answer.head = await (response.content.readany() if answer.streams else response.read())
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            response.close()
-            raise ReplicaFailed(str(error)) from error
-        except asyncio.CancelledError:
-            response.close()
-            raise
-        if answer.streams and not answer.head:
-            response.close()
-            raise ReplicaFailed("the stream ended before its first byte")
-        return answer
+            raise ReplicaFailed(str(error), Failure.LOST) from error
+        return UpstreamAnswer(response, timer)
 
     async def detokenize(self, url: str, model: str, token_ids: Sequence[int]) -> str:
         """The text of these ids, by the engine's own tokenizer. Raises ReplicaFailed."""
@@ -107,9 +119,9 @@ class UpstreamClient:
                 allow_redirects=False,
             ) as answer:
                 if answer.status != 200:
-                    raise ReplicaFailed(f"it answered {answer.status} to /detokenize", suspect=False)
+                    raise ReplicaFailed(f"it answered {answer.status} to /detokenize", Failure.ERROR)
                 return str(msgspec.json.decode(await answer.read())["prompt"])
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise ReplicaFailed(str(error), reached=False) from error
+            raise ReplicaFailed(str(error), Failure.UNREACHABLE) from error
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise ReplicaFailed(str(error)) from error
+            raise ReplicaFailed(str(error), Failure.LOST) from error

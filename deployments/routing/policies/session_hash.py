@@ -2,7 +2,7 @@
 and Ray Serve's ConsistentHashRouter do by the session's header.
 
 A request without a session goes by the first 16 tokens of its prompt, and by chance where there are none. Where its
-home is full, suspect or gone it takes the next in the key's order, and is back with the home's return.
+home is full, ejected or gone it takes the next in the key's order, and is back with the home's return.
 
 Unlike theirs it ranks by rendezvous hashing instead of a ring. Sessions have the same home for every gateway; keys of
 prompts are secret to each process, so that without a session two gateways disagree.

@@ -14,7 +14,7 @@ Unlike theirs:
 - Theirs keeps 2**26 characters of each replica (the launcher's figure; 10,000 in `CacheAwareConfig`) and drops the
   least recently used ends of prompts every 30 s; here all replicas share 2**18 nodes, and one too many goes at once.
 - A node remembers the replica that it went to first, which is the one that theirs prefers too; another one takes its
-  place when that one has left. Where it is only full or suspect, step 3 decides: theirs takes the first healthy one.
+  place when that one has left. Where it is only full or ejected, step 3 decides: theirs takes the first healthy one.
 - In flight is what all gateways have open; theirs knows its own only.
 """
 

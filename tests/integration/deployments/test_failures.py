@@ -30,13 +30,14 @@ def mortal() -> Iterator[Engine]:
 
 async def test_a_dead_replica_costs_a_retry_and_then_nothing(engines: tuple[Engine, Engine]) -> None:
     a, b = engines
-    async with front(fake_fleet(a.pool, b.pool), [Engine(NOBODY, a.pool).announced(), b.announced()]) as gateway:
+    fleet = fake_fleet(a.pool, b.pool, policy="round-robin")
+    async with front(fleet, [Engine(NOBODY, a.pool).announced(), b.announced()]) as gateway:
         for _ in range(10):
             status, _, answer = await gateway.ask()
             assert (status, answer.headers["x-pool"]) == (200, "b")
         metrics = gateway.server.state.metrics.render().decode()
         retries = [line for line in metrics.splitlines() if line.startswith("gateway_retries_total{")]
-        assert retries == ['gateway_retries_total{model="m",pool="a"} 1.0'], "passed over while it is a suspect"
+        assert retries == ['gateway_retries_total{model="m",pool="a"} 1.0'], "passed over while it is ejected"
 
 
 @pytest.mark.parametrize("fault", [{"fail_next": 1}, {"fail_next": 1, "status": 503}, {"cut_after_tokens": 0}])
@@ -169,13 +170,15 @@ async def test_a_killed_replica_is_replaced_by_its_next_incarnation(
         assert (await gateway.ask())[0] == 200
 
 
-async def test_a_replica_that_stalls_is_given_up_before_its_first_byte(engines: tuple[Engine, Engine]) -> None:
+async def test_a_stream_whose_replica_stalls_is_given_up_before_its_first_byte(engines: tuple[Engine, Engine]) -> None:
     a, b = engines
     fleet = fake_fleet(a.pool, b.pool, policy="round-robin", read_timeout_s=0.5)
     async with front(fleet, [a.announced(), b.announced()]) as gateway:
         await a.fault(stall_s=3)
-        status, _, answer = await gateway.ask()
-        assert (status, answer.headers["x-pool"]) == (200, "b")
+        body = {"model": "m", "prompt": "x", "max_tokens": 4, "stream": True}
+        async with gateway.session.post("/v1/completions", json=body) as answer:
+            assert (answer.status, answer.headers["x-pool"]) == (200, "b")
+            assert (await answer.read()).endswith(b"data: [DONE]\n\n")
 
 
 async def test_a_stream_that_stalls_ends_with_an_error_event(engines: tuple[Engine, Engine]) -> None:

@@ -19,7 +19,7 @@ from cluster.fleet import Fleet, Limits, Model, Operator, Task, Tenant
 from cluster.keys import digest, new_key
 from deployments.gateway.tenants import Tenants
 from tests.support.engine_keys import engine_keys
-from tests.support.front import Engine, Front, front
+from tests.support.front import Engine, Front, front, until
 from tests.support.http import recording
 from tests.support.processes import HOST, announcement, fake_fleet, fake_pool
 
@@ -352,3 +352,71 @@ async def test_a_deadline_that_passes_before_the_work_begins(door: Front, engine
     assert (await engines[0].stats())["accepted"] == before
     wishes = {"x-deadline-ms": "60000", "x-session-id": "agent 7", "x-priority": "-1"}
     assert (await ask(door, wishes))[0].status == 200
+
+
+@pytest.mark.parametrize("hidden", [{"stream_options": None}, {"stream_options": {"include_usage": False}}, {}])
+@pytest.mark.parametrize("prompt", ["hello", ["hello"] * 7])
+async def test_streams_are_charged_by_what_was_computed_whatever_is_shown(
+    engines: tuple[Engine, Engine], hidden: dict[str, Any], prompt: Any
+) -> None:
+    limit = 100_000
+    fleet = with_tenants(fake_fleet(engines[0].pool), limits=Limits(tokens_per_minute=limit))
+    async with front(fleet, [engines[0].announced()]) as gateway:
+        gateway.server.tenants = Tenants(fleet, clock=lambda: 0.0)
+        before = await engines[0].stats()
+        body = {**BODY, "prompt": prompt, "max_tokens": 30, "ignore_eos": True, "stream": True, **hidden}
+        async with gateway.session.post(COMPLETIONS, json=body, headers=bearer(OURS)) as stream:
+            assert b'"usage":{' not in await stream.read()
+        after = await engines[0].stats()
+        computed = sum(after[name] - before[name] for name in ("prompt_tokens", "emitted_tokens"))
+        assert limit - left((await ask(gateway, path="/tokenize"))[0]) == computed
+
+
+@pytest.mark.parametrize(("fields", "least", "most"), [({}, 50, 400), ({"stop": ["never said"]}, 50, 4000)])
+async def test_a_client_that_leaves_its_stream_is_charged_what_was_computed(
+    engines: tuple[Engine, Engine], fields: dict[str, Any], least: int, most: int
+) -> None:
+    limit = 100_000
+    fleet = with_tenants(fake_fleet(engines[0].pool), limits=Limits(tokens_per_minute=limit))
+    async with front(fleet, [engines[0].announced()]) as gateway:
+        gateway.server.tenants = Tenants(fleet, clock=lambda: 0.0)
+        body = {**BODY, "max_tokens": 4000, "ignore_eos": True, "stream": True, **fields}
+        async with gateway.session.post(COMPLETIONS, json=body, headers=bearer(OURS)) as stream:
+            for _ in range(50 * 2):
+                await stream.content.readline()
+        await engines[0].until(running=0)
+        await gateway.idle()
+        charged = limit - left((await ask(gateway, path="/tokenize"))[0])
+        assert least <= charged <= most
+
+
+async def test_a_request_that_waits_in_vain_is_charged_nothing(engines: tuple[Engine, Engine]) -> None:
+    limit = 100_000
+    fleet = with_tenants(fake_fleet(engines[0].pool), limits=Limits(tokens_per_minute=limit))
+    async with front(fleet, []) as gateway:
+        gateway.server.tenants = Tenants(fleet, clock=lambda: 0.0)
+        waiting = asyncio.create_task(ask(gateway, max_tokens=1000))
+        await until(lambda: gateway.server.directory.models[0].admission.waiting == 1)
+        waiting.cancel()
+        await gateway.idle()
+        assert left((await ask(gateway, model="nope"))[0]) == limit
+
+
+async def test_concurrent_requests_wait_for_each_other(engines: tuple[Engine, Engine]) -> None:
+    async with limited(engines[0], concurrent_requests=2) as gateway:
+        answers = [asyncio.create_task(ask(gateway, max_tokens=200, ignore_eos=True)) for _ in range(8)]
+        most = 0
+        while not all(answer.done() for answer in answers):
+            most = max(most, (await engines[0].stats())["running"])
+        assert most == 2
+        assert {answer.status for answer, _ in await asyncio.gather(*answers)} == {200}
+        async with gateway.session.get("/metrics", headers=bearer(THEIRS)) as told:
+            assert "gateway_tenant_waiting_requests" in await told.text()
+
+
+async def test_many_prompts_in_one_request_do_not_pass_a_limit_of_tokens(engines: tuple[Engine, Engine]) -> None:
+    async with limited(engines[0], tokens_per_minute=3000) as gateway:
+        answers = await asyncio.gather(*[ask(gateway, prompt=["a"] * 60, max_tokens=30) for _ in range(6)])
+        used = sum(body["usage"]["total_tokens"] for answer, body in answers if answer.status == 200)
+        assert 0 < used <= 3000
+        assert [answer.status for answer, _ in answers].count(429) == 5

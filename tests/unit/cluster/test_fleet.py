@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from cluster.fleet import Fleet, Model, Pool, Task, deployment_name
+from cluster.fleet import AnswerTimeLimits, Fleet, Gateway, Limits, Model, Pool, Task, TimeLimits, deployment_name
 
 
 def pool(**changes: object) -> Pool:
@@ -44,3 +44,18 @@ def test_flags_that_something_else_sets(flag: str) -> None:
 def test_caches_are_not_a_pools_to_set(flag: str) -> None:
     with pytest.raises(ValidationError, match="`mlperf` mode alone"):
         pool(flags={flag: True})
+
+
+def test_time_limits_of_a_route_are_named_by_its_path() -> None:
+    gateway = Gateway.model_validate({"time_limits": {"routes": {"/v1/responses": {"stream": {"whole_s": 60}}}}})
+    assert gateway.time_limits.routes["/v1/responses"].stream == TimeLimits(whole_s=60)
+    with pytest.raises(ValidationError, match="'v1/responses' is no path"):
+        AnswerTimeLimits.model_validate({"routes": {"v1/responses": {}}})
+    with pytest.raises(ValidationError):
+        TimeLimits(whole_s=0)
+
+
+def test_a_tenants_concurrent_requests_are_at_least_one() -> None:
+    assert Limits(concurrent_requests=1).concurrent_requests == 1
+    with pytest.raises(ValidationError):
+        Limits(concurrent_requests=0)

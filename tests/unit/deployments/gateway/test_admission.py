@@ -7,39 +7,12 @@ import time
 
 import pytest
 
-from deployments.gateway import admission as module
 from deployments.gateway.admission import Admission
 from deployments.gateway.errors import ApiError
-from deployments.routing import Booking, Replica, Request, Router
-from deployments.routing.seeds import UNKNOWN
-
-REQUEST = Request(tokens=10)
-
-
-def door(max_queue: float = 10, timeout_s: float | None = 5, **limits: int) -> Admission:
-    """A door to replicas of these names and limits."""
-    made = Admission(Router("m"), max_queue, timeout_s)
-    come(made, **(limits or {"a": 1}))
-    return made
-
-
-def come(admission: Admission, **limits: int) -> None:
-    for name, limit in limits.items():
-        admission.router.add(name, f"{name}1", "pool", limit, UNKNOWN)
-    admission.grant()
-
-
-def go(admission: Admission, name: str) -> None:
-    admission.router.remove(f"{name}1")
-
-
-def replica(admission: Admission, name: str) -> Replica:
-    return admission.router.replicas[f"{name}1"]
-
-
-def nothing_open(admission: Admission) -> bool:
-    table = admission.router.table
-    return not (table.open_requests.any() or table.waiting_work.any() or table.open_tokens.any())
+from deployments.gateway.proxy import outlier_ejection
+from deployments.gateway.proxy.outlier_ejection import Failure
+from deployments.routing import Booking, Request, Router
+from tests.support.admissions import REQUEST, come, door, go, nothing_open, replica
 
 
 async def waiting(admission: Admission, count: int) -> list[asyncio.Task[Booking]]:
@@ -193,16 +166,16 @@ async def test_others_are_those_that_are_not_excluded() -> None:
     assert not Admission(Router("m"), 1, 1).has_other(set())
 
 
-async def test_a_suspect_is_passed_over_and_comes_back_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "SUSPECT_S", 0.1)
-    admission = door(a=10, b=10)
+async def test_an_ejected_replica_is_passed_over_and_comes_back_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outlier_ejection, "FIRST_EJECTION_S", 0.1)
+    admission = door(a=10, b=5)
     a, b = replica(admission, "a"), replica(admission, "b")
-    admission.suspect(a)
+    admission.failed(a, Failure.DIED)
     assert {(await admission.book(REQUEST)).replica for _ in range(5)} == {b}
-    admission.suspect(b)
+    admission.failed(b, Failure.DIED)
     started = time.monotonic()
     booking = await asyncio.wait_for(admission.book(REQUEST), 2)
-    assert booking.replica is a
+    assert booking.replica is a, "b is full, and no other event comes"
     assert 0.05 < time.monotonic() - started < 1
 
 
@@ -261,7 +234,7 @@ async def test_no_booking_is_lost_or_made_twice_whatever_happens() -> None:
         highest = max(highest, int(table.open_requests.max()))
         await asyncio.sleep(chance.random() * 0.005)
         if chance.random() < 0.05:
-            admission.router.suspect(booking.replica, time.monotonic() + 0.01)
+            admission.router.eject(booking.replica, time.monotonic() + 0.01)
         if chance.random() < 0.5:
             admission.first_token(booking)
         admission.finish(booking, 5) if chance.random() < 0.5 else admission.release(booking)

@@ -94,3 +94,9 @@ def test_mlperf_mode_never_sheds() -> None:
     usual, measured = Directory(fake_fleet()), Directory(fake_fleet(mlperf=True, max_queue=0, queue_timeout_s=1))
     assert (usual.models[0].admission.max_queue, usual.models[0].admission.queue_timeout_s) == (1000, 120)
     assert (measured.models[0].admission.max_queue, measured.models[0].admission.queue_timeout_s) == (math.inf, None)
+
+
+def test_requests_wait_for_a_start_as_long_as_the_slowest_pools_may_take() -> None:
+    fast, slow = (fake_pool(name).model_copy(update={"readiness_timeout_s": s}) for name, s in (("a", 60), ("b", 900)))
+    admission = Directory(fake_fleet(fast, slow)).models[0].admission
+    assert admission.start.deadline(100.0) == 1000.0

@@ -216,3 +216,23 @@ def test_time_only_ever_fills_and_never_over(limit: float, steps: list[tuple[flo
         assert before <= bucket.level <= limit
         assert bucket.level == pytest.approx(min(limit, before + limit * passes / 60), abs=1e-6 * limit)
         assert bucket.full_in_s >= 0
+
+
+def test_concurrency_counts_sequences_and_calls_back_once_there_is_room() -> None:
+    concurrency = Quota(Limits(concurrent_requests=4), processes=2).concurrency
+    assert concurrency.most == 2
+    calls: list[str] = []
+    concurrency.enter(1)
+    assert concurrency.has_room()
+    concurrency.enter(16)
+    for _ in range(3):
+        concurrency.when_room(look_again := lambda: calls.append("again"))
+    concurrency.leave(1)
+    assert not calls
+    concurrency.leave(16)
+    assert len(calls) == 3
+    concurrency.enter(2)
+    concurrency.leave(2)
+    assert len(calls) == 3, "each once"
+    assert look_again is not None
+    assert Quota(None).concurrency.has_room()

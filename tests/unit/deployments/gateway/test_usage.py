@@ -132,7 +132,14 @@ def test_a_client_cannot_leave_out_what_it_is_charged_by(options: dict[str, obje
     assert body["stream_options"] == {**options, "include_usage": True, "continuous_usage_stats": False}
 
 
-@pytest.mark.parametrize("options", [None, {"include_usage": True}, 7])
+def test_null_stream_options_do_not_leave_the_usage_out() -> None:
+    body: dict[str, object] = {"stream": True, "stream_options": None}
+    assert insist_on_usage(body)
+    assert body["stream_options"] == {"include_usage": True, "continuous_usage_stats": False}
+    assert not insist_on_usage({"stream": True}), "those without any are completed as bytes"
+
+
+@pytest.mark.parametrize("options", [{"include_usage": True}, 7])
 def test_other_stream_options_stay_as_they_are(options: object) -> None:
     body = {"stream": True, "stream_options": options}
     assert not insist_on_usage(body)

@@ -127,14 +127,14 @@ def test_speed_is_learned_from_first_tokens() -> None:
     assert a.token_s == pytest.approx(1 / 99)
 
 
-def test_full_leaving_suspect_and_excluded_replicas_are_not_chosen() -> None:
+def test_full_leaving_ejected_and_excluded_replicas_are_not_chosen() -> None:
     router = router_of("a", "b", "c", "d", limit=1)
     placed(router, Request(tokens=1), excluded=("b1", "c1", "d1"))
     router.remove("b1")
-    router.suspect(router.replicas["c1"], 5.0)
+    router.eject(router.replicas["c1"], 5.0)
     assert placed(router, Request(tokens=1), 1.0).replica.name == "d"
     assert router.place(Request(tokens=1), 1.0) is None
-    assert placed(router, Request(tokens=1), 5.0).replica.name == "c", "the suspect's time is over"
+    assert placed(router, Request(tokens=1), 5.0).replica.name == "c", "its ejection is over"
 
 
 def test_where_all_have_failed_a_request_they_are_asked_again() -> None:
@@ -337,3 +337,24 @@ def test_seconds_and_milliseconds_lead_to_the_same_choices() -> None:
         return made
 
     assert choices(1.0) == choices(1 / 1024)
+
+
+def test_a_request_of_many_sequences_is_booked_as_many_and_teaches_no_speed() -> None:
+    router = router_of("a")
+    scale = router.scale(router.replicas["a1"])
+    booking = placed(router, Request(tokens=1000, sequences=16), 1.0)
+    assert int(router.table.open_requests.sum()) == 16
+    router.first_token(booking, 1.5)
+    router.finish(booking, 2.0, 1600)
+    assert int(router.table.open_requests.sum()) == 0
+    assert not router.table.waiting_work.any()
+    assert scale.observations == 0
+    assert router.output_tokens < 256, "100 tokens each"
+
+
+def test_slot_seconds_are_the_prompts_and_those_of_every_answer() -> None:
+    router = router_of("a", "b")
+    assert Router("m").slot_seconds(Request(tokens=10), 100) == 0
+    one = router.slot_seconds(Request(tokens=1000), 100)
+    assert router.slot_seconds(Request(tokens=2000), 100) > one
+    assert router.slot_seconds(Request(tokens=1000, sequences=8), 100) > 4 * one

@@ -13,6 +13,8 @@ from deployments.routing.work import (
     DEFAULT_OUTPUT_TOKENS,
     FEATURES,
     FEWEST_BYTES_PER_AUDIO_SECOND,
+    MEDIA_KEYS,
+    MOST_ANSWERS,
     MOST_OUTPUT_TOKENS,
     TOKENS_PER_IMAGE,
     Request,
@@ -21,6 +23,7 @@ from deployments.routing.work import (
     audio_seconds,
     estimated_tokens,
     features,
+    token_limit,
 )
 
 JSON = st.recursive(
@@ -149,3 +152,46 @@ def test_a_header_cannot_claim_more_audio_than_its_bytes_can_hold() -> None:
 )
 def test_every_answer_that_is_asked_for_counts(body: dict[str, object], count: int) -> None:
     assert answer_count(body) == count
+
+
+@pytest.mark.parametrize("key", sorted(MEDIA_KEYS))
+def test_a_media_part_without_a_type_counts_as_media_and_not_as_text(key: str) -> None:
+    part = {key: {"url": "data:image/png;base64," + "A" * 100_000}}
+    text = {"text": "x" * 400}
+    assert estimated_tokens({"messages": [{"role": "user", "content": [part]}]}) <= TOKENS_PER_IMAGE + 10
+    both = estimated_tokens({"messages": [{"role": "user", "content": [part | text]}]})
+    assert both >= TOKENS_PER_IMAGE + 100, "text beside it counts"
+
+
+def test_a_part_that_names_another_type_hides_no_text() -> None:
+    part = {"type": "text", "text": "x" * 4000, "image_url": "y"}
+    assert estimated_tokens({"messages": [{"role": "user", "content": [part]}]}) >= 1000
+
+
+@pytest.mark.parametrize(
+    ("body", "answers"),
+    [
+        ({"n": 60}, 60),
+        ({"n": 2, "best_of": 5, "prompt": ["a", "b", "c"]}, 15),
+        ({"prompt": [1, 2, 3]}, 1),
+        ({"prompt": [[1], [2]], "n": 3}, 6),
+        ({"n": 10**40}, MOST_ANSWERS),
+        ({"n": -5}, 1),
+        ({"n": "7", "prompt": []}, 1),
+    ],
+)
+def test_answers_are_counted_for_n_best_of_and_each_prompt(body: dict[str, Any], answers: int) -> None:
+    assert answer_count(body) == answers
+
+
+@pytest.mark.parametrize(
+    ("body", "limit"),
+    [
+        ({}, None),
+        ({"max_tokens": 100_000}, 100_000),
+        ({"max_tokens": 5, "max_completion_tokens": 7}, 7),
+        ({"max_tokens": -1}, 1),
+    ],
+)
+def test_the_limit_of_an_answer_is_what_its_body_says(body: dict[str, Any], limit: int | None) -> None:
+    assert token_limit(body) == limit

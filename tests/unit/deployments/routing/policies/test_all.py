@@ -32,7 +32,8 @@ def test_each_model_has_a_policy_of_its_own(policy: str) -> None:
 
 def test_no_request_tells_the_length_of_its_answer() -> None:
     names = {field.name for field in fields(Request)}
-    assert names == {"tokens", "keys", "image_tokens", "audio_s", "session", "priority", "deadline", "streams"}
+    known = {"tokens", "keys", "image_tokens", "audio_s", "session", "priority", "deadline", "streams", "sequences"}
+    assert names == known
 
 
 def odd_request(router: Router, chance: random.Random) -> Request:
@@ -59,7 +60,7 @@ def play(policy: str, seed: int, turns: int = 120) -> list[str]:
     names = [f"r{n}" for n in range(chance.choice([1, 2, 3, 8, 20]))]
     for name in names:
         add(router, name, limit=3, slower=chance.choice([1.0, 4.0]))
-    suspect_until = dict.fromkeys(names, 0.0)
+    ejected_until = dict.fromkeys(names, 0.0)
     opened: list[Booking] = []
     went: list[str] = []
     now = 0.0
@@ -78,11 +79,11 @@ def play(policy: str, seed: int, turns: int = 120) -> list[str]:
                     router.remove(name)
                 else:
                     add(router, name, limit=3)
-                    suspect_until[name] = 0.0
+                    ejected_until[name] = 0.0
             case 4 if router.replicas:
                 name = chance.choice(sorted(router.replicas))
-                suspect_until[name] = now + chance.random() / 10
-                router.suspect(router.replicas[name], suspect_until[name])
+                ejected_until[name] = now + chance.random() / 10
+                router.eject(router.replicas[name], ejected_until[name])
             case 5 if router.replicas:
                 name = chance.choice(sorted(router.replicas))
                 hold(router, name, *range(chance.randrange(1, 5)))
@@ -91,7 +92,7 @@ def play(policy: str, seed: int, turns: int = 120) -> list[str]:
                 room = {
                     name
                     for name, replica in router.replicas.items()
-                    if router.table.open_requests[replica.row] < 3 and suspect_until[name] <= now
+                    if router.table.open_requests[replica.row] < 3 and ejected_until[name] <= now
                 }
                 booking = router.place(odd_request(router, chance), now)
                 assert (booking is not None) == bool(room)

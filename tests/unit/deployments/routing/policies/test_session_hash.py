@@ -36,7 +36,7 @@ def test_a_session_is_away_only_while_its_home_is() -> None:
     router = router_of("session-hash", *"abcd")
     asked = Request(tokens=5, session="s")
     home = placed(router, asked).replica
-    router.suspect(home, 5.0)
+    router.eject(home, 5.0)
     away = {placed(router, asked, now).replica.name for now in (2.0, 3.0, 4.9)}
     assert len(away) == 1
     assert home.name not in away

@@ -69,7 +69,7 @@ def test_a_replica_that_is_away_for_a_while_keeps_its_prefixes() -> None:
     router = router_of("sglang-cache-aware", *"abc")
     asked = request(router, 1, 2, 3)
     end(router, placed_on(router, "c", asked))
-    router.suspect(router.replicas["c"], 5.0)
+    router.eject(router.replicas["c"], 5.0)
     assert placed(router, asked, 4.0).replica.name == "a"
     assert placed(router, asked, 5.0).replica.name == "c"
 

@@ -1,0 +1,56 @@
+"""Whether a replica that failed or is silent is frozen or dead, by its health check. One check serves all who wait."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+
+import aiohttp
+
+CHECK_TIMEOUT_S = 5.0
+FRESH_S = 2.0
+"""A result that is no older is used again."""
+
+
+class Health(StrEnum):
+    ALIVE = "alive"
+    FROZEN = "frozen"
+    """It accepts connections, or did, and does not answer."""
+    DEAD = "dead"
+    """Nobody listens there, or its server says that the engine has ended (503)."""
+
+
+class EngineHealth:
+    """Health checks of replicas, by address. Belongs to one event loop."""
+
+    def __init__(self, session: aiohttp.ClientSession, engine_headers: Callable[[], Mapping[str, str]] = dict) -> None:
+        """`engine_headers`: what engines want to see in every request."""
+        self._session, self._engine_headers = session, engine_headers
+        self._checks: dict[str, tuple[float, asyncio.Task[Health]]] = {}
+
+    async def check(self, url: str) -> Health:
+        """Takes `CHECK_TIMEOUT_S` at most."""
+        now = asyncio.get_running_loop().time()
+        self._checks = {u: (at, t) for u, (at, t) in self._checks.items() if not t.done() or now - at < FRESH_S}
+        if url not in self._checks:
+            self._checks[url] = now, asyncio.create_task(self._check(url))
+        return await asyncio.shield(self._checks[url][1])
+
+    async def close(self) -> None:
+        tasks = [task for _, task in self._checks.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _check(self, url: str) -> Health:
+        timeout = aiohttp.ClientTimeout(total=CHECK_TIMEOUT_S)
+        try:
+            async with self._session.get(
+                f"{url}/health", headers=self._engine_headers(), timeout=timeout, allow_redirects=False
+            ) as answer:
+                return Health.DEAD if answer.status == 503 else Health.ALIVE
+        except TimeoutError:
+            return Health.FROZEN
+        except (aiohttp.ClientError, OSError):
+            return Health.DEAD
