@@ -36,7 +36,7 @@ TOKEN = b'{"id": "c", "object": "text_completion", "created": 1, "model": "m", "
 
 def metric(gateway: Front, name: str) -> float:
     """The sum of a metric over its labels."""
-    lines = gateway.server.metrics.render().decode().splitlines()
+    lines = gateway.server.state.metrics.render().decode().splitlines()
     return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith((f"{name}{{", f"{name} ")))
 
 
@@ -268,7 +268,7 @@ async def test_the_work_of_every_prompt_ends_within_a_second_of_its_client_leavi
     """A completion of 300 prompts, whole or streamed."""
     a, _ = engines
     async with front(fake_fleet(a.pool), [a.announced()]) as gateway:
-        table = gateway.server.directory.models[0].router.table
+        table = gateway.server.state.directory.models[0].router.table
         for stream in (False, True):
             body = {"model": "m", "prompt": ["a"] * 300, "max_tokens": 1000, "stream": stream, "ignore_eos": True}
             leaving = asyncio.create_task(gateway.session.post(COMPLETIONS, json=body))

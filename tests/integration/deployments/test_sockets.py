@@ -59,6 +59,8 @@ class SmallFleet:
 
     address: str
     announcement: Announcement
+    others: set[int]
+    """Processes of other tests."""
 
     def ports(self) -> dict[int, str]:
         """Port -> name in `SOCKETS`."""
@@ -91,6 +93,7 @@ async def small(tmp_path: Path) -> AsyncIterator[SmallFleet]:
         """There is no registry to tell."""
 
     seat = Seat("m@a#1", "m", "a", "cpu", None, drain_timeout_s=1, readiness_timeout_s=60, fleet=FLEET)
+    others = descendants()
     supervisor = Supervisor(fake_spec(POOL), seat, tmp_path / "log", HOST, unheard, unheard)
     await supervisor.start()
     try:
@@ -98,7 +101,7 @@ async def small(tmp_path: Path) -> AsyncIterator[SmallFleet]:
         running = gateway(fleet(), [supervisor.announcement])
         address, _ = await asyncio.to_thread(running.__enter__)
         try:
-            yield SmallFleet(address, supervisor.announcement)
+            yield SmallFleet(address, supervisor.announcement, others)
         finally:
             await asyncio.to_thread(running.__exit__, None, None, None)
     finally:
@@ -106,7 +109,7 @@ async def small(tmp_path: Path) -> AsyncIterator[SmallFleet]:
 
 
 async def test_every_socket_that_a_fleet_listens_on_is_listed_and_on_loopback(small: SmallFleet) -> None:
-    found = listening(descendants())
+    found = listening(descendants() - small.others)
     names = small.ports()
     assert {one.command() for one in found if one.port not in names} == set(), "list it in SOCKETS"
     assert {names[one.port] for one in found} == SOCKETS.keys(), "a socket that is listed is not there"

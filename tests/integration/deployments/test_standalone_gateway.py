@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from cluster.fleet import Fleet
 from tests.support.front import Engine
-from tests.support.processes import HOST, PROJECT_ROOT, fake_fleet
+from tests.support.processes import HOST, PROJECT_ROOT, fake_engine, fake_fleet, fake_pool
 from tests.support.standalone_gateway import StandaloneGateway, command, standalone_gateway, until_replaced
 
 PROCESSES = 2
@@ -40,11 +40,17 @@ def fleet_of(engine: Engine, **gateway: object) -> Fleet:
 
 
 @pytest.fixture(scope="module")
-def shared(
-    text_engines: tuple[Engine, Engine], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[StandaloneGateway]:
+def server() -> Iterator[Engine]:
+    """A server that is no fleet's."""
+    pool = fake_pool("a", decode_step_s=0.002)
+    with fake_engine(pool, keyless=True) as url:
+        yield Engine(url, pool)
+
+
+@pytest.fixture(scope="module")
+def shared(server: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandaloneGateway]:
     """Two processes over one engine; tests may kill the processes."""
-    engine = text_engines[0]
+    engine = server
     folder = tmp_path_factory.mktemp("standalone")
     with standalone_gateway(fleet_of(engine, processes=PROCESSES), [f"a={engine.url}"], folder) as gateway:
         yield gateway
@@ -93,16 +99,16 @@ async def test_killed_process_is_replaced_and_no_new_connection_is_lost(shared: 
     assert set(statuses) == {200}
 
 
-async def test_only_process_is_replaced_while_connections_wait(engines: tuple[Engine, Engine], tmp_path: Path) -> None:
-    with standalone_gateway(fleet_of(engines[0]), [f"a={engines[0].url}"], tmp_path) as gateway:
+async def test_only_process_is_replaced_while_connections_wait(server: Engine, tmp_path: Path) -> None:
+    with standalone_gateway(fleet_of(server), [f"a={server.url}"], tmp_path) as gateway:
         (victim,) = gateway.serving_pids()
         os.kill(victim, signal.SIGKILL)
         assert await asyncio.gather(*[fresh(gateway) for _ in range(8)]) == [200] * 8
         assert gateway.serving_pids() != [victim]
 
 
-async def test_sigterm_ends_it_after_the_stream_in_flight(engines: tuple[Engine, Engine], tmp_path: Path) -> None:
-    with standalone_gateway(fleet_of(engines[0]), [f"a={engines[0].url}"], tmp_path) as gateway:
+async def test_sigterm_ends_it_after_the_stream_in_flight(server: Engine, tmp_path: Path) -> None:
+    with standalone_gateway(fleet_of(server), [f"a={server.url}"], tmp_path) as gateway:
         async with aiohttp.ClientSession() as session:
             body = {**BODY, "max_tokens": 500, "stream": True}
             async with session.post(f"{gateway.url}/v1/completions", json=body) as answer:
@@ -113,8 +119,8 @@ async def test_sigterm_ends_it_after_the_stream_in_flight(engines: tuple[Engine,
         assert await ending == 0
 
 
-async def test_second_signal_ends_it_at_once(engines: tuple[Engine, Engine], tmp_path: Path) -> None:
-    with standalone_gateway(fleet_of(engines[0]), [f"a={engines[0].url}"], tmp_path) as gateway:
+async def test_second_signal_ends_it_at_once(server: Engine, tmp_path: Path) -> None:
+    with standalone_gateway(fleet_of(server), [f"a={server.url}"], tmp_path) as gateway:
         async with aiohttp.ClientSession() as session:
             body = {**BODY, "max_tokens": 30_000, "stream": True}
             async with session.post(f"{gateway.url}/v1/completions", json=body) as answer:
@@ -127,8 +133,8 @@ async def test_second_signal_ends_it_at_once(engines: tuple[Engine, Engine], tmp
         assert not [pid for pid in pids if _lives(pid)]
 
 
-async def test_processes_end_with_a_supervisor_that_is_killed(engines: tuple[Engine, Engine], tmp_path: Path) -> None:
-    with standalone_gateway(fleet_of(engines[0]), [f"a={engines[0].url}"], tmp_path) as gateway:
+async def test_processes_end_with_a_supervisor_that_is_killed(server: Engine, tmp_path: Path) -> None:
+    with standalone_gateway(fleet_of(server), [f"a={server.url}"], tmp_path) as gateway:
         pids = gateway.serving_pids()
         gateway.process.kill()
         gateway.process.wait(10)

@@ -12,14 +12,16 @@ from typing import Any
 
 import pytest
 import requests
+from ray import serve
 
 from cluster.cluster_state import current_state
 from cluster.loading import load_fleet
+from cluster.names import APPLICATION
 from cluster.tables import plain
 from deployments.engine.process import free_port
 from deployments.room import NoRoom, require_room
 from deployments.run import serving
-from tests.support.process_table import alive, descendants, gone, parent, with_arguments
+from tests.support.process_table import alive, descendants, gone, of_session, parent, with_arguments
 from tests.support.processes import fake_fleet, fake_pool
 
 RECOVERY_S = 90
@@ -131,19 +133,42 @@ def _is_replaced(pid: int, deployment: str) -> bool:
         return False
 
 
-def test_a_killed_gateway_closes_its_connections_at_once_and_is_replaced(url: str) -> None:
+def test_killed_gateway_actor_interrupts_nobody_and_its_successor_adopts_the_processes(url: str) -> None:
+    body = {"model": "m", "prompt": "hello", "max_tokens": 2_000, "stream": True}
+    processes = gateway_processes()
+    with requests.post(f"{url}/v1/completions", json=body, stream=True, timeout=60) as stream:
+        pieces = stream.iter_content(100)
+        first = next(pieces)
+        killed = actor("ServeReplica:default:gateway")
+        os.kill(killed, signal.SIGKILL)
+        assert [ask(url).status_code for _ in range(20)] == [200] * 20
+        assert b"".join([first, *pieces]).endswith(b"data: [DONE]\n\n")
+    until(lambda: actor("ServeReplica:default:gateway") != killed, 60)
+    until(lambda: serve.status().applications[APPLICATION].status == "RUNNING", 60)
+    assert ask(url).status_code == 200
+    assert gateway_processes() == processes
+
+
+def test_a_killed_gateway_process_closes_its_connections_at_once_and_is_replaced(url: str) -> None:
     body = {"model": "m", "prompt": "hello", "max_tokens": 20_000, "stream": True}
     with requests.post(f"{url}/v1/completions", json=body, stream=True, timeout=20) as stream:
         pieces = stream.iter_content(100)
         next(pieces)
         killed = time.monotonic()
-        os.kill(actor("ServeReplica:default:gateway"), signal.SIGKILL)
+        (process,) = gateway_processes()
+        os.kill(process, signal.SIGKILL)
         with pytest.raises(requests.exceptions.RequestException):
             list(pieces)
         assert time.monotonic() - killed < 5
     until(lambda: _answers(url), 30)
     assert [ask(url).status_code for _ in range(20)] == [200] * 20
     assert set(replicas(url)) == {"a", "b"}
+    assert gateway_processes() != {process}
+
+
+def gateway_processes() -> set[int]:
+    """Ids of the processes that answer requests."""
+    return with_arguments("deployments.gateway.process") & of_session()
 
 
 def _answers(url: str) -> bool:
