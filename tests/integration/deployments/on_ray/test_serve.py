@@ -64,8 +64,12 @@ def processes_of(replica: dict[str, Any]) -> tuple[int, int, int]:
 
 def actor(title: str) -> int:
     """The process of the one actor of this test's Ray whose title begins so."""
-    (found,) = [pid for pid in descendants() if _title(pid).startswith(f"ray::{title}")]
+    (found,) = actors(title)
     return found
+
+
+def actors(title: str) -> set[int]:
+    return {pid for pid in descendants() if _title(pid).startswith(f"ray::{title}")}
 
 
 def _title(pid: int) -> str:
@@ -143,7 +147,7 @@ def test_killed_gateway_actor_interrupts_nobody_and_its_successor_adopts_the_pro
         os.kill(killed, signal.SIGKILL)
         assert [ask(url).status_code for _ in range(20)] == [200] * 20
         assert b"".join([first, *pieces]).endswith(b"data: [DONE]\n\n")
-    until(lambda: actor("ServeReplica:default:gateway") != killed, 60)
+    until(lambda: bool(actors("ServeReplica:default:gateway") - {killed}), 60)
     until(lambda: serve.status().applications[APPLICATION].status == "RUNNING", 60)
     assert ask(url).status_code == 200
     assert gateway_processes() == processes
