@@ -114,6 +114,7 @@ class Directory:
             seed_of(announcement.accelerator, announcement.tensor_parallel),
             block_tokens=block_tokens,
             kv_tokens=announcement.kv_blocks * block_tokens if announcement.kv_blocks else None,
+            reports_cache=announcement.cache_reports is not None or not announcement.caches,
         )
 
     def missing(self) -> list[str]:

@@ -15,10 +15,11 @@ from urllib.parse import urlsplit
 from cyclopts import Parameter
 
 from cluster.checkpoints import RECIPES, CheckpointError, resolve
-from cluster.fleet import Fleet, Model, Pool
+from cluster.fleet import Fleet, Model, Pool, Task
 from cluster.loading import FleetError, load_fleet
 from cluster.vendors import ENGINE_KINDS
 from deployments.announcement import Announcement
+from deployments.engine.backend import EngineSpec
 from deployments.engine.engine_spec import engine_spec
 from deployments.engine.rendering import renderer_of
 from deployments.gateway.control_messages import Replicas
@@ -143,6 +144,13 @@ def _replica(fleet: Fleet, model: Model, pool: Pool, number: int, url: str) -> A
         caches=not fleet.mlperf,
         cache_reports=None,
         cache_snapshots=None,
-        renderer="fake" if not ENGINE_KINDS[pool.engine].loads_checkpoint else renderer_of(spec),
+        renderer=_renderer(spec),
         **facts,
     )
+
+
+def _renderer(spec: EngineSpec) -> str:
+    """Without the checkpoint's tokenizer on this machine, prompts are told apart by their text."""
+    if spec.task == Task.TRANSCRIPTION:
+        return ""
+    return "fake" if not ENGINE_KINDS[spec.engine].loads_checkpoint else renderer_of(spec) or "text"

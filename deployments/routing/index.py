@@ -63,6 +63,8 @@ class PrefixIndex:
         self._claims: dict[int, int] = {}
         self._expected: dict[int, int] = {}
         self._expiries: deque[tuple[float, int, Sequence[int]]] = deque()
+        self._lasting: deque[tuple[float, int, Sequence[int]]] = deque()
+        """Of replicas that report nothing, whose expectations live longer."""
         self._expected_keys = 0
         self._sources: dict[int, _Source] = {}
         self._roots: dict[tuple[str, str], int] = {}
@@ -116,26 +118,30 @@ class PrefixIndex:
         source = self._sources[replica]
         return source.worth * min(1.0, source.removed / source.stored) if source.stored >= 1 else 0.0
 
-    def expect(self, replica: int, keys: Sequence[int], known: int, until: float) -> None:
-        """Claims a prompt's `keys` after the first `known` ahead of its engine's word, until that time."""
+    def expect(self, replica: int, keys: Sequence[int], known: int, until: float, *, reports: bool = True) -> None:
+        """Claims a prompt's `keys` after the first `known` ahead of its engine's word, until that time.
+
+        `reports`: whether such a word will come. Expectations of the replicas with one answer end in their order.
+        """
         bit = 1 << replica
         expected, every = self._expected, self._expected_every
         first = known - known % every + every - 1
         claimed = keys[first::every]
         for key in claimed:
             expected[key] = expected.get(key, 0) | bit
-        self._expiries.append((until, replica, claimed))
+        (self._expiries if reports else self._lasting).append((until, replica, claimed))
         self._expected_keys += len(claimed)
         while self._expected_keys > MOST_EXPECTED:
-            self._forget_oldest()
+            self._forget_oldest(self._lasting or self._expiries)
 
     def expire(self, now: float) -> None:
         """Ends the expectations whose time has passed.
 
         In the order of booking: one that should end before an older one ends with it.
         """
-        while self._expiries and self._expiries[0][0] <= now:
-            self._forget_oldest()
+        for expiries in (self._expiries, self._lasting):
+            while expiries and expiries[0][0] <= now:
+                self._forget_oldest(expiries)
 
     def matches(self, keys: Sequence[int]) -> list[tuple[int, int]]:
         """How many leading keys replicas hold: (their bits, count). Those that hold nothing are not listed; of one
@@ -241,8 +247,8 @@ class PrefixIndex:
             for requested in self.lost.take(block, claims):
                 source.worth += (requested - source.worth) * WORTH_STEP
 
-    def _forget_oldest(self) -> None:
-        _, replica, keys = self._expiries.popleft()
+    def _forget_oldest(self, expiries: deque[tuple[float, int, Sequence[int]]]) -> None:
+        _, replica, keys = expiries.popleft()
         self._expected_keys -= len(keys)
         bit = 1 << replica
         for key in keys:

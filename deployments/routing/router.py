@@ -30,6 +30,8 @@ EXPECTED_FOR_S = 2.0
 """Blocks of a booked prompt are taken to be there until this long after its expected first token: by then the engine
 has told of them."""
 MOST_EXPECTED_FOR_S = 60.0
+UNREPORTED_FOR_S = 600.0
+"""The same of a replica that reports nothing of its cache: what was sent there lately is all that is known."""
 OUTPUT_MEMORY = 0.98
 FIRST_OUTPUT_TOKENS = 256.0
 
@@ -61,6 +63,7 @@ class Router:
         """Pool -> seconds of prompts, each at its replica's own speed, that have been sent there."""
         self._prefixes = prefixes and self.policy.uses_prefixes
         self._rows: dict[int, Replica] = {}
+        self._unreported: set[int] = set()
         self._names: tuple[str, ...] = ()
         self._pools: dict[str, PoolRates] = {}
         self._lanes: dict[int, Lane] = {}
@@ -80,8 +83,11 @@ class Router:
         *,
         block_tokens: int = KEY_TOKENS,
         kv_tokens: int | None = None,
+        reports_cache: bool = True,
     ) -> Replica:
         """A replica that may be chosen from now on; `kv_tokens` is the size of its KV cache.
+
+        `reports_cache`: whether `change` will tell what it holds. Where not, this router's own bookings must do.
 
         `seed` is what its pool is taken to be like until its first replica has been observed.
         """
@@ -95,6 +101,8 @@ class Router:
         self._lanes[row] = Lane(self.table, row, rates)
         self._trust[row] = Trust()
         self.index.add(row, kv_tokens // block_tokens if kv_tokens else None, block_tokens)
+        if not reports_cache:
+            self._unreported.add(row)
         return replica
 
     def remove(self, incarnation: str) -> None:
@@ -102,6 +110,7 @@ class Router:
         replica = self.replicas.pop(incarnation)
         self.table.leaving[replica.row] = True
         self.index.drop(replica.row)
+        self._unreported.discard(replica.row)
         self._free_if_idle(replica)
 
     def eject(self, replica: Replica, until: float) -> None:
@@ -197,8 +206,10 @@ class Router:
         self.booked_s[booking.replica.pool] = self.booked_s.get(booking.replica.pool, 0.0) + own_s
         self._lanes[row].enter(waiting, now)
         if self._prefixes and request.keys:
-            until = now + min(first_token_s + EXPECTED_FOR_S, MOST_EXPECTED_FOR_S)
-            self.index.expect(row, request.keys, int(matched[row]) // self.index.key_tokens, until)
+            reports = row not in self._unreported
+            lifetime_s = min(first_token_s + EXPECTED_FOR_S, MOST_EXPECTED_FOR_S) if reports else UNREPORTED_FOR_S
+            known = int(matched[row]) // self.index.key_tokens
+            self.index.expect(row, request.keys, known, now + lifetime_s, reports=reports)
         object.__setattr__(decision, "seconds", time.perf_counter() - started)
         return booking
 

@@ -9,6 +9,7 @@ from deployments.gateway.prompts.renderers.base import Renderer
 from deployments.gateway.prompts.renderers.fake import FakeRenderer
 from deployments.gateway.prompts.renderers.harmony import HarmonyRenderer
 from deployments.gateway.prompts.renderers.template import TemplateRenderer
+from deployments.gateway.prompts.renderers.text import TextRenderer
 
 Make = Callable[[str, str | None], Renderer]
 
@@ -21,6 +22,7 @@ RENDERERS: dict[str, Make] = {
     "template": _read(TemplateRenderer),
     "harmony": _read(HarmonyRenderer),
     "fake": lambda checkpoint, revision: FakeRenderer(),
+    "text": lambda checkpoint, revision: TextRenderer(),
 }
 
 
