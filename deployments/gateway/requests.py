@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from deployments.gateway.preparation.body import BodyFile, receive
+from deployments.gateway.preparation.body import BodyFile
 from deployments.gateway.preparation.byte_budget import ByteClaim
 from deployments.gateway.preparation.json_body import JsonSettings, PreparedJson
 from deployments.gateway.preparation.preparer import Preparer
+from deployments.gateway.preparation.receiving import receive_json
 from deployments.routing import Request
 
 
@@ -44,7 +45,7 @@ async def read_json(
     tenant: str = "",
 ) -> Parsed:
     """Receives and prepares a JSON body. Raises ApiError 400, 413 or 503 where it cannot be used."""
-    body = await receive(request, most_bytes, claim)
+    body = await receive_json(request, preparer, most_bytes, claim, tenant)
     try:
         prepared, sent = await preparer.json_body(body, settings, tenant)
     except BaseException:

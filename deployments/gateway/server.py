@@ -68,6 +68,7 @@ class GatewayServer:
             self._application(),
             access_log=None,
             logger=logger,
+            auto_decompress=False,  # preparation workers decode what clients compressed
             handler_cancellation=True,  # a client that is gone ends its request's handler, and so the engine's work
             keepalive_timeout=settings.keepalive_s,
             shutdown_timeout=5,

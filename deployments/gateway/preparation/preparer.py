@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import Any
 
 import msgspec
 
 from deployments.gateway.errors import ApiError
 from deployments.gateway.preparation.body import BodyFile
+from deployments.gateway.preparation.encoding import DecodeResult, DecodeSettings
+from deployments.gateway.preparation.form_body import FormResult, FormSettings, PreparedForm
 from deployments.gateway.preparation.jobs import read_result
 from deployments.gateway.preparation.json_body import JsonSettings, PreparedJson, Source, prepare_json
 from deployments.gateway.preparation.pool import JobFailed, PoolBusy, PreparationPool
@@ -56,16 +57,29 @@ class Preparer:
             on_no_change.pop_all()
             return prepared, changed
 
-    async def audio_seconds(self, file: IO[bytes], tenant: str) -> float | None:
-        """Length of an audio file by its header; None where its format is not known. Raises ApiError."""
-        file.flush()
-        # Opened again, because a file descriptor that is passed on shares its position.
-        opened = os.open(f"/proc/self/fd/{file.fileno()}", os.O_RDONLY)
-        try:
-            seconds: float | None = await self._run("audio_seconds", [opened], None, tenant, "the audio file")
-        finally:
-            os.close(opened)
-        return seconds
+    async def form(self, body: BodyFile, settings: FormSettings, tenant: str) -> tuple[PreparedForm, BodyFile]:
+        """The prepared form, and what is sent before its audio file: the caller closes it. Raises ApiError."""
+        with ExitStack() as on_failure:
+            before = on_failure.enter_context(closing(BodyFile("before the audio")))
+            arguments: Any = msgspec.to_builtins(settings)
+            value = await self._run("form_body", [body.fd, before.fd], arguments, tenant, "the form")
+            result = msgspec.convert(value, FormResult)
+            if result.refusal:
+                raise result.refusal.error()
+            assert result.form is not None
+            on_failure.pop_all()
+            return result.form, before
+
+    async def decoded(self, body: BodyFile, encoding: str, most: int, tenant: str, what: str) -> BodyFile:
+        """A compressed body as a new file, which the caller closes. Raises ApiError."""
+        with ExitStack() as on_failure:
+            target = on_failure.enter_context(closing(BodyFile("decoded")))
+            arguments: Any = msgspec.to_builtins(DecodeSettings(encoding, most, what))
+            value = await self._run("decode_body", [body.fd, target.fd], arguments, tenant, what)
+            if refusal := msgspec.convert(value, DecodeResult).refusal:
+                raise refusal.error()
+            on_failure.pop_all()
+            return target
 
     async def _run(self, job: str, files: list[int], arguments: Any, tenant: str, what: str) -> Any:
         try:
