@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-import uuid
 from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import web
@@ -13,9 +12,11 @@ from aiohttp import web
 from cluster.fleet import Fleet
 from deployments.announcement import Announcement
 from deployments.gateway.directory import Directory, Served
-from deployments.gateway.errors import ApiError
+from deployments.gateway.errors import ApiError, shortened
 from deployments.gateway.feeds import Feeds
 from deployments.gateway.forward import Forwarder
+from deployments.gateway.http_errors import Runner, allowed_methods, name_answer
+from deployments.gateway.http_errors import request_id as request_id_of
 from deployments.gateway.http_log import logger
 from deployments.gateway.limits import Charge, OverLimit, Unit
 from deployments.gateway.metrics import Metrics
@@ -31,7 +32,6 @@ from deployments.gateway.under_way import UnderWay
 from deployments.gateway.wishes import read_wishes
 
 DECISIONS = re.compile(r"[0-9]{1,6}", re.ASCII)
-REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 HAND_OVER_S = 10.0
 """Within which clients use an open connection once more, or have it closed."""
 
@@ -46,7 +46,7 @@ class GatewayServer:
         self.fleet = fleet
         self.directory = Directory(fleet)
         self.feeds = Feeds()
-        self.preparer = preparer(keyed=not fleet.mlperf)
+        self.preparer = preparer(keyed=not fleet.mlperf, settings=fleet.gateway)
         self.bytes = ByteBudget(fleet.gateway.max_bytes_in_flight)
         self.metrics = Metrics(self.directory, self.feeds)
         self.tenants = Tenants(fleet)
@@ -64,7 +64,7 @@ class GatewayServer:
         """Listens on the fleet's address. Raises OSError where the port is taken."""
         settings = self.fleet.gateway
         self._forwarder = Forwarder(settings, self.metrics)
-        self._runner = web.AppRunner(
+        self._runner = Runner(
             self._application(),
             access_log=None,
             logger=logger,
@@ -138,6 +138,7 @@ class GatewayServer:
 
     def _application(self) -> web.Application:
         app = web.Application(middlewares=[_errors_as_objects])
+        app.on_response_prepare.append(name_answer)
         app.on_response_prepare.append(_tell_limits)
         app.on_response_prepare.append(self._say_good_bye)
         for route in ROUTES:
@@ -156,8 +157,7 @@ class GatewayServer:
     def _handler(self, route: Route) -> Handler:
         async def handle(request: web.Request) -> web.StreamResponse:
             started = time.perf_counter()
-            given = request.headers.get("X-Request-Id", "")
-            request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+            request_id = request_id_of(request.headers)
             model, status = "", 499  # as nginx counts a client that went away
             parsed: Parsed | None = None
             planned: Plan | None = None
@@ -243,7 +243,7 @@ class GatewayServer:
             known = ", ".join(one.model.name for one in self._open_to(tenant))
             raise ApiError(
                 404,
-                f"the model '{name}' does not exist, or you may not use it; you may use {known}",
+                f"the model '{shortened(name)}' does not exist, or you may not use it; you may use {known}",
                 param="model",
                 code="model_not_found",
             )
@@ -257,7 +257,9 @@ class GatewayServer:
         if served.model.task not in route.tasks:
             offered = ", ".join(r.path for r in ROUTES if served.model.task in r.tasks)
             raise ApiError(
-                404, f"the model '{name}' does not offer {route.path}; it offers {offered}", code="route_not_offered"
+                404,
+                f"the model '{shortened(name)}' does not offer {route.path}; it offers {offered}",
+                code="route_not_offered",
             )
         return served
 
@@ -320,11 +322,13 @@ class GatewayServer:
 
     async def _unknown(self, request: web.Request) -> web.Response:
         known = {route.path for route in ROUTES}
-        if request.path in known:
-            raise ApiError(405, f"{request.path} takes POST, not {request.method}")
+        path = shortened(request.path)
+        if allowed := await allowed_methods(request):
+            allow = ", ".join(sorted(allowed))
+            raise ApiError(405, f"{path} takes {allow}, not {request.method}", headers={"Allow": allow})
         if request.path.startswith(UNOFFERED):
-            raise ApiError(404, f"no model of this fleet offers {request.path}", code="route_not_offered")
-        raise ApiError(404, f"no route {request.method} {request.path}; there are {', '.join(sorted(known))}")
+            raise ApiError(404, f"no model of this fleet offers {path}", code="route_not_offered")
+        raise ApiError(404, f"no route {request.method} {path}; there are {', '.join(sorted(known))}")
 
 
 def _settle(charge: Charge, unit: Unit, planned: Plan) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import aiohttp
 from aiohttp import web
 
-from deployments.gateway.errors import error_event
+from deployments.gateway.errors import error_event, readable_frames
 from deployments.gateway.http_log import logger
 from deployments.gateway.resume import Follower
 from deployments.gateway.resume.emitted import DONE
@@ -109,6 +109,8 @@ class ClientStream:
         if broken:
             end = frames.rfind(FRAME_END, 0, broken.start())
             frames = frames[: end + len(FRAME_END)] if end >= 0 else b""
+        if ERROR_EVENT in frames:
+            frames = readable_frames(frames)
         if frames:
             await self._show(splice(frames) if splice else frames)
         if broken:

@@ -7,7 +7,8 @@ import os
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 
-from aiohttp import web
+from aiohttp import ClientPayloadError, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from deployments.gateway.errors import ApiError
 from deployments.gateway.preparation.byte_budget import ByteClaim
@@ -97,8 +98,10 @@ async def receive(
                 file = BodyFile("body")
                 write_all(file.fd, head)
             write_all(file.fd, piece)
-    except BaseException:
+    except BaseException as error:
         if file:
             file.close()
+        if isinstance(error, web.RequestPayloadError | HttpProcessingError | ClientPayloadError):
+            raise ApiError(400, f"the transfer of {what} is malformed; check its chunks or Content-Length") from error
         raise
     return file or head
