@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
+    IPvAnyNetwork,
     StringConstraints,
     ValidationError,
     field_validator,
@@ -198,7 +199,9 @@ class Gateway(Strict):
     keepalive_s: float = Field(75, ge=65)
     drain_timeout_s: float = Field(600, ge=0, description="within which what is under way may end before it stops")
     max_json_bytes: int = Field(32 * 2**20, ge=1024)
-    media_domains: list[str] = Field([], description="hosts that engines may fetch images from; others: data: only")
+    media_domains: list[str] = Field([], description="hosts that media may be fetched from; others: data: only")
+    media_networks: list[IPvAnyNetwork] = Field([], description="not public, and yet media may be fetched from there")
+    unknown_fields: Literal["drop", "refuse"] = Field("drop", description="fields of a request that engines lack")
     max_upload_bytes: int = Field(25 * 2**20, ge=1024, description="one audio file")
     max_bytes_in_flight: int = Field(2**30, ge=2**20, description="of all requests in one process; more get 503")
     write_timeout_s: float = Field(60, gt=0, description="after which a client that does not read a stream is cut off")

@@ -47,7 +47,7 @@ async def read_json(
     """Receives and prepares a JSON body. Raises ApiError 400, 413 or 503 where it cannot be used."""
     body = await receive_json(request, preparer, most_bytes, claim, tenant)
     try:
-        prepared, sent = await preparer.json_body(body, settings, tenant)
+        prepared, sent = await preparer.json_body(body, settings, tenant, claim)
     except BaseException:
         _close(body)
         raise

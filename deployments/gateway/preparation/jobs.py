@@ -10,13 +10,21 @@ from dataclasses import replace
 from typing import Any
 
 import msgspec
+from pybase64 import b64encode_as_string
 
 from deployments.gateway.errors import ApiError
+from deployments.gateway.media_fetch import FetchedMedia
 from deployments.gateway.preparation.audio import Window, length_s
 from deployments.gateway.preparation.body import write_all
 from deployments.gateway.preparation.encoding import decode_body
 from deployments.gateway.preparation.form_body import form_body
-from deployments.gateway.preparation.json_body import JsonSettings, PreparedJson, Source, prepare_json
+from deployments.gateway.preparation.json_body import (
+    JsonSettings,
+    MediaNeeded,
+    PreparedJson,
+    Source,
+    prepare_json,
+)
 from deployments.gateway.preparation.refusal import Refusal
 from deployments.gateway.prompts.preparing import BEING_LOADED, NOT_LOADED, no_renderer, require_prompts
 from deployments.gateway.prompts.renderers import Renderer, Unrendered, load_renderer
@@ -69,30 +77,49 @@ class JsonResult(msgspec.Struct):
     """Attributes:
     prepared: without token ids, which are `token_ids` as an array of `TOKEN_TYPE`.
     changed: whether the body to send is in the second file instead of the first.
+    media_needed: addresses without whose media the body cannot be prepared.
     """
 
     prepared: PreparedJson | None = None
     token_ids: bytes = b""
     changed: bool = False
     refusal: Refusal | None = None
+    media_needed: list[str] = []
+
+
+class JsonArguments(msgspec.Struct):
+    """Attributes:
+    media: what was fetched for the body, in a fourth file.
+    """
+
+    settings: JsonSettings
+    media: list[FetchedMedia] = []
 
 
 def json_body(files: Sequence[int], arguments: Any) -> None:
     """Prepares the body in the first file. Writes a changed body to the second, and a JsonResult to the third."""
-    given, changed, results = files
-    settings = msgspec.convert(arguments, JsonSettings)
+    given, changed, results, *fetched = files
+    taken = msgspec.convert(arguments, JsonArguments)
+    media = [_data_address(fetched[0], medium) for medium in taken.media]
     size = os.fstat(given).st_size
     with mmap.mmap(given, size, access=mmap.ACCESS_READ) as mapped:
         raw = mapped[:]
     try:
-        prepared, sent = prepare_json(raw, settings, find)
+        prepared, sent = prepare_json(raw, taken.settings, find, media)
         result = _result(prepared)
         if sent is not raw:
             result.changed = True
             write_all(changed, sent)
+    except MediaNeeded as needed:
+        result = JsonResult(media_needed=needed.addresses)
     except ApiError as error:
         result = JsonResult(refusal=Refusal.of(error))
     write_all(results, msgspec.msgpack.encode(result))
+
+
+def _data_address(file: int, medium: FetchedMedia) -> str:
+    data = os.pread(file, medium.end - medium.start, medium.start)
+    return f"data:{medium.media_type};base64,{b64encode_as_string(data)}"
 
 
 def _result(prepared: PreparedJson) -> JsonResult:
@@ -108,8 +135,10 @@ def _result(prepared: PreparedJson) -> JsonResult:
 
 
 def read_result(data: bytes) -> tuple[PreparedJson, bool]:
-    """The prepared request, and whether its body was changed. Raises the ApiError that the job raised."""
+    """The prepared request, and whether its body was changed. Raises ApiError or MediaNeeded, as the job did."""
     result = msgspec.msgpack.decode(data, type=JsonResult)
+    if result.media_needed:
+        raise MediaNeeded(result.media_needed)
     if result.refusal:
         raise result.refusal.error()
     assert result.prepared is not None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import codecs
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from deployments.gateway.errors import ApiError
-from deployments.gateway.media import check_media
+from deployments.gateway.media import check_media, put_media
 from deployments.gateway.prompts.preparing import no_renderer, prepare_prompt
 from deployments.gateway.prompts.renderers import Renderer, Unrendered
 from deployments.gateway.resume.conditions import CARRIED, why_not
@@ -87,13 +88,29 @@ class PreparedJson(msgspec.Struct):
     unfollowed: str = ""
 
 
-def prepare_json(raw: bytes, settings: JsonSettings, find: FindRenderer) -> tuple[PreparedJson, bytes]:
+class MediaNeeded(Exception):
+    """A body that can be prepared only with the media at these addresses."""
+
+    def __init__(self, addresses: list[str]) -> None:
+        super().__init__(f"{len(addresses)} media are named by address")
+        self.addresses = addresses
+
+
+def prepare_json(
+    raw: bytes, settings: JsonSettings, find: FindRenderer, media: Sequence[str] = ()
+) -> tuple[PreparedJson, bytes]:
     """The prepared request, and the body that replicas are sent: `raw` itself where nothing had to be changed.
 
+    `media` are data: addresses in the order of the addresses of MediaNeeded, which is raised where they are missing.
     Raises ApiError 400 where the body cannot be used.
     """
+    raw = raw.removeprefix(codecs.BOM_UTF8)
     body = _decoded(raw)
-    check_media(body, settings.media_domains)
+    if addresses := check_media(body, settings.media_domains):
+        if len(addresses) != len(media):
+            raise MediaNeeded(addresses)
+        put_media(body, dict(zip(addresses, media, strict=True)))
+        raw = msgspec.json.encode(body)
     _check_boolean(body, "stream")
     tokens = estimated_tokens(body)
     prepared = PreparedJson(

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from aiohttp.abc import AbstractResolver
 
+from cluster.fleet import Gateway
 from deployments.gateway.errors import ApiError
-from deployments.gateway.preparation.body import BodyFile
+from deployments.gateway.media_fetch import FetchedMedia, MediaFetcher
+from deployments.gateway.preparation.body import BodyFile, write_all
+from deployments.gateway.preparation.byte_budget import ByteClaim
 from deployments.gateway.preparation.encoding import DecodeResult, DecodeSettings
 from deployments.gateway.preparation.form_body import FormResult, FormSettings, PreparedForm
-from deployments.gateway.preparation.jobs import read_result
-from deployments.gateway.preparation.json_body import JsonSettings, PreparedJson, Source, prepare_json
+from deployments.gateway.preparation.jobs import JsonArguments, read_result
+from deployments.gateway.preparation.json_body import (
+    JsonSettings,
+    MediaNeeded,
+    PreparedJson,
+    Source,
+    prepare_json,
+)
 from deployments.gateway.preparation.pool import JobFailed, PoolBusy, PreparationPool
 from deployments.gateway.prompts import Prompts
 from deployments.gateway.prompts.renderers import Renderer
@@ -25,6 +36,7 @@ class Preparer:
 
     prompts: Prompts
     pool: PreparationPool
+    media: MediaFetcher
 
     async def start(self) -> None:
         """Starts what the first long body would have to wait for."""
@@ -39,18 +51,47 @@ class Preparer:
 
     async def close(self) -> None:
         self.prompts.close()
+        await self.media.close()
         await self.pool.close()
 
     async def json_body(
-        self, body: bytes | BodyFile, settings: JsonSettings, tenant: str
+        self, body: bytes | BodyFile, settings: JsonSettings, tenant: str, claim: ByteClaim
     ) -> tuple[PreparedJson, bytes | BodyFile]:
-        """The prepared request and the body to send: `body` itself where nothing had to be changed. Raises ApiError."""
-        if isinstance(body, bytes):
-            return prepare_json(body, settings, self._find)
+        """The prepared request and the body to send: `body` itself where nothing had to be changed. Raises ApiError.
+
+        Media that the body names by address is fetched on the way, and counts as a part of `claim`.
+        """
+        try:
+            if isinstance(body, bytes):
+                return prepare_json(body, settings, self._find)
+            return await self._in_worker(body, settings, tenant)
+        except MediaNeeded as needed:
+            return await self._with_media(body, settings, tenant, needed.addresses, claim)
+
+    async def _with_media(
+        self, body: bytes | BodyFile, settings: JsonSettings, tenant: str, addresses: list[str], claim: ByteClaim
+    ) -> tuple[PreparedJson, bytes | BodyFile]:
+        file, media = await self.media.fetch(addresses, claim)
+        with closing(file):
+            if isinstance(body, BodyFile):
+                return await self._in_worker(body, settings, tenant, file, media)
+            with closing(BodyFile("body")) as short:
+                write_all(short.fd, body)
+                return await self._in_worker(short, settings, tenant, file, media)
+
+    async def _in_worker(
+        self,
+        body: BodyFile,
+        settings: JsonSettings,
+        tenant: str,
+        media_file: BodyFile | None = None,
+        media: Sequence[FetchedMedia] = (),
+    ) -> tuple[PreparedJson, BodyFile]:
         with closing(BodyFile("results")) as results, ExitStack() as on_no_change:
             changed = on_no_change.enter_context(closing(BodyFile("changed")))
-            arguments: Any = msgspec.to_builtins(settings)
-            await self._run("json_body", [body.fd, changed.fd, results.fd], arguments, tenant, "the body")
+            arguments: Any = msgspec.to_builtins(JsonArguments(settings, list(media)))
+            files = [body.fd, changed.fd, results.fd, *([media_file.fd] if media_file else [])]
+            await self._run("json_body", files, arguments, tenant, "the body")
             prepared, is_changed = read_result(results.read())
             if not is_changed:
                 return prepared, body
@@ -95,6 +136,8 @@ class Preparer:
         return self.prompts.find(source.renderer, source.checkpoint, source.revision, route)
 
 
-def preparer(keyed: bool) -> Preparer:
-    """`keyed=False`: no prompt is rendered (MLPerf runs)."""
-    return Preparer(Prompts(keyed), PreparationPool())
+def preparer(keyed: bool, settings: Gateway | None = None, resolver: AbstractResolver | None = None) -> Preparer:
+    """`keyed=False`: no prompt is rendered (MLPerf runs). `resolver` finds the hosts of media; None: the system's."""
+    settings = settings or Gateway()
+    media = MediaFetcher(settings.max_json_bytes, settings.media_networks, resolver)
+    return Preparer(Prompts(keyed), PreparationPool(), media)
