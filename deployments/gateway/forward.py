@@ -20,6 +20,7 @@ from deployments.gateway.directory import Served
 from deployments.gateway.errors import ApiError, engine_error
 from deployments.gateway.metrics import Metrics
 from deployments.gateway.planning import Plan
+from deployments.gateway.request_fields import HEADER as UNKNOWN_FIELDS
 from deployments.gateway.requests import Parsed
 from deployments.gateway.resume import Continuation, NotExact
 from deployments.gateway.stream import ERROR_EVENT, Answer, ClientStream, StreamCut
@@ -223,6 +224,8 @@ class Forwarder:
             "x-pool": announcement.pool,
             "x-vendor": announcement.vendor,
         }
+        if unknown := task.plan.parsed.unknown_fields:
+            headers[UNKNOWN_FIELDS] = unknown
         if EXPLAIN in task.request.headers:
             headers["x-routing"] = json.dumps(booking.decision.as_dict())
         return headers

@@ -34,6 +34,8 @@ class Parsed:
     prepared: PreparedJson | None = None
     """Of a JSON body."""
     close: Callable[[], None] = field(default=lambda: None)
+    unknown_fields: str = ""
+    """Fields that were dropped, as a header lists them."""
 
 
 async def read_json(
@@ -62,6 +64,7 @@ async def read_json(
         content_type="application/json",
         prepared=prepared,
         close=lambda: _close(sent),
+        unknown_fields=prepared.unknown_fields,
     )
 
 

@@ -37,7 +37,8 @@ async def _json(request: web.Request, context: ReadContext) -> Parsed:
 
 async def _upload(request: web.Request, context: ReadContext) -> Parsed:
     most = context.gateway.max_upload_bytes
-    return await read_upload(request, context.preparer, most, context.claim, context.tenant)
+    of_route = context.json.route, context.json.unknown_fields
+    return await read_upload(request, context.preparer, most, context.claim, context.tenant, *of_route)
 
 
 @dataclass(frozen=True)

@@ -228,6 +228,7 @@ class GatewayServer:
             tenant_salt=tenant.salt,
             media_domains=settings.media_domains,
             resumes=settings.resume,
+            unknown_fields=settings.unknown_fields,
             sources=self._sources,
         )
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Literal
 
 from aiohttp import web
 
@@ -22,14 +23,20 @@ UPLOAD = "an upload"
 
 
 async def read_upload(
-    request: web.Request, preparer: Preparer, most_file: int, claim: ByteClaim, tenant: str = ""
+    request: web.Request,
+    preparer: Preparer,
+    most_file: int,
+    claim: ByteClaim,
+    tenant: str = "",
+    route: str = "",
+    unknown_fields: Literal["drop", "refuse"] = "drop",
 ) -> Parsed:
     """Receives and prepares a form with an audio file. Raises ApiError 400, 413, 415 or 503."""
     # As the bytes it came in: text would be encoded as Latin-1, which not every boundary is.
     boundary = boundary_of(request.headers.get("Content-Type", "").encode("utf-8", "surrogateescape"))
     body = await receive_file(request, preparer, most_file + FORM_OVERHEAD, claim, tenant, UPLOAD)
     try:
-        settings = FormSettings(boundary.decode("latin-1"), most_file)
+        settings = FormSettings(boundary.decode("latin-1"), most_file, route, unknown_fields)
         form, before = await preparer.form(body, settings, tenant)
     except BaseException:
         body.close()
@@ -50,6 +57,7 @@ async def read_upload(
         length=before.size + size + len(end),
         content_type=f"multipart/form-data; boundary={form.boundary}",
         close=close,
+        unknown_fields=form.unknown_fields,
     )
 
 

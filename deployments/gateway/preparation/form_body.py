@@ -6,7 +6,7 @@ import mmap
 import os
 import secrets
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -16,6 +16,7 @@ from deployments.gateway.preparation.body import too_large, write_all
 from deployments.gateway.preparation.form import Part, parts_of
 from deployments.gateway.preparation.json_body import model_name
 from deployments.gateway.preparation.refusal import Refusal
+from deployments.gateway.request_fields import header_value, is_known, refuse_unknown
 
 FORM_OVERHEAD = 2**20
 """Bytes that everything beside the file may take: prompts are short."""
@@ -30,10 +31,13 @@ class FormSettings(msgspec.Struct):
     """Attributes:
     boundary: in the body, as latin-1 text.
     most_file: bytes that the audio file may have.
+    unknown_fields: what becomes of fields that engines lack, or that are not the client's to set.
     """
 
     boundary: str
     most_file: int
+    route: str = ""
+    unknown_fields: Literal["drop", "refuse"] = "drop"
 
 
 class PreparedForm(msgspec.Struct):
@@ -41,6 +45,7 @@ class PreparedForm(msgspec.Struct):
     boundary: of the body that is sent on. It is random, so that no file can end its own part.
     start, end: of the audio file within the received body.
     seconds: of audio that the file's header claims; None where its format is not known.
+    unknown_fields: those that were dropped, as a header lists them.
     """
 
     model: str
@@ -48,6 +53,7 @@ class PreparedForm(msgspec.Struct):
     start: int
     end: int
     seconds: float | None = None
+    unknown_fields: str = ""
 
 
 class FormResult(msgspec.Struct):
@@ -77,6 +83,7 @@ def _prepare(mapped: mmap.mmap, settings: FormSettings, before: int) -> Prepared
     file: Part | None = None
     model: str | None = None
     beside = 0
+    unknown: list[str] = []
     for part in parts_of(mapped, settings.boundary.encode("latin-1")):
         size = part.end - part.start
         if part.name == FILE:
@@ -87,6 +94,9 @@ def _prepare(mapped: mmap.mmap, settings: FormSettings, before: int) -> Prepared
             continue
         beside += len(part.head) + size
         _check_field(part.name, size, beside)
+        if not is_known(settings.route, part.name):
+            unknown.append(part.name)
+            continue
         value = mapped[part.start : part.end]
         if part.name == MODEL:
             if model is not None:
@@ -95,9 +105,12 @@ def _prepare(mapped: mmap.mmap, settings: FormSettings, before: int) -> Prepared
         write_all(before, b"%b%b\r\n%b\r\n" % (mark, part.head, value))
     if file is None:
         raise ApiError(400, "the form has no `file`; send the audio there", param=FILE)
+    if settings.unknown_fields == "refuse":
+        refuse_unknown(settings.route, unknown)
     write_all(before, b"%b%b\r\n" % (mark, file.head))
     seconds = length_s(Window(mapped, file.start, file.end))
-    return PreparedForm(model_name(model), boundary, file.start, file.end, seconds)
+    names = header_value(dict.fromkeys(unknown))
+    return PreparedForm(model_name(model), boundary, file.start, file.end, seconds, names)
 
 
 def _check_file(size: int, most: int) -> None:

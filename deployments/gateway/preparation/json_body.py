@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -12,6 +12,7 @@ from deployments.gateway.errors import ApiError
 from deployments.gateway.media import check_media, put_media
 from deployments.gateway.prompts.preparing import no_renderer, prepare_prompt
 from deployments.gateway.prompts.renderers import Renderer, Unrendered
+from deployments.gateway.request_fields import drop_unknown, header_value, refuse_unknown
 from deployments.gateway.resume.conditions import CARRIED, why_not
 from deployments.gateway.resume.emitted import ask_for_ids
 from deployments.gateway.usage import ask_for_usage, insist_on_usage
@@ -51,6 +52,7 @@ class JsonSettings(msgspec.Struct, frozen=True):
     keyed: whether prompts are rendered at all.
     sources: by the model's names.
     resumes: whether streams are followed so that another replica can continue them.
+    unknown_fields: what becomes of fields that engines lack, or that are not the client's to set.
     """
 
     route: str
@@ -59,6 +61,7 @@ class JsonSettings(msgspec.Struct, frozen=True):
     tenant_salt: str = ""
     media_domains: list[str] = []
     resumes: bool = True
+    unknown_fields: Literal["drop", "refuse"] = "drop"
     sources: dict[str, Source] = {}
 
 
@@ -73,6 +76,7 @@ class PreparedJson(msgspec.Struct):
     usage_hidden: whether the engine's usage report was asked for here, and is kept from the client.
     resume_fields: of a stream that another replica could continue; None where none could.
     unfollowed: why that is so; '' where it is followed, or is no stream.
+    unknown_fields: those that were dropped, as a header lists them.
     """
 
     model: str
@@ -86,6 +90,7 @@ class PreparedJson(msgspec.Struct):
     usage_hidden: bool = False
     resume_fields: dict[str, Any] | None = None
     unfollowed: str = ""
+    unknown_fields: str = ""
 
 
 class MediaNeeded(Exception):
@@ -112,12 +117,17 @@ def prepare_json(
         put_media(body, dict(zip(addresses, media, strict=True)))
         raw = msgspec.json.encode(body)
     _check_boolean(body, "stream")
+    if unknown := drop_unknown(settings.route, body):
+        if settings.unknown_fields == "refuse":
+            refuse_unknown(settings.route, unknown)
+        raw = msgspec.json.encode(body)
     tokens = estimated_tokens(body)
     prepared = PreparedJson(
         model=model_name(body.get("model")),
         streams=body.get("stream") is True,
         tokens=tokens,
         amount=tokens + allowed_tokens(body) * answer_count(body),
+        unknown_fields=header_value(unknown),
     )
     if not settings.worked:
         return prepared, raw

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
+import io
 import json
 import zlib
+from collections.abc import Iterator
 from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
+from PIL import Image
 
-from tests.support.front import Front
+from cluster.fleet import Task
+from tests.support.front import Engine, Front, front
 from tests.support.http import form, part, recording
+from tests.support.processes import fake_engine, fake_fleet, fake_pool
 
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 AUDIO_ROUTES = ("/v1/audio/transcriptions", "/v1/audio/translations")
@@ -90,3 +97,101 @@ async def test_a_client_without_encodings_still_works_after_all_of_them(speech: 
     data.add_field("file", recording(1), filename="a.wav")
     async with speech.session.post(AUDIO_ROUTES[0], data=data) as answer:
         assert answer.status == 200
+
+
+UNKNOWN = {"invented": 1, "priority": -5, "kv_transfer_params": {"x": 1}, "vllm_xargs": {"kv_transfer_params": {}}}
+
+
+async def test_unknown_fields_are_dropped_and_named(two: Front, speech: Front) -> None:
+    _, _, answer = await two.ask(**UNKNOWN)
+    assert answer.status == 200
+    assert answer.headers["x-unknown-fields"] == "invented, priority, kv_transfer_params, vllm_xargs"
+    _, _, plain = await two.ask()
+    assert "x-unknown-fields" not in plain.headers
+    for path in AUDIO_ROUTES:
+        data = aiohttp.FormData({"model": "m", "invented": "1", "vllm_xargs": "{}"})
+        data.add_field("file", recording(1), filename="a.wav")
+        async with speech.session.post(path, data=data) as response:
+            assert response.status == 200
+            assert response.headers["x-unknown-fields"] == "invented, vllm_xargs"
+
+
+async def test_a_fleet_can_refuse_unknown_fields(engines: tuple[Engine, Engine], speech_engine: Engine) -> None:
+    fleet = fake_fleet(engines[0].pool, unknown_fields="refuse")
+    async with front(fleet, [engines[0].announced()]) as strict:
+        status, body, _ = await strict.ask(invented=1)
+        assert (status, body["error"]["param"], body["error"]["code"]) == (400, "invented", "unknown_field")
+        assert (await strict.ask())[0] == 200
+    fleet = fake_fleet(speech_engine.pool, task=Task.TRANSCRIPTION, unknown_fields="refuse")
+    async with front(fleet, [speech_engine.announced()]) as strict:
+        for path in AUDIO_ROUTES:
+            extended = form([part("file", recording(1)), part("model", b"m"), part("odd", b"1")], b"b")
+            headers = {"Content-Type": "multipart/form-data; boundary=b"}
+            status, error = await send(strict, path, extended, **headers)
+            assert (status, error["param"]) == (400, "odd")
+
+
+async def test_a_byte_order_mark_before_a_body_is_nothing(two: Front) -> None:
+    assert (await send(two, COMPLETIONS, b"\xef\xbb\xbf" + BODY))[0] == 200
+    long = json.dumps({"model": "m", "prompt": "a" * 5000, "max_tokens": 1}).encode()
+    assert (await send(two, COMPLETIONS, b"\xef\xbb\xbf" + long))[0] == 200
+
+
+def _pictured(url: str) -> bytes:
+    parts = [{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": "what is it?"}]
+    return json.dumps({"model": "m", "messages": [{"role": "user", "content": parts}], "max_tokens": 1}).encode()
+
+
+def _png(width: int, height: int) -> str:
+    file = io.BytesIO()
+    Image.new("1", (width, height)).save(file, "PNG")
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+@pytest.fixture(scope="module")
+def seeing_engine() -> Iterator[Engine]:
+    """One that takes pictures."""
+    pool = fake_pool("v", decode_step_s=0.002)
+    with fake_engine(pool, Task.VISION_CHAT) as url:
+        yield Engine(url, pool, Task.VISION_CHAT)
+
+
+@pytest.mark.parametrize(
+    "url", [_png(14_000, 14_000), "data:image/svg+xml;utf8,<svg/>", "data:,hello"], ids=["bomb", "svg", "text"]
+)
+async def test_media_that_engines_fail_on_is_refused_without_them(seeing_engine: Engine, url: str) -> None:
+    before = (await seeing_engine.stats())["accepted"]
+    headers = {"Content-Type": "application/json"}
+    async with front(fake_fleet(seeing_engine.pool, task=Task.VISION_CHAT), [seeing_engine.announced()]) as seeing:
+        status, error = await send(seeing, CHAT, _pictured(url), **headers)
+        assert (status, error["param"], error["code"]) == (400, "messages", "media_invalid")
+        assert (await seeing_engine.stats())["accepted"] == before
+        assert (await send(seeing, CHAT, _pictured(_png(20, 20)), **headers))[0] == 200
+
+
+async def test_media_by_address_reaches_an_engine_as_data(seeing_engine: Engine) -> None:
+    """And where the fleet file does not except loopback, nothing is fetched from it."""
+    fetched: list[str] = []
+
+    async def picture(request: web.BaseRequest) -> web.Response:
+        fetched.append(request.path)
+        return web.Response(body=base64.b64decode(_png(20, 20).partition(",")[2]), content_type="image/png")
+
+    runner = web.ServerRunner(web.Server(picture))
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    body = _pictured(f"http://127.0.0.1:{runner.addresses[0][1]}/picture.png")
+    engine, headers = seeing_engine, {"Content-Type": "application/json"}
+    allowed = {"media_domains": ["127.0.0.1"], "task": Task.VISION_CHAT}
+    try:
+        async with front(fake_fleet(engine.pool, **allowed), [engine.announced()]) as closed:
+            status, error = await send(closed, CHAT, body, **headers)
+            assert (status, error["code"], fetched) == (400, "media_not_fetched", [])
+        fleet = fake_fleet(engine.pool, **allowed, media_networks=["127.0.0.0/8"])
+        async with front(fleet, [engine.announced()]) as opened:
+            assert (await send(opened, CHAT, body, **headers))[0] == 200
+            assert fetched == ["/picture.png"]
+            assert opened.server.bytes.in_flight == 0
+    finally:
+        await runner.cleanup()
