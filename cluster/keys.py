@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import re
 import secrets
@@ -42,7 +43,7 @@ def read_key_file(path: str) -> list[str]:
         raise KeyFileError(f"key file {file}: {error.strerror}; it must be readable where the gateway runs") from None
     if len(raw) > MOST_BYTES:
         raise KeyFileError(f"key file {file}: more than {MOST_BYTES} bytes; give one with a key per line")
-    lines = [(number, line.strip()) for number, line in enumerate(raw.splitlines(), 1)]
+    lines = [(number, line.strip()) for number, line in enumerate(raw.removeprefix(codecs.BOM_UTF8).splitlines(), 1)]
     keys = [(number, line) for number, line in lines if line and not line.startswith(b"#")]
     for number, key in keys:
         if not KEY.fullmatch(key):

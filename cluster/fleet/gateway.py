@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field, field_validator
+from typing import Literal
+
+from pydantic import Field, IPvAnyNetwork, field_validator
 
 from cluster.fleet.base import Strict
 
@@ -58,7 +60,9 @@ class Gateway(Strict):
     keepalive_s: float = Field(75, ge=65)
     drain_timeout_s: float = Field(600, ge=0, description="within which what is under way may end before it stops")
     max_json_bytes: int = Field(32 * 2**20, ge=1024)
-    media_domains: list[str] = Field([], description="hosts that engines may fetch images from; others: data: only")
+    media_domains: list[str] = Field([], description="hosts that media may be fetched from; others: data: only")
+    media_networks: list[IPvAnyNetwork] = Field([], description="not public, and yet media may be fetched from there")
+    unknown_fields: Literal["drop", "refuse"] = Field("drop", description="fields of a request that engines lack")
     max_upload_bytes: int = Field(25 * 2**20, ge=1024, description="one audio file")
     max_bytes_in_flight: int = Field(2**30, ge=2**20, description="of all requests in one process; more get 503")
     write_timeout_s: float = Field(60, gt=0, description="after which a client that does not read a stream is cut off")

@@ -11,7 +11,7 @@ from cluster.fleet import Fleet, Model
 from deployments.announcement import Announcement
 from deployments.engine.backend import EngineLoad
 from deployments.gateway.admission import Admission
-from deployments.gateway.errors import ApiError
+from deployments.gateway.errors import ApiError, shortened
 from deployments.gateway.tenants import Tenant
 from deployments.routing import Decision, Router
 from deployments.routing.keys import KEY_TOKENS, PrefixKeys
@@ -67,7 +67,7 @@ class Directory:
             known = ", ".join(one.model.name for one in self.open_to(tenant))
             raise ApiError(
                 404,
-                f"the model '{name}' does not exist, or you may not use it; you may use {known}",
+                f"the model '{shortened(name)}' does not exist, or you may not use it; you may use {known}",
                 param="model",
                 code="model_not_found",
             )

@@ -9,8 +9,21 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from deployments.gateway.engine_errors import general, readable, readable_param
+
 TYPES = {403: "permission_error", 429: "rate_limit_error"}
 CODES = {404: "not_found", 405: "method_not_allowed", 413: "request_too_large", 429: "rate_limit_exceeded"}
+
+MOST_READ = 64 * 1024
+"""Bytes of an engine's error answer that are read."""
+
+MOST_ECHO = 100
+"""Characters of a client's own text in a message."""
+
+MOST_MESSAGE = 2000
+"""Characters of a message."""
+
+ERROR_FRAME = b'data: {"error"'
 
 
 class ApiError(Exception):
@@ -27,7 +40,7 @@ class ApiError(Exception):
         headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
-        self.status, self.message, self.param = status, message, param
+        self.status, self.message, self.param = status, shortened(message, MOST_MESSAGE), param
         self.code = code or CODES.get(status)
         self.retry_after_s = retry_after_s
         self.headers = dict(headers or {})
@@ -69,19 +82,50 @@ def event_error(frames: bytes) -> ApiError:
 
 
 def engine_error(status: int, body: bytes) -> ApiError:
-    """An engine's error answer, whatever its shape, as one of ours with the same status."""
-    message, param, code = _parts(body)
-    return ApiError(status, message or f"the engine answered with status {status}", param=param, code=code)
+    """An engine's error answer, whatever its shape, as one of ours with the same status.
+
+    Its text is passed on where it has a known form: others may name what clients must not know.
+    """
+    message, param, code = _parts(body[:MOST_READ])
+    return ApiError(status, readable(message) or general(status, param), param=param, code=code)
+
+
+def readable_frames(frames: bytes) -> bytes:
+    """Frames of a stream in which an engine reports errors, with no more than clients may read of them."""
+    return b"\n\n".join(_readable_frame(frame) for frame in frames.split(b"\n\n"))
+
+
+def shortened(text: str, most: int = MOST_ECHO) -> str:
+    """A text that a client sent, short enough for a message."""
+    return text if len(text) <= most else text[: most - 3] + "..."
+
+
+def _readable_frame(frame: bytes) -> bytes:
+    if not frame.startswith(ERROR_FRAME):
+        return frame
+    payload = frame.removeprefix(b"data: ")
+    status = _status(payload)
+    error = engine_error(status, payload)
+    return b"data: " + error.body()
+
+
+def _status(payload: bytes) -> int:
+    """The status that an error event names as its code, as vLLM does; 500 where it names none."""
+    try:
+        code = msgspec.json.decode(payload)["error"]["code"]
+    except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError):
+        return 500
+    return code if isinstance(code, int) and 400 <= code < 600 else 500
 
 
 def _parts(body: bytes) -> tuple[str, str | None, str | None]:
+    """Message, `param` and `code` of an engine's answer."""
     try:
         content: Any = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return body.decode(errors="replace").strip()[:1000], None, None
+        return body.decode(errors="replace"), None, None
     error = content.get("error", content) if isinstance(content, dict) else content
     if not isinstance(error, dict):
-        return str(error)[:1000], None, None
-    message = error.get("message") or error.get("detail") or ""
-    param, code = error.get("param"), error.get("code")
-    return str(message), param if isinstance(param, str) else None, code if isinstance(code, str) else None
+        return str(error), None, None
+    message, code = error.get("message") or error.get("detail") or "", error.get("code")
+    return str(message), readable_param(error.get("param")), readable_param(code)

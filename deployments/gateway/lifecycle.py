@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
-import uuid
-
 from aiohttp import web
 
 from deployments.gateway.api import MODEL_ROUTES
 from deployments.gateway.api.route import ModelRoute, OwnRoute, Route
+from deployments.gateway.http_errors import request_id
 from deployments.gateway.middleware import MIDDLEWARES, chain
 from deployments.gateway.middleware.quota import charge_work
 from deployments.gateway.preparation.byte_budget import ByteClaim
@@ -16,8 +14,6 @@ from deployments.gateway.preparation.preparation import Preparation
 from deployments.gateway.proxy.proxy import FAILURES, Proxy
 from deployments.gateway.request_context import CONTEXT, RequestContext
 from deployments.gateway.state import GatewayState
-
-REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
 class RequestLifecycle:
@@ -54,9 +50,7 @@ class RequestLifecycle:
                     return ended
 
     def _accept(self, request: web.Request, route: Route) -> RequestContext:
-        given = request.headers.get("X-Request-Id", "")
-        request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
-        context = RequestContext(request, route, request_id, ByteClaim(self._state.bytes))
+        context = RequestContext(request, route, request_id(request.headers), ByteClaim(self._state.bytes))
         request[CONTEXT] = context
         return context
 

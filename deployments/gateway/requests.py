@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from deployments.gateway.preparation.body import BodyFile, receive
+from deployments.gateway.preparation.body import BodyFile
 from deployments.gateway.preparation.byte_budget import ByteClaim
 from deployments.gateway.preparation.json_body import JsonSettings, PreparedJson
 from deployments.gateway.preparation.preparer import Preparer
+from deployments.gateway.preparation.receiving import receive_json
 from deployments.routing import Request
 
 
@@ -33,6 +34,8 @@ class ParsedRequest:
     prepared: PreparedJson | None = None
     """Of a JSON body."""
     close: Callable[[], None] = field(default=lambda: None)
+    unknown_fields: str = ""
+    """Fields that were dropped, as a header lists them."""
 
 
 async def read_json(
@@ -44,9 +47,9 @@ async def read_json(
     tenant: str = "",
 ) -> ParsedRequest:
     """Receives and prepares a JSON body. Raises ApiError 400, 413 or 503 where it cannot be used."""
-    body = await receive(request, most_bytes, claim)
+    body = await receive_json(request, preparer, most_bytes, claim, tenant)
     try:
-        prepared, sent = await preparer.json_body(body, settings, tenant)
+        prepared, sent = await preparer.json_body(body, settings, tenant, claim)
     except BaseException:
         _close(body)
         raise
@@ -61,6 +64,7 @@ async def read_json(
         content_type="application/json",
         prepared=prepared,
         close=lambda: _close(sent),
+        unknown_fields=prepared.unknown_fields,
     )
 
 

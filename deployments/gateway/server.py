@@ -14,6 +14,7 @@ from deployments.announcement import Announcement
 from deployments.gateway.api import ROUTES
 from deployments.gateway.api.route import Access, OwnRoute, Route
 from deployments.gateway.api.unknown import refusal
+from deployments.gateway.http_errors import REQUEST_ID, Runner, name_answer
 from deployments.gateway.http_log import logger
 from deployments.gateway.lifecycle import RequestLifecycle
 from deployments.gateway.listening_socket import BACKLOG, listening_sockets
@@ -44,10 +45,11 @@ class GatewayServer:
         """Listens on these sockets, or else on the fleet's address. Raises OSError where it is taken, TlsError."""
         settings = self.fleet.gateway
         self._lifecycle = RequestLifecycle(self.state)
-        self._runner = web.AppRunner(
+        self._runner = Runner(
             self._application(self._lifecycle),
             access_log=None,
             logger=logger,
+            auto_decompress=False,  # preparation workers decode what clients compressed
             handler_cancellation=True,  # a client that is gone ends its request's handler, and so the engine's work
             keepalive_timeout=settings.keepalive_s,
             shutdown_timeout=SHUTDOWN_TIMEOUT_S,
@@ -103,14 +105,19 @@ class GatewayServer:
     def _application(self, lifecycle: RequestLifecycle) -> web.Application:
         app = web.Application()
         app.on_response_prepare.append(self._add_headers)
+        app.on_response_prepare.append(name_answer)
         for route in (*ROUTES, UNKNOWN):
-            app.router.add_route(route.method, route.path, _handler(lifecycle, route))
+            handler = _handler(lifecycle, route)
+            if route.method == "GET":
+                app.router.add_get(route.path, handler)  # with HEAD
+            else:
+                app.router.add_route(route.method, route.path, handler)
         return app
 
     async def _add_headers(self, request: web.Request, response: web.StreamResponse) -> None:
         context = request.get(CONTEXT)
         if context is not None:
-            response.headers["x-request-id"] = context.request_id
+            response.headers[REQUEST_ID] = context.request_id
             if hasattr(context, "tenant"):
                 response.headers.update(context.tenant.quota.headers())
         if self._handing_over:

@@ -37,7 +37,7 @@ class GatewayState:
         self.secrets = open_secrets(fleet.name, fleet.secrets_file)
         self.directory = Directory(fleet, prefix_keys(self.secrets))
         self.feeds = Feeds(self.secrets)
-        self.preparer = preparer(keyed=not fleet.mlperf)
+        self.preparer = preparer(keyed=not fleet.mlperf, settings=fleet.gateway)
         self.bytes = ByteBudget(fleet.gateway.max_bytes_in_flight)
         self.metrics = Metrics(self.directory, self.feeds)
         self.tenants = Tenants(fleet)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +50,7 @@ def read_lines(file: Path, model: str | None = None) -> Iterator[Line]:
 
     Raises LineError for the first that is wrong, OSError.
     """
-    raw = _parquet_rows(file) if file.suffix == ".parquet" else _json_lines(file)
+    raw = _parquet_rows(file) if file.suffix.lower() == ".parquet" else _json_lines(file)
     for number, line in raw:
         yield _checked(file, number, line, model)
 
@@ -59,6 +60,8 @@ def _json_lines(file: Path) -> Iterator[tuple[int, _Line]]:
         number = 0
         while text := content.readline(MOST_LINE_BYTES + 1):
             number += 1
+            if number == 1:
+                text = text.removeprefix(codecs.BOM_UTF8)
             if len(text) > MOST_LINE_BYTES:
                 raise LineError(f"{file}:{number}: the line is longer than {MOST_LINE_BYTES // 2**20} MiB")
             if text.strip():

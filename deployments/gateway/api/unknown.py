@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from deployments.gateway.api.route import Route
-from deployments.gateway.errors import ApiError
+from deployments.gateway.errors import ApiError, shortened
 
 UNOFFERED = (
     "/v1/embeddings",
@@ -26,19 +26,18 @@ UNOFFERED = (
 )
 """Routes of OpenAI's API and its relatives that no task here offers: named, so that the answer can say just that."""
 
-MOST_PATH = 100
-
 
 def refusal(method: str, path: str, routes: Sequence[Route]) -> ApiError:
     """405 with `Allow` where the path exists for another method, else 404."""
-    methods = sorted({route.method for route in routes if _fits(path, route.path)})
+    methods = {route.method for route in routes if _fits(path, route.path)}
+    shown = shortened(path)
     if methods:
-        allowed = ", ".join(methods)
-        return ApiError(405, f"{path[:MOST_PATH]} takes {allowed}, not {method}", headers={"Allow": allowed})
+        allowed = ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
+        return ApiError(405, f"{shown} takes {allowed}, not {method}", headers={"Allow": allowed})
     if path.startswith(UNOFFERED):
-        return ApiError(404, f"no model of this fleet offers {path[:MOST_PATH]}", code="route_not_offered")
+        return ApiError(404, f"no model of this fleet offers {shown}", code="route_not_offered")
     known = ", ".join(sorted(route.path for route in routes if route.method == "POST"))
-    return ApiError(404, f"no route {method} {path[:MOST_PATH]}; there are {known}")
+    return ApiError(404, f"no route {method} {shown}; there are {known}")
 
 
 def _fits(path: str, pattern: str) -> bool:

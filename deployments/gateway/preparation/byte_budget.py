@@ -48,6 +48,16 @@ class ByteClaim:
             self._budget.take(self._arrived - self._taken)
             self._taken = self._arrived
 
+    def reserve(self, count: int) -> None:
+        """Takes bytes that the gateway itself will make of the body. Raises ApiError 503."""
+        self._budget.take(count)
+        self._taken += count
+
+    def give_back(self, count: int) -> None:
+        """Gives back a part of what was reserved."""
+        self._budget.give_back(count)
+        self._taken -= count
+
     def release(self) -> None:
         """Gives all of it back."""
         self._budget.give_back(self._taken)

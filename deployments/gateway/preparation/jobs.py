@@ -10,11 +10,22 @@ from dataclasses import replace
 from typing import Any
 
 import msgspec
-import soundfile
+from pybase64 import b64encode_as_string
 
 from deployments.gateway.errors import ApiError
+from deployments.gateway.media_fetch import FetchedMedia
+from deployments.gateway.preparation.audio import Window, length_s
 from deployments.gateway.preparation.body import write_all
-from deployments.gateway.preparation.json_body import JsonSettings, PreparedJson, Source, prepare_json
+from deployments.gateway.preparation.encoding import decode_body
+from deployments.gateway.preparation.form_body import form_body
+from deployments.gateway.preparation.json_body import (
+    JsonSettings,
+    MediaNeeded,
+    PreparedJson,
+    Source,
+    prepare_json,
+)
+from deployments.gateway.preparation.refusal import Refusal
 from deployments.gateway.prompts.preparing import BEING_LOADED, NOT_LOADED, no_renderer, require_prompts
 from deployments.gateway.prompts.renderers import Renderer, Unrendered, load_renderer
 from deployments.routing.prompt import Prompt
@@ -23,6 +34,9 @@ Job = Callable[[Sequence[int], Any], Any]
 """Takes open file descriptors, which it does not close, and arguments. Arguments and result are what JSON can hold."""
 
 MOST_PICTURES = 1000
+MOST_KEYED_TOKENS = 2**18
+"""Tokens of a prompt that the router sees. It makes keys of them on the event loop: 1.3 ms for so many."""
+
 TOKEN_TYPE = "Q"
 """Of token ids in a result: what keys are made of."""
 
@@ -53,52 +67,59 @@ def find(source: Source, route: str) -> Renderer:
 
 
 def audio_seconds(files: Sequence[int], _: Any = None) -> float | None:
-    """Length of an audio file by its header. None where libsndfile does not know the format: the engine may."""
+    """Length of an audio file by its header. None where its format is not known."""
     (file,) = files
-    try:
-        with soundfile.SoundFile(file, closefd=False) as sound:
-            return float(sound.frames / sound.samplerate) if sound.samplerate and sound.frames > 0 else None
-    except (soundfile.SoundFileError, RuntimeError, TypeError, ValueError):
-        return None
-
-
-class Refusal(msgspec.Struct):
-    """An ApiError on its way out of a worker."""
-
-    status: int
-    message: str
-    param: str | None
-    code: str | None
+    with mmap.mmap(file, 0, access=mmap.ACCESS_READ) as mapped:
+        return length_s(Window(mapped, 0, len(mapped)))
 
 
 class JsonResult(msgspec.Struct):
     """Attributes:
     prepared: without token ids, which are `token_ids` as an array of `TOKEN_TYPE`.
     changed: whether the body to send is in the second file instead of the first.
+    media_needed: addresses without whose media the body cannot be prepared.
     """
 
     prepared: PreparedJson | None = None
     token_ids: bytes = b""
     changed: bool = False
     refusal: Refusal | None = None
+    media_needed: list[str] = []
+
+
+class JsonArguments(msgspec.Struct):
+    """Attributes:
+    media: what was fetched for the body, in a fourth file.
+    """
+
+    settings: JsonSettings
+    media: list[FetchedMedia] = []
 
 
 def json_body(files: Sequence[int], arguments: Any) -> None:
     """Prepares the body in the first file. Writes a changed body to the second, and a JsonResult to the third."""
-    given, changed, results = files
-    settings = msgspec.convert(arguments, JsonSettings)
+    given, changed, results, *fetched = files
+    taken = msgspec.convert(arguments, JsonArguments)
+    media = [_data_address(fetched[0], medium) for medium in taken.media]
     size = os.fstat(given).st_size
     with mmap.mmap(given, size, access=mmap.ACCESS_READ) as mapped:
         raw = mapped[:]
     try:
-        prepared, sent = prepare_json(raw, settings, find)
+        prepared, sent = prepare_json(raw, taken.settings, find, media)
         result = _result(prepared)
         if sent is not raw:
             result.changed = True
             write_all(changed, sent)
+    except MediaNeeded as needed:
+        result = JsonResult(media_needed=needed.addresses)
     except ApiError as error:
-        result = JsonResult(refusal=Refusal(error.status, error.message[:1000], error.param, error.code))
+        result = JsonResult(refusal=Refusal.of(error))
     write_all(results, msgspec.msgpack.encode(result))
+
+
+def _data_address(file: int, medium: FetchedMedia) -> str:
+    data = os.pread(file, medium.end - medium.start, medium.start)
+    return f"data:{medium.media_type};base64,{b64encode_as_string(data)}"
 
 
 def _result(prepared: PreparedJson) -> JsonResult:
@@ -108,16 +129,18 @@ def _result(prepared: PreparedJson) -> JsonResult:
     if len(prompt.media) > MOST_PICTURES:
         prepared.prompt, prepared.unkeyed = None, "too many pictures"
         return JsonResult(prepared)
-    prepared.prompt = replace(prompt, token_ids=())
-    return JsonResult(prepared, array(TOKEN_TYPE, prompt.token_ids).tobytes())
+    media = tuple(medium for medium in prompt.media if medium.start + medium.tokens <= MOST_KEYED_TOKENS)
+    prepared.prompt = replace(prompt, token_ids=(), media=media)
+    return JsonResult(prepared, array(TOKEN_TYPE, prompt.token_ids[:MOST_KEYED_TOKENS]).tobytes())
 
 
 def read_result(data: bytes) -> tuple[PreparedJson, bool]:
-    """The prepared request, and whether its body was changed. Raises the ApiError that the job raised."""
+    """The prepared request, and whether its body was changed. Raises ApiError or MediaNeeded, as the job did."""
     result = msgspec.msgpack.decode(data, type=JsonResult)
+    if result.media_needed:
+        raise MediaNeeded(result.media_needed)
     if result.refusal:
-        refusal = result.refusal
-        raise ApiError(refusal.status, refusal.message, param=refusal.param, code=refusal.code)
+        raise result.refusal.error()
     assert result.prepared is not None
     if result.prepared.prompt is not None:
         token_ids = array(TOKEN_TYPE)
@@ -126,4 +149,9 @@ def read_result(data: bytes) -> tuple[PreparedJson, bool]:
     return result.prepared, result.changed
 
 
-JOBS: dict[str, Job] = {"audio_seconds": audio_seconds, "json_body": json_body}
+JOBS: dict[str, Job] = {
+    "audio_seconds": audio_seconds,
+    "decode_body": decode_body,
+    "form_body": form_body,
+    "json_body": json_body,
+}

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+import codecs
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
 
 import msgspec
 
 from deployments.gateway.errors import ApiError
-from deployments.gateway.media import check_media
+from deployments.gateway.media import check_media, put_media
 from deployments.gateway.prompts.preparing import no_renderer, prepare_prompt
 from deployments.gateway.prompts.renderers import Renderer, Unrendered
+from deployments.gateway.request_fields import drop_unknown, header_value, refuse_unknown
 from deployments.gateway.resume.conditions import CARRIED, why_not
 from deployments.gateway.resume.emitted import ask_for_ids
 from deployments.gateway.usage import ask_for_usage, insist_on_usage
@@ -50,6 +52,7 @@ class JsonSettings(msgspec.Struct, frozen=True):
     keyed: whether prompts are rendered at all.
     sources: by the model's names.
     resumes: whether streams are followed so that another replica can continue them.
+    unknown_fields: what becomes of fields that engines lack, or that are not the client's to set.
     """
 
     route: str
@@ -58,6 +61,7 @@ class JsonSettings(msgspec.Struct, frozen=True):
     tenant_salt: str = ""
     media_domains: list[str] = []
     resumes: bool = True
+    unknown_fields: Literal["drop", "refuse"] = "drop"
     sources: dict[str, Source] = {}
 
 
@@ -74,6 +78,7 @@ class PreparedJson(msgspec.Struct):
     usage_hidden: whether the engine's usage report was asked for here, and is kept from the client.
     resume_fields: of a stream that another replica could continue; None where none could.
     unfollowed: why that is so; '' where it is followed, or is no stream.
+    unknown_fields: those that were dropped, as a header lists them.
     """
 
     model: str
@@ -89,16 +94,37 @@ class PreparedJson(msgspec.Struct):
     usage_hidden: bool = False
     resume_fields: dict[str, Any] | None = None
     unfollowed: str = ""
+    unknown_fields: str = ""
 
 
-def prepare_json(raw: bytes, settings: JsonSettings, find: FindRenderer) -> tuple[PreparedJson, bytes]:
+class MediaNeeded(Exception):
+    """A body that can be prepared only with the media at these addresses."""
+
+    def __init__(self, addresses: list[str]) -> None:
+        super().__init__(f"{len(addresses)} media are named by address")
+        self.addresses = addresses
+
+
+def prepare_json(
+    raw: bytes, settings: JsonSettings, find: FindRenderer, media: Sequence[str] = ()
+) -> tuple[PreparedJson, bytes]:
     """The prepared request, and the body that replicas are sent: `raw` itself where nothing had to be changed.
 
+    `media` are data: addresses in the order of the addresses of MediaNeeded, which is raised where they are missing.
     Raises ApiError 400 where the body cannot be used.
     """
+    raw = raw.removeprefix(codecs.BOM_UTF8)
     body = _decoded(raw)
-    check_media(body, settings.media_domains)
+    if addresses := check_media(body, settings.media_domains):
+        if len(addresses) != len(media):
+            raise MediaNeeded(addresses)
+        put_media(body, dict(zip(addresses, media, strict=True)))
+        raw = msgspec.json.encode(body)
     _check_boolean(body, "stream")
+    if unknown := drop_unknown(settings.route, body):
+        if settings.unknown_fields == "refuse":
+            refuse_unknown(settings.route, unknown)
+        raw = msgspec.json.encode(body)
     tokens, answers = estimated_tokens(body), answer_count(body)
     prepared = PreparedJson(
         model=model_name(body.get("model")),
@@ -107,6 +133,7 @@ def prepare_json(raw: bytes, settings: JsonSettings, find: FindRenderer) -> tupl
         amount=tokens + allowed_tokens(body) * answers,
         sequences=answers,
         allowed_tokens=(token_limit(body) or 0) * answers,
+        unknown_fields=header_value(unknown),
     )
     if not settings.worked:
         return prepared, raw

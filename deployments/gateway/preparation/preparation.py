@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from deployments.gateway.directory import ServedModel
-from deployments.gateway.errors import ApiError
+from deployments.gateway.errors import ApiError, shortened
 from deployments.gateway.preparation.json_body import PreparedJson
 from deployments.gateway.proxy.charging import Work
 from deployments.gateway.request_context import RequestContext, UpstreamRequest
@@ -77,6 +77,6 @@ class Preparation:
         task = served.model.task
         if task not in route.tasks:
             offered = ", ".join(each.path for each in self._routes if task in each.tasks)
-            message = f"the model '{name}' does not offer {route.path}; it offers {offered}"
+            message = f"the model '{shortened(name)}' does not offer {route.path}; it offers {offered}"
             raise ApiError(404, message, code="route_not_offered")
         return served

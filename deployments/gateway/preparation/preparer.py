@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import Any
 
 import msgspec
+from aiohttp.abc import AbstractResolver
 
+from cluster.fleet import Gateway
 from deployments.gateway.errors import ApiError
-from deployments.gateway.preparation.body import BodyFile
-from deployments.gateway.preparation.jobs import read_result
-from deployments.gateway.preparation.json_body import JsonSettings, PreparedJson, Source, prepare_json
+from deployments.gateway.media_fetch import FetchedMedia, MediaFetcher
+from deployments.gateway.preparation.body import BodyFile, write_all
+from deployments.gateway.preparation.byte_budget import ByteClaim
+from deployments.gateway.preparation.encoding import DecodeResult, DecodeSettings
+from deployments.gateway.preparation.form_body import FormResult, FormSettings, PreparedForm
+from deployments.gateway.preparation.jobs import JsonArguments, read_result
+from deployments.gateway.preparation.json_body import (
+    JsonSettings,
+    MediaNeeded,
+    PreparedJson,
+    Source,
+    prepare_json,
+)
 from deployments.gateway.preparation.pool import JobFailed, PoolBusy, PreparationPool
 from deployments.gateway.prompts import Prompts
 from deployments.gateway.prompts.renderers import Renderer
@@ -24,6 +36,7 @@ class Preparer:
 
     prompts: Prompts
     pool: PreparationPool
+    media: MediaFetcher
 
     async def start(self) -> None:
         """Starts what the first long body would have to wait for."""
@@ -38,34 +51,76 @@ class Preparer:
 
     async def close(self) -> None:
         self.prompts.close()
+        await self.media.close()
         await self.pool.close()
 
     async def json_body(
-        self, body: bytes | BodyFile, settings: JsonSettings, tenant: str
+        self, body: bytes | BodyFile, settings: JsonSettings, tenant: str, claim: ByteClaim
     ) -> tuple[PreparedJson, bytes | BodyFile]:
-        """The prepared request and the body to send: `body` itself where nothing had to be changed. Raises ApiError."""
-        if isinstance(body, bytes):
-            return prepare_json(body, settings, self._find)
+        """The prepared request and the body to send: `body` itself where nothing had to be changed. Raises ApiError.
+
+        Media that the body names by address is fetched on the way, and counts as a part of `claim`.
+        """
+        try:
+            if isinstance(body, bytes):
+                return prepare_json(body, settings, self._find)
+            return await self._in_worker(body, settings, tenant)
+        except MediaNeeded as needed:
+            return await self._with_media(body, settings, tenant, needed.addresses, claim)
+
+    async def _with_media(
+        self, body: bytes | BodyFile, settings: JsonSettings, tenant: str, addresses: list[str], claim: ByteClaim
+    ) -> tuple[PreparedJson, bytes | BodyFile]:
+        file, media = await self.media.fetch(addresses, claim)
+        with closing(file):
+            if isinstance(body, BodyFile):
+                return await self._in_worker(body, settings, tenant, file, media)
+            with closing(BodyFile("body")) as short:
+                write_all(short.fd, body)
+                return await self._in_worker(short, settings, tenant, file, media)
+
+    async def _in_worker(
+        self,
+        body: BodyFile,
+        settings: JsonSettings,
+        tenant: str,
+        media_file: BodyFile | None = None,
+        media: Sequence[FetchedMedia] = (),
+    ) -> tuple[PreparedJson, BodyFile]:
         with closing(BodyFile("results")) as results, ExitStack() as on_no_change:
             changed = on_no_change.enter_context(closing(BodyFile("changed")))
-            arguments: Any = msgspec.to_builtins(settings)
-            await self._run("json_body", [body.fd, changed.fd, results.fd], arguments, tenant, "the body")
+            arguments: Any = msgspec.to_builtins(JsonArguments(settings, list(media)))
+            files = [body.fd, changed.fd, results.fd, *([media_file.fd] if media_file else [])]
+            await self._run("json_body", files, arguments, tenant, "the body")
             prepared, is_changed = read_result(results.read())
             if not is_changed:
                 return prepared, body
             on_no_change.pop_all()
             return prepared, changed
 
-    async def audio_seconds(self, file: IO[bytes], tenant: str) -> float | None:
-        """Length of an audio file by its header; None where its format is not known. Raises ApiError."""
-        file.flush()
-        # Opened again, because a file descriptor that is passed on shares its position.
-        opened = os.open(f"/proc/self/fd/{file.fileno()}", os.O_RDONLY)
-        try:
-            seconds: float | None = await self._run("audio_seconds", [opened], None, tenant, "the audio file")
-        finally:
-            os.close(opened)
-        return seconds
+    async def form(self, body: BodyFile, settings: FormSettings, tenant: str) -> tuple[PreparedForm, BodyFile]:
+        """The prepared form, and what is sent before its audio file: the caller closes it. Raises ApiError."""
+        with ExitStack() as on_failure:
+            before = on_failure.enter_context(closing(BodyFile("before the audio")))
+            arguments: Any = msgspec.to_builtins(settings)
+            value = await self._run("form_body", [body.fd, before.fd], arguments, tenant, "the form")
+            result = msgspec.convert(value, FormResult)
+            if result.refusal:
+                raise result.refusal.error()
+            assert result.form is not None
+            on_failure.pop_all()
+            return result.form, before
+
+    async def decoded(self, body: BodyFile, encoding: str, most: int, tenant: str, what: str) -> BodyFile:
+        """A compressed body as a new file, which the caller closes. Raises ApiError."""
+        with ExitStack() as on_failure:
+            target = on_failure.enter_context(closing(BodyFile("decoded")))
+            arguments: Any = msgspec.to_builtins(DecodeSettings(encoding, most, what))
+            value = await self._run("decode_body", [body.fd, target.fd], arguments, tenant, what)
+            if refusal := msgspec.convert(value, DecodeResult).refusal:
+                raise refusal.error()
+            on_failure.pop_all()
+            return target
 
     async def _run(self, job: str, files: list[int], arguments: Any, tenant: str, what: str) -> Any:
         try:
@@ -81,6 +136,8 @@ class Preparer:
         return self.prompts.find(source.renderer, source.checkpoint, source.revision, route)
 
 
-def preparer(keyed: bool) -> Preparer:
-    """`keyed=False`: no prompt is rendered (MLPerf runs)."""
-    return Preparer(Prompts(keyed), PreparationPool())
+def preparer(keyed: bool, settings: Gateway | None = None, resolver: AbstractResolver | None = None) -> Preparer:
+    """`keyed=False`: no prompt is rendered (MLPerf runs). `resolver` finds the hosts of media; None: the system's."""
+    settings = settings or Gateway()
+    media = MediaFetcher(settings.max_json_bytes, settings.media_networks, resolver)
+    return Preparer(Prompts(keyed), PreparationPool(), media)

@@ -24,6 +24,7 @@ async def read_json_body(state: GatewayState, context: RequestContext, route: Mo
         tenant_salt=context.tenant.salt,
         media_domains=gateway.media_domains,
         resumes=gateway.resume,
+        unknown_fields=gateway.unknown_fields,
         sources=state.sources,
     )
     limit = gateway.max_json_bytes
@@ -32,5 +33,13 @@ async def read_json_body(state: GatewayState, context: RequestContext, route: Mo
 
 async def read_audio_upload(state: GatewayState, context: RequestContext, route: ModelRoute) -> ParsedRequest:
     """The same for a multipart body with an audio file."""
-    limit = state.fleet.gateway.max_upload_bytes
-    return await read_upload(context.request, state.preparer, limit, context.claim, context.tenant.name)
+    gateway = state.fleet.gateway
+    return await read_upload(
+        context.request,
+        state.preparer,
+        gateway.max_upload_bytes,
+        context.claim,
+        context.tenant.name,
+        route.path,
+        gateway.unknown_fields,
+    )

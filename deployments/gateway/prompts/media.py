@@ -15,7 +15,7 @@ import msgspec
 
 from deployments.gateway.errors import ApiError
 from deployments.gateway.prompts.data_url import decode, is_inline
-from deployments.gateway.prompts.pictures import size_of
+from deployments.gateway.prompts.pictures import size_of, why_refused
 
 MEDIA_KEYS = frozenset(
     {
@@ -81,6 +81,10 @@ def own_identities(body: dict[str, Any], salt: str) -> tuple[list[Picture], bool
             _refuse_bare_identity(part)
         elif part.pop("uuid", None) is not None:
             changed = True
+        address = part.get("image_url")
+        data = decode(address) if isinstance(address, str) and is_inline(address) else None
+        if data is not None:
+            _refuse_unreadable(data, "input")
     return pictures, changed
 
 
@@ -93,6 +97,7 @@ def _identify(part: Mapping[str, Any], names: list[str], key: bytes, processing:
         data = decode(address) if isinstance(address, str) and is_inline(address) else None
         if data is None:
             return Picture(uuid4().hex, None)
+        _refuse_unreadable(data, "messages")
         return Picture(_digest(b"picture", key, processing, data), size_of(data))
     address = value.get("url") if isinstance(value, dict) and "url" in value else None
     address = value if isinstance(value, str) and names[0].endswith("_url") else address
@@ -118,6 +123,12 @@ def _refuse_bare_identity(part: Mapping[str, Any]) -> None:
             param="messages",
             code="media_missing",
         )
+
+
+def _refuse_unreadable(data: bytes, param: str) -> None:
+    """Raises ApiError 400 for a picture that every engine would fail on."""
+    if reason := why_refused(data):
+        raise ApiError(400, f"a picture cannot be used: {reason}", param=param, code="media_invalid")
 
 
 def _parts(messages: Any) -> Iterator[dict[str, Any]]:

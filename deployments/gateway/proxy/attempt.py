@@ -20,6 +20,7 @@ from deployments.gateway.proxy.outlier_ejection import Failure
 from deployments.gateway.proxy.time_limits import AnswerTimedOut, AnswerTimer, Limit, seconds_for
 from deployments.gateway.proxy.upstream import UpstreamAnswer, UpstreamClient
 from deployments.gateway.request_context import RequestContext
+from deployments.gateway.request_fields import HEADER as UNKNOWN_FIELDS
 from deployments.gateway.state import GatewayState
 from deployments.routing import Booking
 
@@ -196,6 +197,8 @@ class Attempt:
     def _headers(self) -> dict[str, str]:
         replica = self._replica
         headers = {"x-replica": replica.replica, "x-pool": replica.pool, "x-vendor": replica.vendor}
+        if unknown := self._context.parsed.unknown_fields:
+            headers[UNKNOWN_FIELDS] = unknown
         if EXPLAIN in self._context.request.headers:
             headers["x-routing"] = json.dumps(self._booking.decision.as_dict())
         return headers

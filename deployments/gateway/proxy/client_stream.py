@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from deployments.gateway.errors import ApiError, error_event
+from deployments.gateway.errors import ApiError, error_event, readable_frames
 from deployments.gateway.http_log import logger
 from deployments.gateway.proxy.failures import StreamCut
 from deployments.gateway.proxy.outlier_ejection import Failure
@@ -99,6 +99,8 @@ class ClientStream:
         if broken:
             end = frames.rfind(FRAME_END, 0, broken.start())
             frames = frames[: end + len(FRAME_END)] if end >= 0 else b""
+        if ERROR_EVENT in frames:
+            frames = readable_frames(frames)
         if frames:
             await self._show(splice(frames) if splice else frames)
         if broken:

@@ -83,7 +83,7 @@ async def test_where_all_fail_the_last_one_is_believed(two: Front, engines: tupl
         await engine.fault(fail_next=1, status=500)
     status, body, answer = await two.ask()
     assert (status, body["error"]["type"]) == (500, "server_error")
-    assert body["error"]["message"] == "this request was told to fail"
+    assert body["error"]["message"] == "the engine failed with status 500; send the request again"
     assert "x-replica" in answer.headers
     assert (await two.ask())[0] == 200
 

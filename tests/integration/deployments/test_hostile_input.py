@@ -219,8 +219,7 @@ async def test_a_client_that_goes_away_in_the_middle_of_its_upload(speech: Front
         assert answer.status == 200
 
 
-async def test_what_no_engine_understands_reaches_it_as_it_came(two: Front) -> None:
-    """The gateway judges only what it needs: unknown fields are the engine's to take or leave."""
+async def test_values_of_known_fields_are_the_engines_to_judge(two: Front) -> None:
     body = json.dumps({"model": "alias", "prompt": "x", "max_tokens": 1, "invented": {"a": [1, None]}, "n": 2})
     async with two.session.post(COMPLETIONS, data=body) as answer:
         assert answer.status == 400

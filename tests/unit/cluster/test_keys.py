@@ -63,3 +63,9 @@ def test_what_is_no_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(KeyFileError, match="not a file"):
         read_key_file(str(tmp_path / "pipe"))
+
+
+def test_a_byte_order_mark_before_the_keys_is_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_bytes(b"\xef\xbb\xbf" + b"a" * 20 + b"\r\n")
+    assert read_key_file(str(file)) == [digest("a" * 20)]

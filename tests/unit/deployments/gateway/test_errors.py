@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.gateway.errors import ApiError, engine_error, error_event
+from deployments.gateway.errors import MOST_MESSAGE, ApiError, engine_error, error_event, readable_frames, shortened
 
 
 @pytest.mark.parametrize(
@@ -48,26 +48,67 @@ def test_an_error_event_is_one_whole_frame() -> None:
     }
 
 
+KNOWN = "stop cannot contain an empty string."
+REFUSED = "the engine answered with status 400: it refuses the request"
+
+
 @pytest.mark.parametrize(
     ("body", "message", "param", "code"),
     [
-        (b'{"error": {"message": "m", "type": "BadRequestError", "param": "x", "code": 400}}', "m", "x", None),
-        (b'{"error": {"message": "m", "code": "too_long"}}', "m", None, "too_long"),
-        (b'{"object": "error", "message": "m"}', "m", None, None),
-        (b'{"detail": "Not Found"}', "Not Found", None, None),
-        (b'{"detail": [{"loc": ["body"], "msg": "field required"}]}', "[{'loc': ['body'], 'msg': ", None, None),
-        (b'{"error": "plain"}', "plain", None, None),
-        (b"Internal Server Error", "Internal Server Error", None, None),
-        (b"", "the engine answered with status 400", None, None),
-        (b"{}", "the engine answered with status 400", None, None),
-        (b"\xff", "\ufffd", None, None),
+        ({"error": {"message": KNOWN, "type": "BadRequestError", "param": "x", "code": 400}}, KNOWN, "x", None),
+        ({"error": {"message": KNOWN, "code": "too_long"}}, KNOWN, None, "too_long"),
+        ({"object": "error", "message": KNOWN}, KNOWN, None, None),
+        ({"detail": KNOWN}, KNOWN, None, None),
+        ({"detail": [{"loc": ["body"], "msg": "field required"}]}, REFUSED, None, None),
+        ({"error": "Field required"}, "Field required", None, None),
+        (
+            {"error": {"message": "unheard of", "param": "temperature"}},
+            f"{REFUSED} because of `temp",
+            "temperature",
+            None,
+        ),
+        ({"error": {"message": KNOWN, "param": "/etc/passwd"}}, KNOWN, None, None),
+        (b"Internal Server Error", REFUSED, None, None),
+        (b"", REFUSED, None, None),
+        (b"{}", REFUSED, None, None),
+        (b"\xff", REFUSED, None, None),
     ],
 )
-def test_an_engines_error_keeps_its_words(body: bytes, message: str, param: str | None, code: str | None) -> None:
-    error = engine_error(400, body)
+def test_an_engines_error_keeps_its_words_where_they_are_known(
+    body: bytes | dict[str, object], message: str, param: str | None, code: str | None
+) -> None:
+    error = engine_error(400, body if isinstance(body, bytes) else json.dumps(body).encode())
     assert error.status == 400
     assert error.message.startswith(message)
     assert (error.param, error.code) == (param, code)
+
+
+def test_error_events_of_engines_say_no_more_than_their_answers() -> None:
+    def event(message: str, code: int) -> bytes:
+        payload = {"error": {"message": message, "type": "BadRequestError", "param": None, "code": code}}
+        return b"data: " + json.dumps(payload).encode()
+
+    text = b'data: {"choices":[{"delta":{"content":"{\\"error\\": 1}"}}]}'
+    frames = b"\n\n".join([text, event(KNOWN, 400), event("died in /opt/x/y.py", 500), b"data: [DONE]", b""])
+    first, known, hidden, done, end = readable_frames(frames).split(b"\n\n")
+    assert (first, done, end) == (text, b"data: [DONE]", b"")
+    assert json.loads(known[6:])["error"]["message"] == KNOWN
+    assert json.loads(known[6:])["error"]["type"] == "invalid_request_error"
+    assert json.loads(hidden[6:])["error"]["message"] == "the engine failed with status 500; send the request again"
+
+
+@given(st.binary(max_size=60))
+def test_frames_of_any_kind_stay_as_many(payload: bytes) -> None:
+    frames = b'data: {"error"' + payload.replace(b"\n", b"") + b"\n\ndata: x\n\n"
+    readable = readable_frames(frames).split(b"\n\n")
+    assert len(readable) == 3
+    assert json.loads(readable[0][6:])["error"]["message"]
+
+
+def test_long_messages_are_cut() -> None:
+    assert len(ApiError(400, "x" * 100_000).message) == MOST_MESSAGE
+    assert shortened("x" * 100_000) == "x" * 97 + "..."
+    assert shortened("short") == "short"
 
 
 @given(st.binary(max_size=80) | st.recursive(st.none() | st.text(max_size=5) | st.integers(), st.lists).map(json.dumps))

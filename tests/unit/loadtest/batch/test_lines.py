@@ -119,3 +119,14 @@ def test_an_empty_file_and_one_that_is_no_parquet(tmp_path: Path) -> None:
 def test_models_are_those_of_the_lines(tmp_path: Path) -> None:
     contents = looked_over(jsonl(tmp_path, line("a"), line("b", body={"model": "n"}), line("c")), None)
     assert (contents.lines, contents.models) == (3, {"m": 1, "n": 2})
+
+
+def test_a_byte_order_mark_before_the_lines_is_nothing(tmp_path: Path) -> None:
+    file = jsonl(tmp_path, line("a"), line("b"))
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    assert [one.custom_id for one in read_lines(file)] == ["a", "b"]
+
+
+def test_parquet_is_known_by_its_suffix_in_any_case(tmp_path: Path) -> None:
+    file = parquet(tmp_path, line("a", body=json.dumps(BODIES[0])))
+    assert [one.custom_id for one in read_lines(file.rename(tmp_path / "IN.PARQUET"))] == ["a"]

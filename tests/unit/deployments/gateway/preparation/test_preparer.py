@@ -17,6 +17,7 @@ from deployments.engine.fake.tokenizer import encode
 from deployments.gateway.errors import ApiError
 from deployments.gateway.preparation import pool as pool_module
 from deployments.gateway.preparation.body import BodyFile, write_all
+from deployments.gateway.preparation.byte_budget import ByteBudget, ByteClaim
 from deployments.gateway.preparation.json_body import JsonSettings, PreparedJson, Source
 from deployments.gateway.preparation.preparer import Preparer, preparer
 from deployments.gateway.prompts.salts import engine_salt
@@ -42,17 +43,21 @@ def settings(route: str = CHAT, **further: Any) -> JsonSettings:
     return JsonSettings(route, sources={"m": FAKE}, **further)
 
 
+def claim() -> ByteClaim:
+    return ByteClaim(ByteBudget(2**30))
+
+
 async def prepared(
     prepare: Preparer, body: Any, settings: JsonSettings, worker: bool
 ) -> tuple[PreparedJson, dict[str, Any], bool]:
     """The result, the body that is sent, and whether that is another one. `worker`: whatever the body's size."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     if not worker:
-        made, sent = await prepare.json_body(raw, settings, "tenant")
+        made, sent = await prepare.json_body(raw, settings, "tenant", claim())
         assert isinstance(sent, bytes)
         return made, json.loads(sent), sent is not raw
     with body_file(raw) as given:
-        made, sent = await prepare.json_body(given, settings, "tenant")
+        made, sent = await prepare.json_body(given, settings, "tenant", claim())
         assert isinstance(sent, BodyFile)
         with closing(sent):
             return made, json.loads(sent.read()), sent is not given
@@ -161,7 +166,7 @@ async def test_the_event_loop_stands_still_for_no_body(
     monkeypatch.setattr(pool_module, "CPU_S", 0.2)
     longest = 0.0
     with body_file(body) as file:
-        job = asyncio.create_task(prepare.json_body(file, settings(COMPLETIONS), "tenant"))
+        job = asyncio.create_task(prepare.json_body(file, settings(COMPLETIONS), "tenant", claim()))
         while not job.done():
             before = time.thread_time()
             await asyncio.sleep(0)
