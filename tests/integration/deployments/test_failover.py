@@ -23,7 +23,7 @@ COMPLETIONS = "/v1/completions"
 REFUSAL = json.dumps(
     {
         "error": {
-            "message": "token_id(s) [99999999] in logit_bias",
+            "message": "token_id(s) [99999999] in logit_bias contain out-of-vocab token ids. Vocabulary size: 32000",
             "type": "BadRequestError",
             "param": None,
             "code": 400,
