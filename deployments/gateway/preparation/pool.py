@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from deployments.engine.process import PROJECT_ROOT
+from deployments.gateway.preparation.engine_work import TOKENISE_S
 from deployments.gateway.preparation.fair_queue import FairQueue
 from deployments.gateway.preparation.json_body import Source
 from deployments.gateway.preparation.template import Command, End, Fork, Load
@@ -255,6 +256,8 @@ def _cause(error: BaseException, status: int, cpu_s: float) -> str:
         return f"it was not read within {WALL_S:g} s"
     if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGPROF:
         return f"reading it takes more than {cpu_s:g} s of CPU"
+    if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGVTALRM:
+        return f"tokenising it takes more than {TOKENISE_S:g} s of CPU, and its engine would stand still for all others"
     return "reading it crashed the program that reads it"
 
 
