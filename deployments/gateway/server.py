@@ -14,6 +14,7 @@ from deployments.announcement import Announcement
 from deployments.gateway.directory import Directory, Served
 from deployments.gateway.errors import ApiError, shortened
 from deployments.gateway.feeds import Feeds
+from deployments.gateway.file_reserve import FILES
 from deployments.gateway.forward import Forwarder
 from deployments.gateway.http_errors import Runner, allowed_methods, name_answer
 from deployments.gateway.http_errors import request_id as request_id_of
@@ -22,6 +23,7 @@ from deployments.gateway.limits import Charge, OverLimit, Unit
 from deployments.gateway.metrics import Metrics
 from deployments.gateway.planning import Plan, plan
 from deployments.gateway.preparation.byte_budget import ByteBudget, ByteClaim
+from deployments.gateway.preparation.collector import PreparationCollector
 from deployments.gateway.preparation.json_body import JsonSettings, Source
 from deployments.gateway.preparation.preparer import preparer
 from deployments.gateway.requests import Parsed
@@ -49,6 +51,7 @@ class GatewayServer:
         self.preparer = preparer(keyed=not fleet.mlperf, settings=fleet.gateway)
         self.bytes = ByteBudget(fleet.gateway.max_bytes_in_flight)
         self.metrics = Metrics(self.directory, self.feeds)
+        self.metrics.registry.register(PreparationCollector(self.preparer.pool, self.bytes, FILES))
         self.tenants = Tenants(fleet)
         self.port = 0
         self._sources: dict[str, Source] = {}
@@ -166,6 +169,7 @@ class GatewayServer:
             self._under_way.enter()
             try:
                 self._under_way.check()
+                FILES.check()
                 tenant = self._tenant(request)
                 wishes = read_wishes(request.headers, tenant.priority)
                 tenant.quota.charge(Unit.REQUESTS)
