@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import uuid
 from collections.abc import Mapping
@@ -9,7 +10,8 @@ from collections.abc import Mapping
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 
-from deployments.gateway.errors import ApiError
+from deployments.gateway.errors import ApiError, error_body
+from deployments.gateway.file_reserve import FILES
 
 REQUEST_ID = "x-request-id"
 ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
@@ -26,8 +28,24 @@ async def name_answer(request: web.Request, response: web.StreamResponse) -> Non
     response.headers.setdefault(REQUEST_ID, request_id(request.headers))
 
 
+_OVERLOADED_BODY = error_body(503, "the gateway has too many connections; try again", None, "overloaded")
+OVERLOADED = (
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\n"
+    b"Connection: close\r\nContent-Length: %d\r\n\r\n%b" % (len(_OVERLOADED_BODY), _OVERLOADED_BODY)
+)
+"""The answer to a connection that cannot be served."""
+
+
 class RequestHandler(web.RequestHandler):
     """One connection to the gateway."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Refuses a connection that takes one of the last file descriptors: the listener must not run out of them."""
+        super().connection_made(transport)
+        file = transport.get_extra_info("socket")
+        if file is not None and not FILES.has_room(file.fileno()) and isinstance(transport, asyncio.Transport):
+            transport.write(OVERLOADED)
+            self.force_close()
 
     def handle_error(
         self,

@@ -12,10 +12,12 @@ from deployments.announcement import Announcement
 from deployments.engine.access.keys import EngineKeys
 from deployments.gateway.directory import Directory, ServedModel
 from deployments.gateway.feeds import Feeds
+from deployments.gateway.file_reserve import FILES
 from deployments.gateway.in_flight import InFlight
 from deployments.gateway.metrics import Metrics
 from deployments.gateway.operators import Operators
 from deployments.gateway.preparation.byte_budget import ByteBudget
+from deployments.gateway.preparation.collector import PreparationCollector
 from deployments.gateway.preparation.json_body import Source
 from deployments.gateway.preparation.preparer import preparer
 from deployments.gateway.tenants import Tenants
@@ -40,6 +42,7 @@ class GatewayState:
         self.preparer = preparer(keyed=not fleet.mlperf, settings=fleet.gateway)
         self.bytes = ByteBudget(fleet.gateway.max_bytes_in_flight)
         self.metrics = Metrics(self.directory, self.feeds)
+        self.metrics.registry.register(PreparationCollector(self.preparer.pool, self.bytes, FILES))
         self.tenants = Tenants(fleet)
         self.operators = Operators(fleet)
         self.in_flight = InFlight()

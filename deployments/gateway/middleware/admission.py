@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from deployments.gateway.api.route import ModelRoute
+from deployments.gateway.file_reserve import FILES
 from deployments.gateway.middleware.middleware import Answer
 from deployments.gateway.request_context import RequestContext
 from deployments.gateway.state import GatewayState
 
 
 async def admission(state: GatewayState, context: RequestContext, following: Answer) -> web.StreamResponse:
-    """The bytes are claimed as the body comes. Whether a replica has room is asked once the work is known."""
+    """The bytes are claimed as the body comes. Whether a replica has room is asked once the work is known.
+
+    Raises ApiError 503 where file descriptors run out. Health and metrics are answered until the end.
+    """
+    if isinstance(context.route, ModelRoute):
+        FILES.check()
     try:
         return await following(context)
     finally:

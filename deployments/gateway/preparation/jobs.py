@@ -17,6 +17,7 @@ from deployments.gateway.media_fetch import FetchedMedia
 from deployments.gateway.preparation.audio import Window, length_s
 from deployments.gateway.preparation.body import write_all
 from deployments.gateway.preparation.encoding import decode_body
+from deployments.gateway.preparation.engine_work import tokenise_as_engines_do
 from deployments.gateway.preparation.form_body import form_body
 from deployments.gateway.preparation.json_body import (
     JsonSettings,
@@ -105,7 +106,7 @@ def json_body(files: Sequence[int], arguments: Any) -> None:
     with mmap.mmap(given, size, access=mmap.ACCESS_READ) as mapped:
         raw = mapped[:]
     try:
-        prepared, sent = prepare_json(raw, taken.settings, find, media)
+        prepared, sent = prepare_json(raw, taken.settings, find, media, tokenise_as_engines_do)
         result = _result(prepared)
         if sent is not raw:
             result.changed = True

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Literal
 
 import msgspec
 
 from deployments.gateway.errors import ApiError
 from deployments.gateway.media import check_media, put_media
+from deployments.gateway.preparation.engine_work import check_shape
 from deployments.gateway.prompts.preparing import no_renderer, prepare_prompt
 from deployments.gateway.prompts.renderers import Renderer, Unrendered
+from deployments.gateway.prompts.renderers.base import CHAT
 from deployments.gateway.request_fields import drop_unknown, header_value, refuse_unknown
 from deployments.gateway.resume.conditions import CARRIED, why_not
 from deployments.gateway.resume.emitted import ask_for_ids
@@ -106,11 +109,16 @@ class MediaNeeded(Exception):
 
 
 def prepare_json(
-    raw: bytes, settings: JsonSettings, find: FindRenderer, media: Sequence[str] = ()
+    raw: bytes,
+    settings: JsonSettings,
+    find: FindRenderer,
+    media: Sequence[str] = (),
+    tokenise: Callable[[Renderer, Mapping[str, Any]], None] | None = None,
 ) -> tuple[PreparedJson, bytes]:
     """The prepared request, and the body that replicas are sent: `raw` itself where nothing had to be changed.
 
     `media` are data: addresses in the order of the addresses of MediaNeeded, which is raised where they are missing.
+    `tokenise` takes as long as an engine takes for the texts that it has to tokenise.
     Raises ApiError 400 where the body cannot be used.
     """
     raw = raw.removeprefix(codecs.BOM_UTF8)
@@ -125,6 +133,7 @@ def prepare_json(
         if settings.unknown_fields == "refuse":
             refuse_unknown(settings.route, unknown)
         raw = msgspec.json.encode(body)
+    check_shape(settings.route, body)
     tokens, answers = estimated_tokens(body), answer_count(body)
     prepared = PreparedJson(
         model=model_name(body.get("model")),
@@ -135,9 +144,16 @@ def prepare_json(
         allowed_tokens=(token_limit(body) or 0) * answers,
         unknown_fields=header_value(unknown),
     )
-    if not settings.worked:
-        return prepared, raw
     source = settings.sources.get(prepared.model, Source("", ""))
+
+    def limit_tokenising() -> None:
+        with suppress(Unrendered):
+            if tokenise:
+                tokenise(find(source, CHAT), body)
+
+    if not settings.worked:
+        limit_tokenising()
+        return prepared, raw
 
     def renderer() -> Renderer:
         if not settings.keyed:
@@ -148,6 +164,8 @@ def prepare_json(
         prepared.usage_hidden = True
         raw = msgspec.json.encode(body)
     made = prepare_prompt(settings.route, body, raw, renderer, settings.tenant_salt)
+    if not made.passes_ids:
+        limit_tokenising()
     prepared.tokens, prepared.image_tokens = made.prompt_tokens, made.image_tokens
     prepared.salt, prepared.prompt, prepared.unkeyed = made.salt, made.prompt, made.reason
     sent = made.body

@@ -11,11 +11,13 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 import msgspec
 
 from deployments.engine.process import PROJECT_ROOT
+from deployments.gateway.preparation.engine_work import TOKENISE_S
 from deployments.gateway.preparation.fair_queue import FairQueue
 from deployments.gateway.preparation.json_body import Source
 from deployments.gateway.preparation.template import Command, End, Fork, Load
@@ -52,12 +54,26 @@ class PreparationWorker:
     loads: int
 
 
+class FailureReason(StrEnum):
+    """Why a job gave no result."""
+
+    CPU = "cpu"
+    TOKENISING = "tokenising"
+    WALL_TIME = "wall_time"
+    CRASH = "crash"
+    ERROR = "error"
+
+
 class PreparationPool:
-    """At most `size` workers, started when they are needed. Tenants take turns. One event loop owns it."""
+    """At most `size` workers, started when they are needed. Tenants take turns. One event loop owns it.
+
+    `failures` counts the jobs that gave no result.
+    """
 
     def __init__(self, size: int | None = None) -> None:
         self._size = size or max(1, min(4, (os.cpu_count() or 1) - 1))
         self._free = self._size
+        self.failures = dict.fromkeys(FailureReason, 0)
         self._idle: list[PreparationWorker] = []
         self._sources: list[Source] = []
         self._loads = 0
@@ -65,6 +81,16 @@ class PreparationPool:
         self._control: socket.socket | None = None
         self._template: subprocess.Popen[bytes] | None = None
         self._controlling = asyncio.Lock()
+
+    @property
+    def waiting(self) -> int:
+        """Jobs that wait for a worker."""
+        return len(self._queue)
+
+    @property
+    def busy(self) -> int:
+        """Jobs that a worker does."""
+        return self._size - self._free
 
     async def start(self) -> None:
         """Starts the template ahead of the first job, and loads the renderers that were named already."""
@@ -96,12 +122,15 @@ class PreparationPool:
             except BaseException as error:  # a caller that is gone, too: nobody reads what the worker still sends
                 status = await self._end(worker)
                 if isinstance(error, EOFError | TimeoutError | OSError):
-                    raise JobFailed(_cause(error, status, cpu_s)) from error
+                    reason = _reason(error, status)
+                    self.failures[reason] += 1
+                    raise JobFailed(_sentence(reason, cpu_s)) from error
                 raise
             self._idle.append(worker)
         finally:
             self._give_turn()
         if result.error:
+            self.failures[FailureReason.ERROR] += 1
             raise JobFailed(result.error)
         return result.value
 
@@ -250,12 +279,29 @@ def _is_alive(worker: PreparationWorker) -> bool:
         return False
 
 
-def _cause(error: BaseException, status: int, cpu_s: float) -> str:
+def _reason(error: BaseException, status: int) -> FailureReason:
     if isinstance(error, TimeoutError):
-        return f"it was not read within {WALL_S:g} s"
+        return FailureReason.WALL_TIME
     if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGPROF:
-        return f"reading it takes more than {cpu_s:g} s of CPU"
-    return "reading it crashed the program that reads it"
+        return FailureReason.CPU
+    if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGVTALRM:
+        return FailureReason.TOKENISING
+    return FailureReason.CRASH
+
+
+def _sentence(reason: FailureReason, cpu_s: float) -> str:
+    match reason:
+        case FailureReason.WALL_TIME:
+            return f"it was not read within {WALL_S:g} s"
+        case FailureReason.CPU:
+            return f"reading it takes more than {cpu_s:g} s of CPU"
+        case FailureReason.TOKENISING:
+            return (
+                f"tokenising it takes more than {TOKENISE_S:g} s of CPU, "
+                "and its engine would stand still for all others"
+            )
+        case _:
+            return "reading it crashed the program that reads it"
 
 
 def _start_template() -> tuple[socket.socket, subprocess.Popen[bytes]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -38,6 +38,7 @@ class Prepared:
     salt: the `cache_salt` that the engine gets; '' for none.
     body: what the replica is sent: the client's own bytes where nothing had to be changed.
     reason: why there is no prompt; '' where there is one. Few different ones: fit for a metric's label.
+    passes_ids: whether `body` has token ids in place of text, which an engine need not tokenise.
     """
 
     prompt: Prompt | None
@@ -46,6 +47,7 @@ class Prepared:
     salt: str
     body: bytes
     reason: str = ""
+    passes_ids: bool = False
 
 
 class Prompts:
@@ -125,7 +127,7 @@ def prepare_prompt(
     if rendered and rendered.exact and pass_ids:
         sent = with_ids(route, body, rendered.prompt.token_ids)
     data = raw if sent is body and not secured.changed else _encoded(sent)
-    return _prepared(rendered, secured, data, reason)
+    return replace(_prepared(rendered, secured, data, reason), passes_ids=sent is not body)
 
 
 @dataclass(frozen=True)

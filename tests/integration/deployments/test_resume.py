@@ -155,7 +155,7 @@ async def test_where_nobody_is_left_the_client_is_told(mortal: Engine) -> None:
         ({"stop": ["x"]}, "`stop`"),
         ({"presence_penalty": 0.5}, "`presence_penalty`"),
         ({"response_format": {"type": "json_object"}}, "`response_format`"),
-        ({"length_penalty": 0.5}, "`length_penalty`"),
+        ({"thinking_token_budget": 5}, "`thinking_token_budget`"),
         ({"prompt": ["one", "two"]}, "several prompts"),
     ],
 )

@@ -38,6 +38,9 @@ class Renderer(Protocol):
     def render(self, route: str, body: Mapping[str, Any], pictures: Sequence[Picture]) -> Rendered:
         """Raises Unrendered, or any other error on a malformed body."""
 
+    def tokenise(self, text: str) -> None:
+        """Tokenises a text as the engine does, for the time that it takes."""
+
 
 UNSURE: Mapping[str, tuple[Any, ...]] = {
     "add_generation_prompt": (None, True),

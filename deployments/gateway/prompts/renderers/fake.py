@@ -9,6 +9,7 @@ import msgspec
 
 from deployments.engine.fake.prompts import IMAGE_TOKENS, chat_prompt, completion_prompts
 from deployments.engine.fake.requests import Message
+from deployments.engine.fake.tokenizer import encode
 from deployments.gateway.prompts.media import Picture
 from deployments.gateway.prompts.renderers.base import (
     CHAT,
@@ -24,6 +25,9 @@ from deployments.routing.prompt import Media, Prompt
 
 class FakeRenderer:
     """Implements `deployments.gateway.prompts.renderers.Renderer`."""
+
+    def tokenise(self, text: str) -> None:
+        encode(text)
 
     def render(self, route: str, body: Mapping[str, Any], pictures: Sequence[Picture]) -> Rendered:
         if route == COMPLETIONS:

@@ -68,6 +68,10 @@ class HarmonyRenderer:
             raise Unrendered(f"{route} is not rendered with Harmony")
         return Rendered(Prompt(self._ids(messages, texts)), exact=route == CHAT)
 
+    def tokenise(self, text: str) -> None:
+        """With the Harmony library, as engines do: its time grows with the square of a run of one kind of letters."""
+        self._encoding.encode(text, allowed_special="all")
+
     def _ids(self, messages: list[Message], texts: LongTexts) -> list[int]:
         conversation = Conversation.from_messages(drop_answered_reasoning(messages))
         config = RenderConversationConfig(auto_drop_analysis=False)

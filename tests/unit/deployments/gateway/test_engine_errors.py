@@ -81,7 +81,7 @@ def test_errors_name_the_fleet_files_keys_and_no_flags(message: str, key: str) -
         "",
         "anything else",
         "Traceback (most recent call last)",
-        "Failed to transform regex into a grammar: /srv/user/lib/grammar.cc failed",
+        "Failed to transform regex into a grammar: /opt/lib/grammar.cc failed",
         "The model does not support http://10.0.0.7:8001/v1",
         "temperature must be what 10.0.0.7 says",
         "x must be set by --an-engine-flag",
