@@ -14,6 +14,7 @@ BENCHES = (
     "kv_events",
     "prompts",
     "hostile_bodies",
+    "body_memory",
     "routing_decision",
     "image_chat",
     "autoscaling",
