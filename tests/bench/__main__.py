@@ -15,6 +15,7 @@ BENCHES = (
     "cache_reports",
     "prompts",
     "hostile_bodies",
+    "body_memory",
     "routing_decision",
     "image_chat",
     "autoscaling",

@@ -2,55 +2,31 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import statistics
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import requests
 
 from cluster.checkpoints import resolve
+from tests.support.hostile_bodies import CHAT, CHATS, HostileBody
 from tests.support.processes import announcement, fake_engine, fake_fleet, fake_pool, gateway
 
 ROUNDS, WINDOW_S, EVERY_S = 5, 2.0, 0.005
-CHAT = "/v1/chat/completions"
 SMALL = "alias"
 """The model of the small requests, which has an engine of its own."""
 
 
-def _chat(content: object, **further: object) -> bytes:
-    return json.dumps(
-        {"model": "m", "messages": [{"role": "user", "content": content}], "max_tokens": 1, **further}
-    ).encode()
-
-
-def _picture(size: int) -> bytes:
-    url = "data:image/png;base64," + base64.b64encode(bytes(size)).decode()
-    return _chat([{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": "what is it?"}])
-
-
-BODIES: dict[str, Callable[[], bytes]] = {
-    "20 MB picture": lambda: _picture(20_000_000),
-    "1 MB chat": lambda: _chat("word " * 200_000),
-    "0.4 MB of one letter": lambda: _chat("<|" + "a" * 400_000),
-    "two million []": lambda: b'{"model": "m", "x": [' + b"[]," * 2_000_000 + b"0]}",
-    "half a million messages": lambda: b'{"model": "m", "messages": [' + b'{"role":"user"},' * 500_000 + b"0]}",
-    "deep nesting": lambda: b'{"model": "m", "messages": ' + b"[" * 1_000_000 + b"]" * 1_000_000 + b"}",
-    "a huge number": lambda: b'{"model": "m", "messages": ' + b"9" * 4_000_000 + b"}",
-}
-
-
 @contextmanager
-def sending(url: str, body: bytes) -> Iterator[list[int]]:
+def sending(url: str, body: HostileBody) -> Iterator[list[int]]:
     """Sends a body again and again in the background. Yields the statuses of the answers."""
-    over, statuses = threading.Event(), []
+    over, statuses, content = threading.Event(), [], body.make()
 
     def send() -> None:
         while not over.is_set():
-            statuses.append(requests.post(url + CHAT, data=body, timeout=120).status_code)
+            statuses.append(requests.post(url + body.path, data=content, headers=body.headers, timeout=120).status_code)
 
     thread = threading.Thread(target=send)
     thread.start()
@@ -86,8 +62,8 @@ def run() -> dict[str, float]:
             announcement(small_engine, fake_pool(), model=SMALL, aliases=()),
         ]
         with gateway(fleet, replicas) as (url, _):
-            for name, make in BODIES.items():
-                body, added = make(), []
+            for name, body in CHATS.items():
+                added = []
                 for _ in range(ROUNDS):
                     without = _p99_ms(url)
                     with sending(url, body) as statuses:

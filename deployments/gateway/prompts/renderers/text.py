@@ -31,6 +31,9 @@ MESSAGE_END = "\0"
 class TextRenderer:
     """Equal beginnings of texts have equal beginnings of tokens: enough to find the replica that had them last."""
 
+    def tokenise(self, text: str) -> None:
+        """The engine's tokenizer is not known: its time cannot be judged here."""
+
     def render(self, route: str, body: Mapping[str, Any], pictures: Sequence[Picture]) -> Rendered:
         """Raises Unrendered for pictures and for anything but text."""
         if pictures:
