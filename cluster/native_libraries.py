@@ -42,7 +42,8 @@ def _define_vision_operators(error: OSError) -> None:
 
     library = torch.library.Library("torchvision", "FRAGMENT")
     for operator in VISION_OPERATORS:
-        library.define(operator + VISION_SCHEMA)
+        if not hasattr(torch.ops.torchvision, operator):
+            library.define(operator + VISION_SCHEMA)
     _kept.append(library)
     logger.warning("torchvision's native operators do not load (%s): using its Python layer without them", error)
 

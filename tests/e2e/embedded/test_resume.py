@@ -30,7 +30,7 @@ async def broken(fleet: RunningFleet, model: str) -> AsyncIterator[tuple[Front, 
     """A gateway over two ways to the model's one engine, which break as if they were two replicas that die."""
     announced = Announcement.from_dict(fleet.replicas(model)[0])
     content = load_fleet("embedded").model_dump(mode="json")
-    content["gateway"] |= {"port": 0, "policy": "round-robin"}
+    content["gateway"] |= {"port": 0, "policy": "round-robin", "attempts": 6}
     content["models"] = [one for one in content["models"] if one["name"] == model]
     file = type(load_fleet("embedded")).model_validate(content)
     async with relay(announced.url) as one, relay(announced.url) as other:
@@ -79,7 +79,7 @@ async def test_a_continued_stream_is_the_undisturbed_one(
     fleet: RunningFleet, model: str, path: str, fields: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Cut once and twice, at some places of each answer."""
-    monkeypatch.setattr("deployments.gateway.admission.SUSPECT_S", 0.01)
+    monkeypatch.setattr("deployments.gateway.proxy.outlier_ejection.FIRST_EJECTION_S", 0.01)
     draw = random.Random(5)
     async with broken(fleet, model) as (gateway, one, other):
         undisturbed = await gateway.stream(path, **{"temperature": 0, **fields, "model": model})

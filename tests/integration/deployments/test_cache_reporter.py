@@ -123,6 +123,10 @@ async def test_without_secrets_the_replica_serves_and_says_what_is_missing(
 ) -> None:
     settings = reporter_process.ReporterSettings("ipc://e", "ipc://r", "127.0.0.1", "m", None, "f", "/nowhere/secrets")
     reporting = reporter_process.CacheReporting(settings, tmp_path / "log", lambda _: None)
-    assert await reporting.start() is None
+    reporter_process.logger.addHandler(caplog.handler)  # once Serve is imported its logger passes nothing on
+    try:
+        assert await reporting.start() is None
+    finally:
+        reporter_process.logger.removeHandler(caplog.handler)
     await reporting.stop()
     assert "secrets file /nowhere/secrets" in caplog.text

@@ -63,7 +63,10 @@ class Fleet:
         return {urlsplit(url).port or 0: name for name, url in urls.items()}
 
     def sockets(self) -> set[Listening]:
-        return listening({*descendants(), *of_session(), os.getpid()})
+        """Also of the gateway's supervisor and its processes, which have left this process."""
+        gateway = urlsplit(self.url).port
+        detached = {one.pid for one in listening(of_session()) if one.port == gateway}
+        return listening({*descendants(), *detached, os.getpid()})
 
     def of_ray(self) -> list[Listening]:
         return [one for one in self.sockets() if one.port not in self.own_ports()]

@@ -80,7 +80,7 @@ class Origin:
 @pytest.fixture
 async def origin() -> AsyncIterator[Origin]:
     made = Origin()
-    runner = web.ServerRunner(web.Server(made.answer))  # type: ignore[arg-type]  # it takes web.BaseRequest
+    runner = web.ServerRunner(web.Server(made.answer), shutdown_timeout=0.1)  # type: ignore[arg-type]  # it takes web.BaseRequest
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
