@@ -35,6 +35,9 @@ SHORT_LIFE_S = 5.0
 """A process that ends younger than this is not replaced at once: its successor would likely end the same way."""
 LONGEST_PAUSE_S = 10.0
 TELL_PERIOD_S = 1.0
+REPLACE_TIMEOUT_S = 75.0
+"""Within which processes of another fleet must accept connections, or the former ones go on."""
+
 METRICS_S = 2.0
 """Within which processes must tell their metrics to be on the page."""
 
@@ -114,9 +117,12 @@ class Supervisor:
         for slot in range(self._count):
             if slot not in self.processes and time.monotonic() >= self._start_after.get(slot, 0.0):
                 await self._start(slot)
-        for process in [each for each in self._leaving if each.ended]:
-            self._leaving.remove(process)
-            await process.close()
+        for process in list(self._leaving):
+            if process.stands:
+                process.kill()
+            if process.ended:
+                self._leaving.remove(process)
+                await process.close()
         if time.monotonic() - self._told_at >= TELL_PERIOD_S:
             self._tell()
 
@@ -142,9 +148,14 @@ class Supervisor:
             self._sockets = listening_sockets(*_address(fleet))
         self.processes = {}
         self._configure(fleet, host)
-        await self.until_serving()
+        try:
+            async with asyncio.timeout(REPLACE_TIMEOUT_S):
+                await self.until_serving()
+            message = self.failure
+        except TimeoutError:
+            message = f"its processes did not accept connections within {REPLACE_TIMEOUT_S:g} s; see the gateway's log"
         left_sockets = former_sockets
-        if message := self.failure:
+        if message:
             failed, left_sockets = list(self.processes.values()), self._sockets
             self.processes, self._sockets = processes, former_sockets
             self._configure(former, former_host)
