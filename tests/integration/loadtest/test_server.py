@@ -131,7 +131,8 @@ def test_a_picture_answered_after_its_limit_makes_it_invalid(tmp_path: Path) -> 
 def test_answers_that_never_end_are_failures_and_not_latencies(prompts: Path, tmp_path: Path) -> None:
     with fleet() as (url, engines):
         fault(engines[0], cut_after_tokens=5)
-        fault(engines[1], hang=True)
+        for engine in engines:
+            fault(engine, hang=True)
         ended = run("loadtest.server", tmp_path, *of(url, prompts, qps=400), "--timeout", "3")
     assert ended.code == 2
     assert "samples failed, the last with: no whole answer within 3 s" in ended.output
