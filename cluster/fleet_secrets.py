@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cluster.cache_folder import project_cache
-from cluster.keys import KEY, MOST_BYTES
+from cluster.keys import KEY, MOST_BYTES, key_lines
 
 FOLDER = "secrets"
 """Within the cache folder: the files of fleets that name none."""
@@ -73,8 +73,7 @@ def read_secrets(path: Path) -> FleetSecrets:
             f"secrets file {path}: {error.strerror}; it must be the same on every node of the fleet "
             "(`secrets_file` in the fleet file names it, `mixfleet key` makes a secret)"
         ) from None
-    lines = [(number, line.strip()) for number, line in enumerate(raw.splitlines(), 1)]
-    values = [(number, line) for number, line in lines if line and not line.startswith(b"#")]
+    values = key_lines(raw)
     for number, value in values:
         if not KEY.fullmatch(value):
             raise SecretsError(

@@ -28,6 +28,12 @@ def digest(key: str | bytes) -> str:
     return hashlib.sha256(key.encode() if isinstance(key, str) else key).hexdigest()
 
 
+def key_lines(content: bytes) -> list[tuple[int, bytes]]:
+    """The lines of a file with a key on each, and their numbers; without blank ones and those that begin with #."""
+    lines = [(number, line.strip()) for number, line in enumerate(content.splitlines(), 1)]
+    return [(number, line) for number, line in lines if line and not line.startswith(b"#")]
+
+
 def read_key_file(path: str) -> list[str]:
     """Digests of a file's keys: one key per line; blank lines and those that begin with # count for nothing.
 
@@ -43,8 +49,7 @@ def read_key_file(path: str) -> list[str]:
         raise KeyFileError(f"key file {file}: {error.strerror}; it must be readable where the gateway runs") from None
     if len(raw) > MOST_BYTES:
         raise KeyFileError(f"key file {file}: more than {MOST_BYTES} bytes; give one with a key per line")
-    lines = [(number, line.strip()) for number, line in enumerate(raw.removeprefix(codecs.BOM_UTF8).splitlines(), 1)]
-    keys = [(number, line) for number, line in lines if line and not line.startswith(b"#")]
+    keys = key_lines(raw.removeprefix(codecs.BOM_UTF8))
     for number, key in keys:
         if not KEY.fullmatch(key):
             raise KeyFileError(

@@ -11,7 +11,7 @@ NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 """Of an address whose family this machine has switched off."""
 
 
-def listening_sockets(host: str, port: int, *, reuse_port: bool = False) -> list[socket.socket]:
+def listening_sockets(host: str, port: int) -> list[socket.socket]:
     """A listening socket for each address of `host`, all on one port; 0 lets the OS choose it.
 
     `host` is an address of IPv4 or IPv6, in brackets or not, or a name. Raises OSError where an address is taken, or
@@ -23,7 +23,7 @@ def listening_sockets(host: str, port: int, *, reuse_port: bool = False) -> list
     with ExitStack() as opened:
         for family, address in addresses:
             try:
-                made = _listening(family, (address[0], port, *address[2:]), reuse_port)
+                made = _listening(family, (address[0], port, *address[2:]))
             except OSError as error:
                 if error.errno not in NOT_HERE or (not sockets and (family, address) == addresses[-1]):
                     raise
@@ -34,12 +34,10 @@ def listening_sockets(host: str, port: int, *, reuse_port: bool = False) -> list
     return sockets
 
 
-def _listening(family: int, address: tuple[object, ...], reuse_port: bool) -> socket.socket:
+def _listening(family: int, address: tuple[object, ...]) -> socket.socket:
     made = socket.socket(family, socket.SOCK_STREAM)
     try:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if reuse_port:
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         made.bind(address)

@@ -18,7 +18,6 @@ class Metrics:
 
     def __init__(self, directory: Directory, feeds: Feeds) -> None:
         self.registry = registry = CollectorRegistry()
-        self.directory = directory
         self.requests = Counter(
             "gateway_requests", "Answers by route, model and status", ["route", "model", "status"], registry=registry
         )

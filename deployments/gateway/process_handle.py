@@ -28,8 +28,6 @@ class ProcessHandle:
         self.slot = slot
         self.channel = channel
         self.started = False
-        self.leaving = False
-        """Whether it was asked to end."""
         self.failure = ""
         self.status = Status([], [])
         self._process = process

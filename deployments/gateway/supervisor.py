@@ -190,7 +190,6 @@ class Supervisor:
 
     def _leave(self, processes: Any, message: Drain | HandOver) -> None:
         for process in list(processes):
-            process.leaving = True
             process.channel.send(message)
             self._leaving.append(process)
 

@@ -7,8 +7,8 @@ import pytest
 from deployments.gateway.listening_socket import http_address, listening_sockets
 
 
-def ports(host: str, port: int = 0, **options: bool) -> tuple[list[socket.socket], set[int]]:
-    sockets = listening_sockets(host, port, **options)
+def ports(host: str, port: int = 0) -> tuple[list[socket.socket], set[int]]:
+    sockets = listening_sockets(host, port)
     return sockets, {each.getsockname()[1] for each in sockets}
 
 
