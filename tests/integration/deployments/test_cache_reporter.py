@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -123,6 +124,7 @@ async def test_without_secrets_the_replica_serves_and_says_what_is_missing(
 ) -> None:
     settings = reporter_process.ReporterSettings("ipc://e", "ipc://r", "127.0.0.1", "m", None, "f", "/nowhere/secrets")
     reporting = reporter_process.CacheReporting(settings, tmp_path / "log", lambda _: None)
+    caplog.set_level(logging.WARNING, reporter_process.logger.name)  # commands that ran in this process may quieten it
     reporter_process.logger.addHandler(caplog.handler)  # once Serve is imported its logger passes nothing on
     try:
         assert await reporting.start() is None
