@@ -18,7 +18,7 @@ from deployments.gateway.proxy.failover import Failover
 from deployments.gateway.proxy.failures import ReplicaFailed, StreamCut
 from deployments.gateway.proxy.outlier_ejection import Failure
 from deployments.gateway.proxy.time_limits import AnswerTimedOut, AnswerTimer, Limit, seconds_for
-from deployments.gateway.proxy.upstream import UpstreamAnswer, UpstreamClient
+from deployments.gateway.proxy.upstream import EVENT_STREAM, UpstreamAnswer, UpstreamClient
 from deployments.gateway.request_context import RequestContext
 from deployments.gateway.request_fields import HEADER as UNKNOWN_FIELDS
 from deployments.gateway.state import GatewayState
@@ -29,7 +29,6 @@ EXPLAIN = "x-explain-routing"
 """A request with this header, whatever it says, is told in `x-routing` why it went where it went."""
 RETRIED_STATUS = frozenset({500, 502, 503, 504})
 MOST_ERROR_BYTES = 2**20
-EVENT_STREAM = "text/event-stream"
 
 
 class Attempt:
@@ -115,7 +114,7 @@ class Attempt:
             refusal = engine_error(answer.status, answer.head[:MOST_ERROR_BYTES]).response()
             refusal.headers.update(headers)
             return refusal
-        headers["Content-Type"] = answer.response.headers.get("Content-Type", "application/json")
+        headers["Content-Type"] = answer.content_type or "application/json"
         if not answer.streams:
             context.usage.take_whole(answer.head)
             return web.Response(body=answer.head, headers=headers)
@@ -150,8 +149,8 @@ class Attempt:
         if upstream.continuation:
             rest = await upstream.continuation.body(partial(self._client.detokenize, self._replica.url, parsed.model))
             body, length, content_type = lambda: rest, len(rest), "application/json"
-        headers |= {"Content-Type": content_type, "Content-Length": str(length)}
-        return await self._client.post(self._replica.url + upstream.path, body(), headers, self._timer)
+        headers["Content-Type"] = content_type
+        return await self._client.post(self._replica.url, upstream.path, headers, body(), length, self._timer)
 
     async def _first_piece(self, answer: UpstreamAnswer) -> bytes:
         """The first bytes of a stream. Where they take long its client gets the head of its answer, and comments."""

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 
-import aiohttp
+from deployments.gateway.proxy.http_client import HttpClient, Unreachable
+from deployments.gateway.proxy.upstream_connection import UpstreamLost
 
 CHECK_TIMEOUT_S = 5.0
 FRESH_S = 2.0
@@ -24,9 +25,9 @@ class Health(StrEnum):
 class EngineHealth:
     """Health checks of replicas, by address. Belongs to one event loop."""
 
-    def __init__(self, session: aiohttp.ClientSession, engine_headers: Callable[[], Mapping[str, str]] = dict) -> None:
+    def __init__(self, client: HttpClient, engine_headers: Callable[[], Mapping[str, str]] = dict) -> None:
         """`engine_headers`: what engines want to see in every request."""
-        self._session, self._engine_headers = session, engine_headers
+        self._client, self._engine_headers = client, engine_headers
         self._checks: dict[str, tuple[float, asyncio.Task[Health]]] = {}
 
     async def check(self, url: str) -> Health:
@@ -44,13 +45,14 @@ class EngineHealth:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _check(self, url: str) -> Health:
-        timeout = aiohttp.ClientTimeout(total=CHECK_TIMEOUT_S)
         try:
-            async with self._session.get(
-                f"{url}/health", headers=self._engine_headers(), timeout=timeout, allow_redirects=False
-            ) as answer:
-                return Health.DEAD if answer.status == 503 else Health.ALIVE
+            async with asyncio.timeout(CHECK_TIMEOUT_S):
+                answer = await self._client.send("GET", url, "/health", self._engine_headers())
         except TimeoutError:
             return Health.FROZEN
-        except (aiohttp.ClientError, OSError):
+        except Unreachable as error:
+            return Health.DEAD if error.in_time else Health.FROZEN
+        except UpstreamLost:
             return Health.DEAD
+        answer.close()
+        return Health.DEAD if answer.status == 503 else Health.ALIVE

@@ -1,127 +1,118 @@
-"""The gateway's HTTP client of replicas."""
+"""What attempts ask of replicas, and the answers they get, within their limits of time."""
 
 from __future__ import annotations
 
+import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
 
-import aiohttp
 import msgspec
 
 from cluster.fleet import EngineTls, Gateway
 from deployments.engine.access.tls import client_context
 from deployments.gateway.proxy.engine_health import EngineHealth
 from deployments.gateway.proxy.failures import ReplicaFailed, StreamCut
+from deployments.gateway.proxy.http_client import HttpAnswer, HttpClient, Unreachable
 from deployments.gateway.proxy.outlier_ejection import Failure
 from deployments.gateway.proxy.time_limits import AnswerTimer
+from deployments.gateway.proxy.upstream_connection import UpstreamLost
 
 DETOKENIZE_TIMEOUT_S = 10
-KEEPALIVE_S = 4
-"""Shorter than the 5 s after which vLLM's server closes an idle connection, lest a request meet the closing."""
+MOST_TEXT_BYTES = 2**20
+"""Of an answer to `/detokenize`, for a few tokens."""
+
+EVENT_STREAM = "text/event-stream"
 
 
-@dataclass
 class UpstreamAnswer:
     """A replica's answer. `head`: all of it where it is one object, the first piece of a stream, once that is read."""
 
-    response: aiohttp.ClientResponse
-    timer: AnswerTimer
-    head: bytes = b""
-
-    @property
-    def status(self) -> int:
-        return self.response.status
-
-    @property
-    def streams(self) -> bool:
-        return self.response.content_type == "text/event-stream"
+    def __init__(self, answer: HttpAnswer, timer: AnswerTimer) -> None:
+        self._answer, self._timer = answer, timer
+        self.status, self.content_type = answer.status, answer.content_type
+        self.streams = self.content_type.startswith(EVENT_STREAM)
+        self.head = b""
 
     async def whole(self) -> bytes:
         """All of it. Raises ReplicaFailed where it is cut."""
         pieces = []
         while piece := await self.first():
             pieces.append(piece)
-            self.timer.wait()
-        return b"".join(pieces)
+            self._timer.wait()
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     async def first(self) -> bytes:
         """The next piece, while another replica may still answer instead. Raises ReplicaFailed."""
         try:
-            piece = await self.response.content.readany()
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            piece = await self._answer.read()
+        except UpstreamLost as error:
             raise ReplicaFailed(str(error), Failure.LOST) from error
-        self.timer.received()
+        self._timer.received()
         return piece
 
     async def next(self) -> bytes:
         """The next piece; nothing at the end. Raises StreamCut where that comes too early."""
-        self.timer.wait()
+        self._timer.wait()
         try:
-            piece = await self.response.content.readany()
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise StreamCut(type(error).__name__) from error
-        self.timer.received()
+            piece = await self._answer.read()
+        except UpstreamLost as error:
+            raise StreamCut(str(error)) from error
+        self._timer.received()
         return piece
 
     def close(self) -> None:
-        """Gives the connection back, or closes it where the replica would send more: it ends the request's work."""
-        if self.response.content.at_eof():
-            self.response.release()
-        else:
-            self.response.close()
+        """Gives the connection back, or closes it where the replica would send more: that ends the request's work."""
+        self._answer.close()
 
 
 class UpstreamClient:
-    """One pool of connections to all replicas. Belongs to one event loop."""
+    """Requests to all replicas. Belongs to one event loop."""
 
     def __init__(
         self, settings: Gateway, engine_headers: Callable[[], Mapping[str, str]], engine_tls: EngineTls | None
     ) -> None:
         """`engine_headers`: what engines want to see in every request. Raises TlsError."""
         self._engine_headers = engine_headers
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_S, ssl=client_context(engine_tls)),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=settings.connect_timeout_s),  # see AnswerTimer
-            auto_decompress=False,
-            skip_auto_headers=["Accept-Encoding"],  # the answer's bytes are passed on as they are
-            read_bufsize=2**18,
-        )
-        self.health = EngineHealth(self._session, engine_headers)
+        context = client_context(engine_tls)
+        self._client = HttpClient(settings.connect_timeout_s, context if isinstance(context, ssl.SSLContext) else None)
+        self.health = EngineHealth(self._client, engine_headers)
 
     async def close(self) -> None:
         await self.health.close()
-        await self._session.close()
+        self._client.close()
 
     async def post(
-        self, url: str, body: bytes | AsyncIterator[bytes], headers: Mapping[str, str], timer: AnswerTimer
+        self,
+        url: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes | AsyncIterator[bytes],
+        length: int,
+        timer: AnswerTimer,
     ) -> UpstreamAnswer:
         """Sends a request. Raises ReplicaFailed where no answer begins."""
         try:
-            response = await self._session.post(
-                url, data=body, headers={**headers, **self._engine_headers()}, allow_redirects=False
-            )
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            answer = await self._client.send("POST", url, path, {**headers, **self._engine_headers()}, body, length)
+        except Unreachable as error:
             raise ReplicaFailed(str(error), Failure.UNREACHABLE) from error
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        except UpstreamLost as error:
             raise ReplicaFailed(str(error), Failure.LOST) from error
-        return UpstreamAnswer(response, timer)
+        return UpstreamAnswer(answer, timer)
 
     async def detokenize(self, url: str, model: str, token_ids: Sequence[int]) -> str:
         """The text of these ids, by the engine's own tokenizer. Raises ReplicaFailed."""
-        body = {"model": model, "tokens": token_ids}
-        timeout = aiohttp.ClientTimeout(total=DETOKENIZE_TIMEOUT_S)
+        body = msgspec.json.encode({"model": model, "tokens": token_ids})
+        headers = {"Content-Type": "application/json", **self._engine_headers()}
         try:
-            async with self._session.post(
-                url + "/detokenize",
-                json=body,
-                headers=self._engine_headers(),
-                timeout=timeout,
-                allow_redirects=False,
-            ) as answer:
-                if answer.status != 200:
-                    raise ReplicaFailed(f"it answered {answer.status} to /detokenize", Failure.ERROR)
-                return str(msgspec.json.decode(await answer.read())["prompt"])
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            async with asyncio.timeout(DETOKENIZE_TIMEOUT_S):
+                answer = await self._client.send("POST", url, "/detokenize", headers, body)
+                try:
+                    if answer.status != 200:
+                        raise ReplicaFailed(f"it answered {answer.status} to /detokenize", Failure.ERROR)
+                    return str(msgspec.json.decode(await answer.whole(MOST_TEXT_BYTES))["prompt"])
+                finally:
+                    answer.close()
+        except Unreachable as error:
             raise ReplicaFailed(str(error), Failure.UNREACHABLE) from error
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise ReplicaFailed(str(error), Failure.LOST) from error
+        except (UpstreamLost, TimeoutError) as error:
+            raise ReplicaFailed(str(error) or "no text in time", Failure.LOST) from error

@@ -1,0 +1,212 @@
+"""One HTTP/1.1 connection to a replica. It carries one request at a time, and hands its answer on as it comes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import cast
+
+import httptools
+
+MOST_HEAD_BYTES = 64 * 1024
+"""Bytes of an answer's status line and headers."""
+
+MOST_BUFFERED_BYTES = 256 * 1024
+"""Bytes of an answer that nobody has taken yet, above which the connection reads no more."""
+
+
+class UpstreamLost(Exception):
+    """The connection ended before the answer did, or what came over it is not HTTP."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerHead:
+    """What is needed of an answer's head."""
+
+    status: int
+    content_type: str
+
+
+class UpstreamConnection(asyncio.Protocol):
+    """Use it as: `await send`, then `await read` until it returns nothing; then it is `reusable`, or must be closed.
+
+    Belongs to one event loop. One task at a time waits for it.
+    """
+
+    _parser: httptools.HttpResponseParser | None
+    _head: AnswerHead | None
+    _pieces: list[bytes]
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._must_not_write = False
+        self._reads = True
+        self._sending = False
+        self._failure: UpstreamLost | None = None
+        self._begin()
+
+    @property
+    def is_open(self) -> bool:
+        return self._transport is not None and not self._transport.is_closing()
+
+    @property
+    def reusable(self) -> bool:
+        """Whether the answer was whole and another request may follow it."""
+        return self._whole and self._keeps_alive and not self._sending and self.is_open
+
+    def close(self) -> None:
+        """Closes the connection, which ends the replica's work on a request that it has not answered."""
+        if self._transport:
+            self._transport.abort()
+
+    async def send(self, head: bytes, body: bytes | AsyncIterator[bytes]) -> AnswerHead:
+        """Sends a request and returns the head of its answer. Raises UpstreamLost.
+
+        An answer that comes before all of an iterator's body was sent ends the sending.
+        """
+        self._begin()
+        self._parser = httptools.HttpResponseParser(self)
+        self._sending = True
+        transport = self._transport
+        assert transport is not None
+        if isinstance(body, bytes):
+            transport.write(head + body if len(body) < MOST_BUFFERED_BYTES else head)
+            if len(body) >= MOST_BUFFERED_BYTES:
+                transport.write(body)
+            self._sending = False
+        else:
+            transport.write(head)
+            self._sending = not await self._send_pieces(transport, body)
+        while self._head is None:
+            if self._failure:
+                raise self._failure
+            await self._wait()
+        return self._head
+
+    async def read(self) -> bytes:
+        """The bytes of the answer that have come since, or the next ones; nothing at its end. Raises UpstreamLost."""
+        while not self._pieces:
+            if self._whole:
+                return b""
+            if self._failure:
+                raise self._failure
+            await self._wait()
+        pieces, self._pieces, self._buffered = self._pieces, [], 0
+        if not self._reads and self._transport:
+            self._reads = True
+            self._transport.resume_reading()
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    async def _send_pieces(self, transport: asyncio.Transport, body: AsyncIterator[bytes]) -> bool:
+        async with aclosing(body) as pieces:  # type: ignore[type-var]
+            async for piece in pieces:
+                transport.write(piece)
+                while self._must_not_write and self._head is None and not self._failure:
+                    await self._wait()
+                if self._head is not None or self._failure:
+                    return False
+        return True
+
+    async def _wait(self) -> None:
+        waiter = self._waiter = self._loop.create_future()
+        try:
+            await waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _begin(self) -> None:
+        self._parser = None
+        self._head = None
+        self._head_bytes = 0
+        self._content_type = b""
+        self._ends_with_connection = True
+        self._keeps_alive = self._whole = False
+        self._pieces = []
+        self._buffered = 0
+
+    def _fail(self, reason: str) -> None:
+        if self._failure is None and not self._whole:
+            self._failure = UpstreamLost(reason)
+        if self._transport:
+            self._transport.abort()
+        self._wake()
+
+    # What asyncio calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is one by its methods only
+
+    def data_received(self, data: bytes) -> None:
+        if self._parser is None or self._whole:
+            self._keeps_alive = False
+            self._fail("the replica sent what nobody asked for")
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._fail("the replica changed the protocol")
+            return
+        except httptools.HttpParserError as error:
+            self._fail(f"the replica's answer is not HTTP: {type(error).__name__}")
+            return
+        if self._head is None:
+            self._head_bytes += len(data)
+            if self._head_bytes > MOST_HEAD_BYTES:
+                self._fail(f"the head of the replica's answer is longer than {MOST_HEAD_BYTES} bytes")
+        elif self._buffered > MOST_BUFFERED_BYTES and self._reads and self._transport:
+            self._reads = False
+            self._transport.pause_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._head and self._ends_with_connection and exc is None and not self._failure:
+            self._whole = True
+        elif not self._whole and self._failure is None:
+            reason = f": {exc}" if exc else ""
+            self._failure = UpstreamLost(f"the connection ended before the answer{reason}")
+        self._wake()
+
+    def pause_writing(self) -> None:
+        self._must_not_write = True
+
+    def resume_writing(self) -> None:
+        self._must_not_write = False
+        self._wake()
+
+    # What the parser calls.
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        lower = name.lower()
+        if lower == b"content-type":
+            self._content_type = value
+        elif lower in (b"content-length", b"transfer-encoding"):
+            self._ends_with_connection = False
+
+    def on_headers_complete(self) -> None:
+        assert self._parser is not None
+        status = self._parser.get_status_code()
+        if status >= 200:  # those below announce another answer
+            self._head = AnswerHead(status, self._content_type.decode("latin-1"))
+            self._keeps_alive = self._parser.should_keep_alive()
+            self._wake()
+
+    def on_body(self, body: bytes) -> None:
+        self._pieces.append(body)
+        self._buffered += len(body)
+        self._wake()
+
+    def on_message_complete(self) -> None:
+        if self._head is not None:
+            self._whole = True
+            self._wake()
+
+    def on_message_begin(self) -> None:
+        if self._whole:
+            self._keeps_alive = False
