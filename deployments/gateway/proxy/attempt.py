@@ -13,6 +13,7 @@ from aiohttp import web
 from deployments.announcement import Announcement
 from deployments.gateway.errors import ApiError, engine_error, event_error
 from deployments.gateway.proxy.client_stream import ERROR_EVENT, ClientStream
+from deployments.gateway.proxy.client_writer import ClientWriter
 from deployments.gateway.proxy.engine_health import Health
 from deployments.gateway.proxy.failover import Failover
 from deployments.gateway.proxy.failures import ReplicaFailed, StreamCut
@@ -168,15 +169,9 @@ class Attempt:
     async def _open_stream(self, headers: dict[str, str]) -> ClientStream:
         context, settings = self._context, self._settings
         response = web.StreamResponse(headers={**headers, "Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
-        await response.prepare(context.request)
-        context.stream = ClientStream(
-            response,
-            context.usage,
-            context.follower,
-            context.request.transport,
-            settings.write_timeout_s,
-            settings.comment_after_s,
-        )
+        writer = ClientWriter(context.request, response, settings.write_timeout_s)
+        await writer.start()
+        context.stream = ClientStream(writer, context.usage, context.follower, settings.comment_after_s)
         return context.stream
 
     async def _continue(self, answer: UpstreamAnswer, stream: ClientStream) -> web.StreamResponse:

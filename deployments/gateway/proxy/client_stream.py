@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 from aiohttp import web
 
 from deployments.gateway.errors import ApiError, error_event, readable_frames
-from deployments.gateway.http_log import logger
+from deployments.gateway.proxy.client_writer import ClientWriter
 from deployments.gateway.proxy.failures import StreamCut
 from deployments.gateway.proxy.outlier_ejection import Failure
 from deployments.gateway.proxy.stream_comments import StreamComments
@@ -18,81 +17,82 @@ from deployments.gateway.resume import Follower
 from deployments.gateway.resume.emitted import DONE
 from deployments.gateway.usage import FRAME_END, AnswerUsage
 
-CANCELLED_WITHIN_S = 5
 END = DONE + FRAME_END
 ERROR_EVENT = b'data: {"error"'
 BREAKING = b'"error"', b'"abort"'
 BROKEN_OFF = re.compile(rb'^data: \{"error"|"finish_reason":"(?:abort|error)"', re.MULTILINE)
 """How an engine says that it ends an answer before its time. Within a text of the model's the quotes are escaped."""
 
+Splice = Callable[[bytes], bytes]
+
 
 class ClientStream:
-    """The answer to one streaming request.
-
-    `follower` is None where no other replica could continue it. `write_timeout_s`: how long a write may wait for a
-    client that does not read. It is cut off then, because its answer holds a place in an engine.
-    """
+    """The answer to one streaming request. `follower` is None where no other replica could continue it."""
 
     def __init__(
-        self,
-        response: web.StreamResponse,
-        usage: AnswerUsage,
-        follower: Follower | None,
-        transport: asyncio.Transport | None,
-        write_timeout_s: float,
-        comment_after_s: float = 15.0,
+        self, writer: ClientWriter, usage: AnswerUsage, follower: Follower | None, comment_after_s: float = 15.0
     ) -> None:
-        self.response, self.usage, self.follower = response, usage, follower
-        self._transport, self._write_timeout_s = transport, write_timeout_s
-        self.comments = StreamComments(response.write, comment_after_s)
+        self.response, self.usage, self.follower = writer.response, usage, follower
+        self._writer = writer
+        self.comments = StreamComments(writer.write, comment_after_s)
         self.shown = False
         """Whether the client has seen any frame."""
+        self._rest = b""
+        self._splice: Splice | None = None
+        self._has_ended = False
 
-    async def pass_on(self, answer: UpstreamAnswer, splice: Callable[[bytes], bytes] | None = None) -> None:
+    async def pass_on(self, answer: UpstreamAnswer, splice: Splice | None = None) -> None:
         """Passes an answer on to its end, each part of it through `splice`. Raises StreamCut.
 
         Only whole frames, so that what follows a cut begins with a frame of its own.
         """
-        rest, piece = b"", answer.head
-        while piece:
-            piece = rest + piece if rest else piece
-            if piece.endswith(FRAME_END):
-                rest = b""
-            else:
-                end = piece.rfind(FRAME_END) + len(FRAME_END)
-                piece, rest = (piece[:end], piece[end:]) if end >= len(FRAME_END) else (b"", piece)
-            if piece:
-                await self._pass_frames(piece, splice)
-            try:
-                piece = await answer.next()
-            except StreamCut:
-                if not piece.endswith(END):
-                    raise
-                break  # what breaks after the stream's own end has lost nothing
+        self._rest, self._splice, self._has_ended = b"", splice, False
+        if not self._pass_piece(answer.head):
+            await self._writer.drain()
+        try:
+            await answer.pour(self._pass_piece, self._writer.drain)
+        except StreamCut:
+            if not self._has_ended:
+                raise  # what breaks after the stream's own end has lost nothing
         if self.follower and not self.follower.emitted.done:
             raise StreamCut("it ended without its end")
         self.comments.stop()
-        await self._within_timeout(self.response.write_eof(rest))
+        await self._writer.end(self._rest)
 
     async def end(self, frames: bytes) -> None:
         """Ends the stream with these."""
-        await self._show(frames)
+        self._show(frames)
         self.comments.stop()
-        await self._within_timeout(self.response.write_eof())
+        await self._writer.end()
 
     async def fail_with(self, error: ApiError) -> web.StreamResponse:
         """Ends a stream that has had comments only with the error that would have been its answer."""
         self.comments.stop()
-        await self._within_timeout(self.response.write_eof(b"data: " + error.body() + FRAME_END))
+        await self._writer.end(b"data: " + error.body() + FRAME_END)
         return self.response
 
     async def fail(self, reason: str, code: str = "replica_failed") -> web.StreamResponse:
         """Ends the stream with an error that clients raise on, instead of taking a cut for an end."""
         self.comments.stop()
-        await self._within_timeout(self.response.write_eof(error_event(reason, code)))
+        await self._writer.end(error_event(reason, code))
         return self.response
 
-    async def _pass_frames(self, frames: bytes, splice: Callable[[bytes], bytes] | None) -> None:
+    def _pass_piece(self, piece: bytes) -> bool:
+        """Passes what is whole of it, and keeps the rest. Returns whether the client keeps up. Raises StreamCut."""
+        if self._rest:
+            piece = self._rest + piece
+        if piece.endswith(FRAME_END):
+            self._rest = b""
+            self._has_ended = piece.endswith(END)
+            return self._pass_frames(piece)
+        end = piece.rfind(FRAME_END) + len(FRAME_END)
+        if end < len(FRAME_END):
+            self._rest = piece
+            return True
+        self._rest = piece[end:]
+        return self._pass_frames(piece[:end])
+
+    def _pass_frames(self, frames: bytes) -> bool:
         broken = None
         if self.follower and (BREAKING[0] in frames or BREAKING[1] in frames):
             broken = BROKEN_OFF.search(frames)
@@ -101,27 +101,19 @@ class ClientStream:
             frames = frames[: end + len(FRAME_END)] if end >= 0 else b""
         if ERROR_EVENT in frames:
             frames = readable_frames(frames)
+        keeps_up = True
         if frames:
-            await self._show(splice(frames) if splice else frames)
+            keeps_up = self._show(self._splice(frames) if self._splice else frames)
         if broken:
             raise StreamCut("its engine broke off", Failure.ERROR)
+        return keeps_up
 
-    async def _show(self, frames: bytes) -> None:
+    def _show(self, frames: bytes) -> bool:
         self.shown = True
         if self.follower:
             frames = self.follower.emitted.take(frames)
-        if shown := self.usage.take_frames(frames):
-            self.comments.wrote()
-            await self._within_timeout(self.response.write(shown))
-
-    async def _within_timeout(self, writing: Awaitable[None]) -> None:
-        """Ends as for a client that has gone where one does not read: the server cancels the request's handler."""
-        try:
-            async with asyncio.timeout(self._write_timeout_s):
-                await writing
-        except TimeoutError:
-            logger.warning("a client that did not read its stream for %g s is cut off", self._write_timeout_s)
-            if self._transport:
-                self._transport.abort()
-            await asyncio.sleep(CANCELLED_WITHIN_S)
-            raise ConnectionResetError("the client did not read") from None
+        shown = self.usage.take_frames(frames)
+        if not shown:
+            return True
+        self.comments.wrote()
+        return self._writer.write(shown)

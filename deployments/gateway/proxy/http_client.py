@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 from deployments.gateway.proxy.connection_pool import ConnectionPool, Origin, origin_of
 from deployments.gateway.proxy.upstream_connection import AnswerHead, UpstreamConnection, UpstreamLost
@@ -44,6 +44,10 @@ class HttpAnswer:
     async def read(self) -> bytes:
         """The next bytes; nothing at the end. Raises UpstreamLost where the answer breaks off."""
         return await self._connection.read()
+
+    async def pour(self, take: Callable[[bytes], bool], drain: Callable[[], Awaitable[None]]) -> None:
+        """As `UpstreamConnection.pour`."""
+        await self._connection.pour(take, drain)
 
     async def whole(self, most_bytes: int) -> bytes:
         """All of it. Raises UpstreamLost, also where it is longer than `most_bytes`."""

@@ -6,7 +6,7 @@ Clients ignore lines that begin with a colon (HTML standard, 9.2.6 "Interpreting
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 COMMENT = b": keep-alive\n\n"
 
@@ -17,11 +17,10 @@ class StreamComments:
     `write` is called between whole frames only, since streams pass whole frames on.
     """
 
-    def __init__(self, write: Callable[[bytes], Awaitable[None]], after_s: float) -> None:
+    def __init__(self, write: Callable[[bytes], object], after_s: float) -> None:
         self._write, self._after_s = write, after_s
         self._loop = asyncio.get_running_loop()
         self._last = self._loop.time()
-        self._writing: asyncio.Task[None] | None = None
         self._handle: asyncio.TimerHandle | None = self._loop.call_later(after_s, self._look)
 
     def wrote(self) -> None:
@@ -33,19 +32,10 @@ class StreamComments:
         if self._handle:
             self._handle.cancel()
             self._handle = None
-        if self._writing:
-            self._writing.cancel()
 
     def _look(self) -> None:
         now = self._loop.time()
         if now - self._last >= self._after_s:
             self._last = now
-            if self._writing is None or self._writing.done():
-                self._writing = asyncio.create_task(self._comment())
+            self._write(COMMENT)
         self._handle = self._loop.call_later(max(0.001, self._last + self._after_s - now), self._look)
-
-    async def _comment(self) -> None:
-        try:
-            await self._write(COMMENT)
-        except (ConnectionError, RuntimeError):
-            self.stop()  # the client is gone: the stream's own next write finds that out

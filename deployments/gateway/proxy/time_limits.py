@@ -112,6 +112,10 @@ class AnswerTimer:
         """Bytes have come."""
         self._is_waiting, self._has_first_byte = False, True
 
+    def passed(self) -> None:
+        """Bytes have come, and the next ones are waited for at once."""
+        self._waiting_since, self._has_first_byte = self._loop.time(), True
+
     def _look(self) -> None:
         """Ends the attempt where a limit has passed, else looks again when the next one may have."""
         now, limits = self._loop.time(), self._limits

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
 import msgspec
 
@@ -50,15 +50,26 @@ class UpstreamAnswer:
         self._timer.received()
         return piece
 
-    async def next(self) -> bytes:
-        """The next piece; nothing at the end. Raises StreamCut where that comes too early."""
-        self._timer.wait()
+    async def pour(self, take: Callable[[bytes], bool], drain: Callable[[], Awaitable[None]]) -> None:
+        """Gives the rest of a stream to `take` as it comes; whenever that returns False nothing more is read until
+        `drain` returns. Raises StreamCut where the stream breaks off, and what these two raise."""
+        timer = self._timer
+
+        def taken(piece: bytes) -> bool:
+            timer.passed()
+            return take(piece)
+
+        async def drained() -> None:
+            timer.received()  # time in which the client does not read is not the engine's
+            await drain()
+            timer.wait()
+
+        timer.wait()
         try:
-            piece = await self._answer.read()
+            await self._answer.pour(taken, drained)
         except UpstreamLost as error:
             raise StreamCut(str(error)) from error
-        self._timer.received()
-        return piece
+        timer.received()
 
     def close(self) -> None:
         """Gives the connection back, or closes it where the replica would send more: that ends the request's work."""

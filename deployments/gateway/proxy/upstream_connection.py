@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import cast
@@ -30,7 +30,8 @@ class AnswerHead:
 
 
 class UpstreamConnection(asyncio.Protocol):
-    """Use it as: `await send`, then `await read` until it returns nothing; then it is `reusable`, or must be closed.
+    """Use it as: `await send`, then `await read` until it returns nothing, or `await pour`; then it is `reusable`, or
+    must be closed.
 
     Belongs to one event loop. One task at a time waits for it.
     """
@@ -47,6 +48,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._reads = True
         self._sending = False
         self._failure: UpstreamLost | None = None
+        self._take: Callable[[bytes], bool] | None = None
+        self._take_error: Exception | None = None
         self._begin()
 
     @property
@@ -94,12 +97,44 @@ class UpstreamConnection(asyncio.Protocol):
                 return b""
             if self._failure:
                 raise self._failure
+            self._resume_reading()
             await self._wait()
-        pieces, self._pieces, self._buffered = self._pieces, [], 0
-        if not self._reads and self._transport:
-            self._reads = True
-            self._transport.resume_reading()
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        piece = self._taken()
+        self._resume_reading()
+        return piece
+
+    async def pour(self, take: Callable[[bytes], bool], drain: Callable[[], Awaitable[None]]) -> None:
+        """Gives the rest of the answer to `take`, from within the callback that brings it. Returns at its end.
+
+        Whenever `take` returns False nothing more is read until `drain` returns. Raises UpstreamLost, and what `take`
+        and `drain` raise.
+        """
+        while piece := await self.read():
+            if not (take(piece) and await self._pour_on(take)):
+                await drain()
+
+    async def _pour_on(self, take: Callable[[bytes], bool]) -> bool:
+        """Returns at the answer's end, or False where `take` did. Raises what it raises."""
+        self._take = take
+        try:
+            while self._take is not None and not self._whole and not self._failure:
+                await self._wait()
+        finally:
+            keeps_up, self._take = self._take is not None, None
+        if error := self._take_error:
+            self._take_error = None
+            raise error
+        return keeps_up
+
+    def _pour(self, take: Callable[[bytes], bool]) -> None:
+        try:
+            if take(self._taken()):
+                return
+        except Exception as error:  # it is the pouring task's
+            self._take_error = error
+        self._take = None
+        self._pause_reading()
+        self._wake()
 
     async def _send_pieces(self, transport: asyncio.Transport, body: AsyncIterator[bytes]) -> bool:
         async with aclosing(body) as pieces:  # type: ignore[type-var]
@@ -110,6 +145,20 @@ class UpstreamConnection(asyncio.Protocol):
                 if self._head is not None or self._failure:
                     return False
         return True
+
+    def _taken(self) -> bytes:
+        pieces, self._pieces, self._buffered = self._pieces, [], 0
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _pause_reading(self) -> None:
+        if self._reads and self._transport:
+            self._reads = False
+            self._transport.pause_reading()
+
+    def _resume_reading(self) -> None:
+        if not self._reads and self._transport:
+            self._reads = True
+            self._transport.resume_reading()
 
     async def _wait(self) -> None:
         waiter = self._waiter = self._loop.create_future()
@@ -161,9 +210,10 @@ class UpstreamConnection(asyncio.Protocol):
             self._head_bytes += len(data)
             if self._head_bytes > MOST_HEAD_BYTES:
                 self._fail(f"the head of the replica's answer is longer than {MOST_HEAD_BYTES} bytes")
-        elif self._buffered > MOST_BUFFERED_BYTES and self._reads and self._transport:
-            self._reads = False
-            self._transport.pause_reading()
+        elif self._take and self._pieces:
+            self._pour(self._take)
+        elif self._buffered > MOST_BUFFERED_BYTES:
+            self._pause_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._head and self._ends_with_connection and exc is None and not self._failure:
@@ -200,7 +250,8 @@ class UpstreamConnection(asyncio.Protocol):
     def on_body(self, body: bytes) -> None:
         self._pieces.append(body)
         self._buffered += len(body)
-        self._wake()
+        if self._take is None:
+            self._wake()
 
     def on_message_complete(self) -> None:
         if self._head is not None:

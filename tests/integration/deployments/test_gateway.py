@@ -131,6 +131,20 @@ async def test_tokens_leave_one_by_one_and_in_whole_frames(engines: tuple[Engine
     assert all(piece.endswith(b"\n\n") for piece in pieces)
 
 
+async def test_a_client_of_http_1_0_gets_a_stream_without_chunks(two: Front) -> None:
+    body = b'{"model":"m","prompt":"hello","max_tokens":4,"stream":true}'
+    reader, writer = await asyncio.open_connection("127.0.0.1", two.server.port)
+    try:
+        writer.write(b"POST /v1/completions HTTP/1.0\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+        head, _, frames = (await asyncio.wait_for(reader.read(), 10)).partition(b"\r\n\r\n")
+    finally:
+        writer.close()
+    assert b"200 OK" in head
+    assert b"chunked" not in head.lower()
+    assert frames.startswith(b"data: {")
+    assert frames.endswith(b"data: [DONE]\n\n")
+
+
 async def test_connections_are_kept(two: Front) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", two.server.port)
     try:
@@ -145,11 +159,22 @@ async def test_connections_are_kept(two: Front) -> None:
         writer.close()
 
 
-async def test_work_spreads_over_the_pools(two: Front) -> None:
+async def test_ties_go_to_chance(two: Front) -> None:
     pools = Counter(pool for pool in [(await two.ask())[2].headers["x-pool"] for _ in range(30)])
-    assert set(pools) == {"a", "b"}, "ties go to chance"
-    burst = await asyncio.gather(*[two.ask(prompt="x" * 400, max_tokens=40) for _ in range(40)])
-    assert Counter(answer.headers["x-pool"] for _, _, answer in burst) == {"a": 20, "b": 20}
+    assert set(pools) == {"a", "b"}
+
+
+async def test_work_spreads_evenly_over_pools_of_the_same_speed(two: Front, engines: tuple[Engine, Engine]) -> None:
+    for engine in engines:
+        await engine.fault(hang=True)  # lest answers tell of speeds while the rest is still being sent
+    decisions = two.server.state.directory.models[0].decisions
+    burst = [asyncio.create_task(two.ask(prompt="x" * 400, max_tokens=40)) for _ in range(40)]
+    async with asyncio.timeout(60):
+        while len(decisions) < 40:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    for engine in engines:
+        await engine.fault(hang=False)
+    assert Counter(answer.headers["x-pool"] for _, _, answer in await asyncio.gather(*burst)) == {"a": 20, "b": 20}
 
 
 async def test_large_requests_count_for_more(two: Front) -> None:

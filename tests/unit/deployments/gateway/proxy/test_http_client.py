@@ -293,3 +293,68 @@ async def test_addresses_of_both_families_have_their_authority() -> None:
     origin = connection_pool.origin_of("https://[::1]:8443")
     assert (origin.host, origin.port, origin.encrypted, origin.authority) == ("::1", 8443, True, "[::1]:8443")
     assert connection_pool.origin_of("http://host").port == 80
+
+
+@given(st.lists(st.binary(min_size=1, max_size=60), min_size=1, max_size=12), st.integers(1, 5))
+def test_a_poured_answer_reaches_its_taker_whole_and_in_order_however_slow_that_is(
+    pieces: Sequence[bytes], keeps_up_for: int
+) -> None:
+    got: list[bytes] = []
+    drained = 0
+
+    def take(piece: bytes) -> bool:
+        got.append(piece)
+        return len(got) % keeps_up_for != 0
+
+    async def drain() -> None:
+        nonlocal drained
+        drained += 1
+        await asyncio.sleep(0)
+
+    async def run() -> None:
+        connection = upstream_connection.UpstreamConnection()
+        connection.connection_made(Written())
+        sending = asyncio.create_task(connection.send(b"", b""))
+        await asyncio.sleep(0)
+        connection.data_received(CHUNKED)
+        await sending
+        pouring = asyncio.create_task(connection.pour(take, drain))
+        for number, piece in enumerate(pieces):
+            connection.data_received(b"%x\r\n%b\r\n" % (len(piece), piece))
+            if number % 2:
+                await asyncio.sleep(0)
+        connection.data_received(b"0\r\n\r\n")
+        await pouring
+        assert b"".join(got) == b"".join(pieces)
+        assert drained == len(got) // keeps_up_for
+        assert connection.reusable
+
+    asyncio.run(run())
+
+
+async def test_what_the_taker_raises_ends_the_pouring() -> None:
+    def refuse(_: bytes) -> bool:
+        raise LookupError("not this")
+
+    async def never() -> None:
+        raise AssertionError
+
+    async with server(saying(CHUNKED, b"1\r\na\r\n", b"1\r\nb\r\n")) as (served, client):
+        answer = await client.send("POST", served.url, "/", {}, b"")
+        with pytest.raises(LookupError):
+            await answer.pour(refuse, never)
+        answer.close()
+
+
+async def test_pouring_ends_with_an_error_where_the_answer_breaks_off_and_nothing_that_came_is_lost() -> None:
+    got: list[bytes] = []
+
+    async def never() -> None:
+        raise AssertionError
+
+    async with server(saying(CHUNKED + b"1\r\na\r\n2\r\nb", then_close=True)) as (served, client):
+        answer = await client.send("POST", served.url, "/", {}, b"")
+        with pytest.raises(UpstreamLost):
+            await answer.pour(lambda piece: not got.append(piece), never)  # type: ignore[func-returns-value]
+        answer.close()
+    assert b"".join(got) == b"ab"

@@ -10,7 +10,7 @@ def written_at(frames_at: list[float], end: float) -> list[float]:
     """When a stream with frames at these times gets comments, in virtual seconds."""
     written: list[float] = []
 
-    async def write(data: bytes) -> None:
+    def write(data: bytes) -> None:
         assert data == COMMENT
         written.append(asyncio.get_running_loop().time())
 
@@ -38,19 +38,3 @@ def test_a_stream_that_moves_gets_none() -> None:
 
 def test_comments_come_after_the_last_frame() -> None:
     assert written_at([10, 20], 60) == [35, 50]
-
-
-def test_a_client_that_is_gone_gets_no_further_one() -> None:
-    tries = 0
-
-    async def write(data: bytes) -> None:
-        nonlocal tries
-        tries += 1
-        raise ConnectionResetError
-
-    async def stream() -> None:
-        StreamComments(write, 15)
-        await asyncio.sleep(200)
-
-    run(stream())
-    assert tries == 1
