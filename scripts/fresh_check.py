@@ -33,6 +33,8 @@ TIME_LIMITS_S = {"demo": 1800, "test": 5400}
 SETTLE_S = 10
 """Time for the last processes of a case to end after its commands did."""
 
+MOST_LOG_BYTES = 20 * 2**20
+
 SHARED_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 INHERITED = (
@@ -317,10 +319,23 @@ def run(name: str, case: Case, commit: str, targets: list[str], logs: Path) -> O
         outcome.files = sorted(files_of(user) - before)
         if left:
             outcome.failures.append(f"{len(left)} processes left")
+        if outcome.failures:
+            keep_logs(outcome.files, logs / name)
         if user.own:
             for path in outcome.files:
                 remove(Path(path))
     return outcome
+
+
+def keep_logs(left: list[str], target: Path) -> None:
+    """Copies the logs below these paths, which failed tests leave behind: of fleets and their engines."""
+    for path in map(Path, left):
+        for log in path.rglob("*.log") if path.is_dir() else ():
+            with contextlib.suppress(OSError):
+                if log.is_file() and not log.is_symlink() and log.stat().st_size < MOST_LOG_BYTES:
+                    copy = target / log.relative_to(path.parent)
+                    copy.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(log, copy)
 
 
 def stop(running: list[subprocess.Popen[bytes]]) -> None:

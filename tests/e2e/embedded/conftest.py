@@ -99,7 +99,7 @@ def _ready(url: str) -> bool:
 
 @pytest.fixture(scope="package")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningFleet]:
-    """The embedded preset, on a port of its own so that it disturbs no fleet that runs on this machine."""
+    """The embedded preset on a port of its own, lest it disturb a fleet of this machine, and without a compiler."""
     folder = tmp_path_factory.mktemp("fleet")
     port = free_port("127.0.0.1")
     content = load_fleet("embedded").model_dump(mode="json")
@@ -108,7 +108,8 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningFleet]:
     file = folder / "fleet.yaml"
     file.write_text(yaml.safe_dump(content))
     url = f"http://127.0.0.1:{port}"
-    command = serve_run(file, url, folder / "serve.log")
+    environment = {**os.environ, "CXX": "/a/compiler/that/is/not/there"}
+    command = serve_run(file, url, folder / "serve.log", environment=environment)
     try:
         yield RunningFleet(url, command)
     finally:

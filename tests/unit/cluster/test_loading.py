@@ -180,6 +180,16 @@ SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_
 VALUES = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(SCALARS, inner, max_size=3), max_leaves=6
 )
+
+
+@pytest.mark.parametrize("name", presets())
+def test_engines_of_presets_that_run_eagerly_on_a_cpu_need_no_compiler(name: str) -> None:
+    pools = [pool for model in load_fleet(name).models for pool in model.pools if pool.engine == "cpu"]
+    for pool in pools:
+        assert pool.flags["enforce-eager"] is True
+        assert pool.env["TORCH_COMPILE_DISABLE"] == "1"
+
+
 EMBEDDED = yaml.safe_load(presets()["embedded"].read_text())
 
 
