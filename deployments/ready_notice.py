@@ -10,15 +10,14 @@ import logging
 import sys
 import threading
 import time
-from urllib.parse import urlsplit
 
 import ray
 from ray import serve
 from ray.serve.schema import ApplicationStatus
 
 from cluster.fleet import Fleet
+from cluster.http_proxies import open_url
 from cluster.names import APPLICATION, GATEWAY
-from deployments.direct_http import open_url
 
 SERVE_LOGGER = "ray.serve"
 SERVE_READY = "is ready"
@@ -29,7 +28,6 @@ SERVE_LINE_WAIT_S = 10.0
 """From a running application to Serve's own line, should that ever read otherwise."""
 ADDRESS_TIMEOUT_S = 30.0
 PROBE_TIMEOUT_S = 2.0
-ANY_HOST = ("0.0.0.0", "::")
 ENDED = (ApplicationStatus.DEPLOY_FAILED, ApplicationStatus.DELETING)
 
 
@@ -50,12 +48,6 @@ def message(fleet: Fleet, url: str, answers: bool) -> str:
     return f"mixfleet: fleet '{fleet.name}' runs, but {url} does not answer from this machine (models {models})"
 
 
-def reachable(url: str, node_ip: str) -> str:
-    """The address to connect to, where a gateway listens on all of a machine's addresses."""
-    host, port = urlsplit(url.replace("//::", "//[::]")).hostname, url.rpartition(":")[2]
-    return f"http://{node_ip}:{port}" if host in ANY_HOST else url
-
-
 class _Notice:
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
@@ -73,7 +65,7 @@ class _Notice:
             if self._runs():
                 self._serve_line.wait(SERVE_LINE_WAIT_S)
                 time.sleep(POLL_S)  # the filter comes before the line itself is written
-                url = reachable(_address(), ray.util.get_node_ip_address())
+                url = _address()
                 print(message(self._fleet, url, _answers(url)), file=sys.stderr, flush=True)
         logging.getLogger(SERVE_LOGGER).removeFilter(self.watch)
 

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from cyclopts import Parameter
 
+from cluster.addresses import http_address
 from cluster.checkpoints import RECIPES, CheckpointError, resolve
 from cluster.fleet import Fleet, Model, Pool, Task
 from cluster.loading import FleetError, load_fleet
@@ -23,7 +24,7 @@ from deployments.engine.backend import EngineSpec
 from deployments.engine.engine_spec import engine_spec
 from deployments.engine.rendering import renderer_of
 from deployments.gateway.control_messages import Replicas
-from deployments.gateway.listening_socket import http_address, listening_sockets
+from deployments.gateway.listening_socket import listening_sockets
 from deployments.gateway.supervisor import Supervisor
 from deployments.gateway.supervisor_process import cannot_listen
 

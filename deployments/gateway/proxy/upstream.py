@@ -14,6 +14,7 @@ from deployments.gateway.proxy.engine_health import EngineHealth
 from deployments.gateway.proxy.failures import ReplicaFailed, StreamCut
 from deployments.gateway.proxy.outlier_ejection import Failure
 from deployments.gateway.proxy.time_limits import AnswerTimer
+from deployments.http_sessions import direct_session
 
 DETOKENIZE_TIMEOUT_S = 10
 KEEPALIVE_S = 4
@@ -79,7 +80,7 @@ class UpstreamClient:
     ) -> None:
         """`engine_headers`: what engines want to see in every request. Raises TlsError."""
         self._engine_headers = engine_headers
-        self._session = aiohttp.ClientSession(
+        self._session = direct_session(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_S, ssl=client_context(engine_tls)),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=settings.connect_timeout_s),  # see AnswerTimer
             auto_decompress=False,

@@ -10,7 +10,7 @@ from ray.serve.schema import ApplicationStatus
 
 from cluster.loading import load_fleet
 from deployments import ready_notice
-from deployments.ready_notice import message, reachable, start_ready_notice
+from deployments.ready_notice import message, start_ready_notice
 
 FLEET = load_fleet("embedded")
 
@@ -46,12 +46,6 @@ def test_the_line_names_the_address_and_the_models() -> None:
     line = "mixfleet: fleet 'embedded' answers on http://127.0.0.1:8000/v1 (models gpt-oss, qwen3-vl, whisper)"
     assert message(FLEET, "http://127.0.0.1:8000", True) == line
     assert "http://10.0.0.7:8000 does not answer from this machine" in message(FLEET, "http://10.0.0.7:8000", False)
-
-
-def test_an_address_of_all_hosts_becomes_that_of_the_node() -> None:
-    assert reachable("http://0.0.0.0:8000", "10.0.0.7") == "http://10.0.0.7:8000"
-    assert reachable("http://:::8000", "10.0.0.7") == "http://10.0.0.7:8000"
-    assert reachable("http://127.0.0.1:8000", "10.0.0.7") == "http://127.0.0.1:8000"
 
 
 def test_it_is_printed_once_the_application_runs(
