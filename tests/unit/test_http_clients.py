@@ -170,7 +170,7 @@ async def test_the_first_look_at_an_outside_endpoint_names_a_proxy_that_refuses(
     with pytest.raises(TargetError, match=f"the proxy {proxy.url} does not connect: .*403 Forbidden"):
         await client(f"https://{OUTSIDE}")
     RecordingProxy("http://127.0.0.1:1").set_in(monkeypatch)
-    with pytest.raises(TargetError, match="the proxy http://127.0.0.1:1 does not connect: .*refused"):
+    with pytest.raises(TargetError, match=r"the proxy http://127\.0\.0\.1:1 does not connect: .*refused"):
         await client(f"https://{OUTSIDE}")
     assert b"the-key" not in b"".join(proxy.received)
 
