@@ -81,6 +81,8 @@ def _refuse_what_pods_cannot_have(fleet: Fleet) -> None:
         raise NotForPods("gateway.port 0 is chosen anew at each start, and a service needs one: set 8000")
     if files := [tenant.name for tenant in fleet.tenants if tenant.key_file]:
         raise NotForPods(f"the key files of tenants {', '.join(files)} are in no pod: give `key_sha256`")
+    if fleet.engine_tls and not fleet.engine_tls.name:
+        raise NotForPods("pods have other addresses at each start: give engine_tls a `name` that its certificate has")
     pools = [pool for model in fleet.models for pool in model.pools]
     tls = fleet.engine_tls.files if fleet.engine_tls else []
     secrets = [*filter(None, [fleet.secrets_file]), *tls, *(file for pool in pools for file in pool.env_files.values())]

@@ -112,10 +112,18 @@ class EngineProcess:
         return engine_session(self.keys, timeout, tls=self._tls)
 
     async def healthy(self, session: aiohttp.ClientSession) -> bool:
-        """Whether the engine answers its health route with 200 right now."""
+        """Whether the engine answers its health route with 200 right now. Raises EngineError for a certificate that
+        clients refuse."""
         try:
             async with session.get(f"{self.url}/health") as answer:
                 return answer.status == 200
+        except aiohttp.ClientConnectorCertificateError as error:
+            assert self.spec.tls is not None
+            raise EngineError(
+                f"the engine of {self.spec.names[0]} shows a certificate that clients refuse: "
+                f"{error.certificate_error}; `authority` of engine_tls must have signed it, for the name "
+                f"{self.spec.tls.name or self.host}"
+            ) from None
         except (aiohttp.ClientError, TimeoutError):
             return False
 
