@@ -18,6 +18,7 @@ from ray.serve.schema import ApplicationStatus
 from cluster.fleet import Fleet
 from cluster.http_proxies import open_url
 from cluster.names import APPLICATION, GATEWAY
+from cluster.open_fleet import open_to_all
 
 SERVE_LOGGER = "ray.serve"
 SERVE_READY = "is ready"
@@ -32,7 +33,8 @@ ENDED = (ApplicationStatus.DEPLOY_FAILED, ApplicationStatus.DELETING)
 
 
 def start_ready_notice(fleet: Fleet) -> threading.Thread:
-    """Prints the line from a daemon thread of this driver process, once the fleet runs. Prints nothing if it fails."""
+    """Prints the line from a daemon thread of this driver process, once the fleet runs, and before it a warning where
+    the fleet is open to all. Prints nothing if it fails."""
     notice = _Notice(fleet)
     logging.getLogger(SERVE_LOGGER).addFilter(notice.watch)
     thread = threading.Thread(target=notice.run, name="ready-notice", daemon=True)
@@ -66,6 +68,8 @@ class _Notice:
                 self._serve_line.wait(SERVE_LINE_WAIT_S)
                 time.sleep(POLL_S)  # the filter comes before the line itself is written
                 url = _address()
+                if warning := open_to_all(self._fleet):
+                    print(warning, file=sys.stderr)
                 print(message(self._fleet, url, _answers(url)), file=sys.stderr, flush=True)
         logging.getLogger(SERVE_LOGGER).removeFilter(self.watch)
 

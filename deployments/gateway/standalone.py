@@ -18,6 +18,7 @@ from cluster.addresses import http_address
 from cluster.checkpoints import RECIPES, CheckpointError, resolve
 from cluster.fleet import Fleet, Model, Pool, Task
 from cluster.loading import FleetError, load_fleet
+from cluster.open_fleet import open_to_all
 from cluster.vendors import ENGINE_KINDS
 from deployments.announcement import Announcement
 from deployments.engine.backend import EngineSpec
@@ -69,6 +70,8 @@ async def serve(fleet: Fleet, replicas: Sequence[Announcement]) -> int:
             print(f"error: {supervisor.failure}", file=sys.stderr)
             return 1
         if not stop.is_set():
+            if warning := open_to_all(fleet):
+                print(warning, file=sys.stderr)
             print(f"listening on {http_address(settings.host, supervisor.port)}", flush=True)
             await stop.wait()
     finally:
