@@ -103,8 +103,7 @@ def test_every_preset_whose_family_calls_tools_names_a_parser_that_vllm_knows() 
         assert model.reasoning_parser is None or model.reasoning_parser in reasoning_parsers, (name, model.name)
     for checkpoint in WITHOUT_TOOLS:
         assert "tools" not in (DATA / checkpoint / "chat_template.jinja").read_text()
-    words = engine_arguments(
-        engine_spec(fleet := load_fleet("qwen3-vl-h200"), model := fleet.models[0], model.pools[0])
-    )
+    fleet = load_fleet("qwen3-vl-h200")
+    words = engine_arguments(engine_spec(fleet, fleet.models[0], fleet.models[0].pools[0]))
     assert "--enable-auto-tool-choice" in words
     assert words[words.index("--tool-call-parser") + 1] == "hermes"
