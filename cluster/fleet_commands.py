@@ -14,6 +14,7 @@ from cluster.command_line import print_json
 from cluster.fleet import Fleet, Model, Pool, deployment_name
 from cluster.keys import digest, new_key
 from cluster.loading import DEFAULT_FLEET, FleetError, load_fleet
+from cluster.open_fleet import open_to_all
 from cluster.option_types import Json
 from cluster.placement import actor_options
 
@@ -132,6 +133,8 @@ def _with_fleet(
 def _print_fleet(fleet: Fleet) -> None:
     """The whole fleet with every default filled in, then the resources that each replica requests from Ray."""
     print(yaml.safe_dump(fleet.model_dump(mode="json"), sort_keys=False, width=120), end="")
+    if warning := open_to_all(fleet):
+        print(f"# {warning}")
     print("# each replica asks of Ray:")
     for model, pool in _pools(fleet):
         wanted = f"{pool.min_replicas}..{pool.most_replicas} x {actor_options(pool)}"
@@ -148,4 +151,5 @@ def _print_fleet_json(fleet: Fleet) -> None:
         }
         for model, pool in _pools(fleet)
     ]
-    print_json({"fleet": fleet.model_dump(mode="json"), "replicas": replicas})
+    warnings = [line for line in [open_to_all(fleet)] if line]
+    print_json({"fleet": fleet.model_dump(mode="json"), "replicas": replicas, "warnings": warnings})

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from cluster.addresses import is_loopback
 from cluster.fleet import Fleet, Model, Pool
 from cluster.names import APPLICATION
 from cluster.placement import actor_options
@@ -26,7 +27,6 @@ CPUS_PER_GPU, GIB_PER_GPU = 8, 64
 """Of a replica's pod: engines want few cores, and memory to load weights through."""
 HEAD_CPUS, HEAD_GIB = 8, 32
 AGENT_PORT = 52365
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 RAY_PORTS = {"gcs-server": 6379, "dashboard": 8265, "client": 10001}
 
 
@@ -75,12 +75,14 @@ def manifest(fleet: Fleet, images: Images, namespace: str, claim: str) -> str:
 
 
 def _refuse_what_pods_cannot_have(fleet: Fleet) -> None:
-    if fleet.gateway.host in LOOPBACK:
+    if is_loopback(fleet.gateway.host):
         raise NotForPods(f"gateway.host {fleet.gateway.host} is reached from its own pod alone: set 0.0.0.0")
     if not fleet.gateway.port:
         raise NotForPods("gateway.port 0 is chosen anew at each start, and a service needs one: set 8000")
     if files := [tenant.name for tenant in fleet.tenants if tenant.key_file]:
         raise NotForPods(f"the key files of tenants {', '.join(files)} are in no pod: give `key_sha256`")
+    if fleet.engine_tls and not fleet.engine_tls.name:
+        raise NotForPods("pods have other addresses at each start: give engine_tls a `name` that its certificate has")
     pools = [pool for model in fleet.models for pool in model.pools]
     tls = fleet.engine_tls.files if fleet.engine_tls else []
     secrets = [*filter(None, [fleet.secrets_file]), *tls, *(file for pool in pools for file in pool.env_files.values())]

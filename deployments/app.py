@@ -16,6 +16,7 @@ from cluster.fleet import Fleet, Model, Pool, deployment_name
 from cluster.fleet_secrets import SecretsError, provide_secrets
 from cluster.loading import DEFAULT_FLEET, load_fleet
 from cluster.names import GATEWAY, REGISTRY
+from cluster.open_fleet import open_to_all
 from cluster.placement import actor_options
 from cluster.ray_address import RayAddressError
 from deployments.autoscaling import serve_policy
@@ -23,7 +24,7 @@ from deployments.engine.engine_spec import engine_spec
 from deployments.engine.replica import EngineReplica
 from deployments.engine.supervisor import Seat
 from deployments.gateway.node import GatewayNode
-from deployments.local_ray import connect
+from deployments.local_ray import connect, is_own_ray
 from deployments.ready_notice import start_ready_notice
 from deployments.registry import RegistryReplica
 from deployments.room import join_with_room
@@ -51,7 +52,7 @@ def app(args: dict[str, str]) -> Application:
             f"unknown argument {', '.join(sorted(unknown))}: deployments:app takes only fleet=FILE_OR_PRESET"
         )
     fleet = load_fleet(args.get("fleet", DEFAULT_FLEET))
-    application = build(fleet)
+    make_policy(fleet.gateway.policy)  # an unknown one is known before anything is waited for
     try:
         provide_secrets(fleet.name, fleet.secrets_file)
     except SecretsError as error:
@@ -59,7 +60,9 @@ def app(args: dict[str, str]) -> Application:
         raise SystemExit(2) from None
     if ray.is_initialized():  # Serve itself builds it, as for Kubernetes: nodes take as long as they take
         connect(log_to_driver=True)
-        return application
+        if warning := open_to_all(fleet):
+            print(warning, file=sys.stderr)
+        return build(fleet)
     try:
         join_with_room(fleet, log_to_driver=True)
         connect(log_to_driver=True)
@@ -67,11 +70,11 @@ def app(args: dict[str, str]) -> Application:
         print(error, file=sys.stderr)
         raise SystemExit(2) from None  # `serve run` would print a traceback
     start_ready_notice(fleet)
-    return application
+    return build(fleet, is_own_ray())
 
 
-def build(fleet: Fleet) -> Application:
-    """The application of a fleet. Touches no cluster."""
+def build(fleet: Fleet, stays_one_node: bool = False) -> Application:
+    """The application of a fleet, on a cluster that others may join or on one that stays one node. Touches none."""
     make_policy(fleet.gateway.policy)
     registry = serve.deployment(RegistryReplica).options(
         name=REGISTRY,
@@ -82,7 +85,7 @@ def build(fleet: Fleet) -> Application:
         health_check_period_s=2,
     )
     handle = registry.bind(fleet.model_dump(mode="json"))
-    engines = [_engine(fleet, model, pool, handle) for model in fleet.models for pool in model.pools]
+    engines = [_engine(fleet, model, pool, handle, stays_one_node) for model in fleet.models for pool in model.pools]
     gateway = serve.deployment(GatewayNode).options(
         name=GATEWAY,
         ray_actor_options=ON_HEAD,
@@ -110,7 +113,7 @@ def _scaled(policy: Callable[..., Any], least: int, most: int) -> AutoscalingCon
         )
 
 
-def _engine(fleet: Fleet, model: Model, pool: Pool, registry: Any) -> Application:
+def _engine(fleet: Fleet, model: Model, pool: Pool, registry: Any, stays_one_node: bool) -> Application:
     seat = Seat(
         replica="",
         model=model.name,
@@ -137,4 +140,4 @@ def _engine(fleet: Fleet, model: Model, pool: Pool, registry: Any) -> Applicatio
         graceful_shutdown_timeout_s=pool.drain_timeout_s + 60,
         max_constructor_retry_count=2,
     )
-    return deployment.bind(engine_spec(fleet, model, pool), seat, fleet.cache_folder, registry)
+    return deployment.bind(engine_spec(fleet, model, pool), seat, fleet.cache_folder, registry, stays_one_node)

@@ -16,6 +16,7 @@ import zmq.asyncio
 from zmq.auth.asyncio import AsyncioAuthenticator
 from zmq.utils import z85
 
+from cluster.addresses import host_in_url
 from cluster.fleet_secrets import FleetSecrets
 
 ZAP_DOMAIN = "mixfleet"
@@ -108,8 +109,7 @@ class Server:
 
     def bind(self, socket: AnySocket) -> str:
         """Listens on a port that the OS chooses, and returns the address for clients. Raises zmq.ZMQError."""
-        host = f"[{self._host}]" if ":" in self._host else self._host
-        socket.bind(f"tcp://{host}:0")
+        socket.bind(f"tcp://{host_in_url(self._host)}:0")
         endpoint = socket.getsockopt_string(zmq.LAST_ENDPOINT)
         return f"{endpoint}#{z85.decode(self._keys.server.public).hex()}"
 

@@ -53,6 +53,13 @@ def join_or_start(address: str = "auto", log_to_driver: bool = False) -> bool:
     return True
 
 
+def is_own_ray() -> bool:
+    """Whether this process has started the Ray cluster that it is connected to: no further node joins such a one."""
+    # Ray has no public word for it (2.60). A client of `ray://` has no node of its own.
+    node = ray._private.worker._global_node
+    return node is not None and bool(node.is_head())
+
+
 def _level(log_to_driver: bool) -> int:
     return logging.INFO if log_to_driver else logging.WARNING
 

@@ -10,15 +10,15 @@ import logging
 import sys
 import threading
 import time
-from urllib.parse import urlsplit
 
 import ray
 from ray import serve
 from ray.serve.schema import ApplicationStatus
 
 from cluster.fleet import Fleet
+from cluster.http_proxies import open_url
 from cluster.names import APPLICATION, GATEWAY
-from deployments.direct_http import open_url
+from cluster.open_fleet import open_to_all
 
 SERVE_LOGGER = "ray.serve"
 SERVE_READY = "is ready"
@@ -29,12 +29,12 @@ SERVE_LINE_WAIT_S = 10.0
 """From a running application to Serve's own line, should that ever read otherwise."""
 ADDRESS_TIMEOUT_S = 30.0
 PROBE_TIMEOUT_S = 2.0
-ANY_HOST = ("0.0.0.0", "::")
 ENDED = (ApplicationStatus.DEPLOY_FAILED, ApplicationStatus.DELETING)
 
 
 def start_ready_notice(fleet: Fleet) -> threading.Thread:
-    """Prints the line from a daemon thread of this driver process, once the fleet runs. Prints nothing if it fails."""
+    """Prints the line from a daemon thread of this driver process, once the fleet runs, and before it a warning where
+    the fleet is open to all. Prints nothing if it fails."""
     notice = _Notice(fleet)
     logging.getLogger(SERVE_LOGGER).addFilter(notice.watch)
     thread = threading.Thread(target=notice.run, name="ready-notice", daemon=True)
@@ -48,12 +48,6 @@ def message(fleet: Fleet, url: str, answers: bool) -> str:
     if answers:
         return f"mixfleet: fleet '{fleet.name}' answers on {url}/v1 (models {models})"
     return f"mixfleet: fleet '{fleet.name}' runs, but {url} does not answer from this machine (models {models})"
-
-
-def reachable(url: str, node_ip: str) -> str:
-    """The address to connect to, where a gateway listens on all of a machine's addresses."""
-    host, port = urlsplit(url.replace("//::", "//[::]")).hostname, url.rpartition(":")[2]
-    return f"http://{node_ip}:{port}" if host in ANY_HOST else url
 
 
 class _Notice:
@@ -73,7 +67,9 @@ class _Notice:
             if self._runs():
                 self._serve_line.wait(SERVE_LINE_WAIT_S)
                 time.sleep(POLL_S)  # the filter comes before the line itself is written
-                url = reachable(_address(), ray.util.get_node_ip_address())
+                url = _address()
+                if warning := open_to_all(self._fleet):
+                    print(warning, file=sys.stderr)
                 print(message(self._fleet, url, _answers(url)), file=sys.stderr, flush=True)
         logging.getLogger(SERVE_LOGGER).removeFilter(self.watch)
 

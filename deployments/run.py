@@ -14,7 +14,7 @@ from cluster.fleet_secrets import SecretsError, provide_secrets
 from cluster.loading import FleetError
 from cluster.names import APPLICATION, GATEWAY
 from deployments.app import build
-from deployments.local_ray import connect
+from deployments.local_ray import connect, is_own_ray
 from deployments.room import join_with_room
 
 SERVE_TAKES_S = 60
@@ -43,7 +43,7 @@ def serving(fleet: Fleet) -> Iterator[str]:
         )
     try:
         try:
-            serve.run(build(fleet), name=APPLICATION, route_prefix=None)
+            serve.run(build(fleet, is_own_ray()), name=APPLICATION, route_prefix=None)
         except RuntimeError as error:
             raise RuntimeError(f"fleet '{fleet.name}' did not start: {error}{_why()}") from None
         yield str(serve.get_deployment_handle(GATEWAY, APPLICATION).address.remote().result(timeout_s=30))

@@ -12,6 +12,7 @@ from http import HTTPStatus
 import aiohttp
 from msgspec import Struct
 
+from deployments.http_sessions import failure_text
 from loadtest.benchmarks.base import Answer, BadReply, ReplyReader
 
 CONNECT_TIMEOUT_S = 10.0
@@ -104,7 +105,7 @@ async def ask(
         except TimeoutError:
             outcome.error = f"no whole answer within {call.timeout_s:g} s"
         except (aiohttp.ClientError, OSError, BadReply) as failure:
-            outcome.error = f"{type(failure).__name__}: {failure}"
+            outcome.error = failure_text(failure)
         failures += 1
         if failures < call.attempts:
             await asyncio.sleep(pause(failures))

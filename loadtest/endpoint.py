@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any
 
+from cluster.addresses import http_address, reachable_host, reachable_url
+from cluster.http_proxies import ProxyError, open_url, proxy_for, without_password
 from cluster.loading import DEFAULT_FLEET, load_fleet
-from deployments.direct_http import open_url
 
 TIMEOUT_S = 10.0
 
@@ -33,10 +34,10 @@ def endpoint(fleet: str | None, url: str | None, mlperf: bool = True) -> Iterato
     Raises TargetError, and cluster.loading.FleetError.
     """
     if url is not None:
-        yield url.rstrip("/").removesuffix("/v1")
+        yield reachable_url(url.rstrip("/").removesuffix("/v1"))
         return
     wanted = load_fleet(fleet or DEFAULT_FLEET)
-    running = f"http://{wanted.gateway.host}:{wanted.gateway.port}"
+    running = http_address(reachable_host(wanted.gateway.host), wanted.gateway.port)
     if fleet is None and get_json(f"{running}/fleet") is not None:
         yield running
         return
@@ -60,7 +61,11 @@ def get_json(url: str, headers: Mapping[str, str] | None = None) -> dict[str, An
         if error.code in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):
             return None
         remedy = "; give a key of it with --api-key" if error.code == HTTPStatus.UNAUTHORIZED else ""
-        raise TargetError(f"{url} answers {error.code} {error.reason}{remedy}") from None
+        proxy = proxy_for(url)
+        way = f" by the proxy {without_password(proxy)}" if proxy else ""
+        raise TargetError(f"{url} answers {error.code} {error.reason}{way}{remedy}") from None
+    except ProxyError as error:
+        raise TargetError(f"{url}: {error}") from None
     except urllib.error.URLError as error:
         if isinstance(error.reason, ConnectionRefusedError):
             return None

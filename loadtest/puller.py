@@ -14,6 +14,7 @@ import aiohttp
 import msgspec
 import uvloop
 
+from deployments.http_sessions import endpoint_session
 from loadtest.benchmarks.base import ReplyReader
 from loadtest.client import Call, Outcome, ask
 from loadtest.sample_queue import Bodies, Taken
@@ -100,7 +101,10 @@ class Puller:
         connector = aiohttp.TCPConnector(limit=self._window)
         try:
             # The group ends the puller where one of its tasks fails: a lease must not outlive the work on it.
-            async with aiohttp.ClientSession(connector=connector) as session, asyncio.TaskGroup() as group:
+            async with (
+                endpoint_session(self._job.call.url, self._job.call.headers, connector=connector) as session,
+                asyncio.TaskGroup() as group,
+            ):
                 flusher = group.create_task(self._flush_regularly())
                 await self._feed(group, session, bodies)
                 for task in (flusher, *self._asking):

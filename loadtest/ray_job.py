@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import warnings
 from collections.abc import Generator, Iterator, Sequence
@@ -18,6 +17,7 @@ from ray.data import DataContext, TaskPoolStrategy, from_items
 from ray.util.annotations import RayDeprecationWarning
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from cluster.addresses import is_loopback
 from loadtest.client import Outcome
 from loadtest.puller import Puller, PullerJob, decode_frame
 from loadtest.seat import Seat
@@ -75,12 +75,7 @@ def _set_up_data_context() -> None:
 
 def _worker_options(url: str) -> dict[str, Any]:
     """An endpoint on this machine's loopback can be reached from this node alone; others from everywhere."""
-    host = urlsplit(url).hostname or ""
-    try:
-        loopback = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        loopback = host == "localhost"
-    if not loopback:
+    if not is_loopback(urlsplit(url).hostname or ""):
         return NEVER_REPEATED | {"scheduling_strategy": "SPREAD"}
     here = ray.get_runtime_context().get_node_id()
     return NEVER_REPEATED | {"scheduling_strategy": NodeAffinitySchedulingStrategy(here, soft=False)}

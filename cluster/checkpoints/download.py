@@ -10,6 +10,7 @@ from pathlib import Path
 from cluster.checkpoints.errors import SourceUnavailable
 from cluster.checkpoints.pinned import CHUNK, PinnedFile
 from cluster.checkpoints.progress import Progress
+from cluster.http_proxies import open_url
 
 SILENCE_S = 20.0
 """Longest wait for a connection and for each next piece of it."""
@@ -39,7 +40,7 @@ def _append(url: str, file: PinnedFile, part: Path, report: Progress) -> None:
     if have == file.size:
         return
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
-    with urllib.request.urlopen(request, timeout=SILENCE_S) as answer:
+    with open_url(request, SILENCE_S) as answer:
         resumed = answer.status == http.HTTPStatus.PARTIAL_CONTENT
         done = have if resumed else 0
         with part.open("ab" if resumed else "wb") as out, report.transfer(file.name, file.size) as advance:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -16,6 +17,17 @@ def _sha256(value: str) -> str:
             "Write the digest here and never the key, or name a `key_file`"
         )
     return value.lower()
+
+
+def _hostname(value: str) -> str:
+    if not HOSTNAME.fullmatch(value):
+        raise ValueError(f"'{value}' is no DNS name that a certificate can have; write one like engines.mixfleet")
+    return value
+
+
+LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+HOSTNAME = re.compile(rf"(?=.{{1,253}}$){LABEL}(\.{LABEL})*")
+Hostname = Annotated[str, AfterValidator(_hostname)]
 
 
 class Limits(Strict):
@@ -62,7 +74,10 @@ class EngineTls(Strict):
 
     certificate: AbsolutePath = Field(description="of the node's engines, signed by the authority")
     key: AbsolutePath = Field(description="of the certificate, without a passphrase")
-    authority: AbsolutePath = Field(description="the certificate of an authority that signs this fleet's engines alone")
+    authority: AbsolutePath = Field(description="the certificate of the authority that has signed it")
+    name: Hostname | None = Field(
+        None, description="a DNS name in the certificate of every engine; None: the address that the engine listens on"
+    )
 
     @property
     def files(self) -> list[str]:

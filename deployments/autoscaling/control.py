@@ -11,9 +11,10 @@ from deployments.autoscaling.scaler import PoolLoad, Scaler, sizes_of
 
 
 class Door(TypedDict):
-    """What one gateway tells of one model: requests that wait there for a replica, and the seconds of prompts that it
-    has ever sent to each pool."""
+    """What one gateway process tells of one model: requests that wait there for a replica, and the seconds of prompts
+    that it has ever sent to each pool. `source`: the process, by a name that no other ever has."""
 
+    source: str
     model: str
     waiting: int
     booked_s: dict[str, float]
@@ -25,6 +26,7 @@ class Scaling:
     def __init__(self, fleet: Fleet, now: float) -> None:
         models = [model for model in fleet.models if any(pool.grows for pool in model.pools)]
         self._scalers = {model.name: Scaler(sizes_of(model), model.autoscaling, now) for model in models}
+        self._pools = {model.name: [pool.name for pool in model.pools] for model in models}
         self._names = {(m.name, pool.name): deployment_name(m, pool) for m in models for pool in m.pools if pool.grows}
 
     @property
@@ -42,10 +44,10 @@ class Scaling:
         waiting: Counter[str] = Counter()
         for told, load in replicas:
             loads[told["model"], told["pool"]] += PoolLoad(1, load["running"], load["waiting"], load["kv_use"])
-        for door in doors:
+        for door in _newest(doors):
             waiting[door["model"]] += door["waiting"]
-            for pool, booked_s in door["booked_s"].items():
-                loads[door["model"], pool] += PoolLoad(booked_s=booked_s)
+            for pool in self._pools.get(door["model"], ()):
+                loads[door["model"], pool] += PoolLoad(booked_s={door["source"]: door["booked_s"].get(pool, 0.0)})
         wanted: dict[str, int] = {}
         for model, scaler in self._scalers.items():
             of_model = {pool: load for (name, pool), load in loads.items() if name == model}
@@ -53,3 +55,12 @@ class Scaling:
                 if name := self._names.get((model, pool)):
                     wanted[name] = count
         return wanted
+
+
+def _newest(doors: Iterable[Door]) -> Iterable[Door]:
+    """One of each process and model. Two actors of a node may tell of the same process, one of them later."""
+    newest: dict[tuple[str, str], Door] = {}
+    for door in doors:
+        key = door["source"], door["model"]
+        newest[key] = max(newest.get(key, door), door, key=lambda told: sum(told["booked_s"].values()))
+    return newest.values()

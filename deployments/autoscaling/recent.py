@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
+
+REMEMBERED_S = 600.0
+"""How long a source that is not heard of is remembered, in seconds."""
 
 
 class RecentMean:
@@ -27,22 +31,48 @@ class RecentMean:
 
 
 class RecentRate:
-    """Of a counter that only grows, over the last `window_s` seconds; one that falls has begun anew."""
+    """Of a counter that only grows, over the last `window_s` seconds; one that falls has begun anew, from zero."""
 
     def __init__(self, window_s: float) -> None:
         self._window_s = window_s
         self._seen: deque[tuple[float, float]] = deque()
+        """When, and how much it had grown since the first count."""
+        self._total: float | None = None
 
     def take(self, at: float, total: float) -> float:
         """Takes the count at `at`, and tells how much it has grown in a second since the window began."""
-        seen = self._seen
-        if seen and total < seen[-1][1]:
-            seen.clear()
-        seen.append((at, total))
+        seen, former = self._seen, self._total
+        self._total = total
+        growth = 0.0 if former is None else total - former if total >= former else total
+        grown = (seen[-1][1] if seen else 0.0) + growth
+        seen.append((at, grown))
         while len(seen) > 2 and seen[1][0] <= at - self._window_s:
             seen.popleft()
         (begin, before), span = seen[0], max(at - seen[0][0], self._window_s)
-        return (total - before) / span if at > begin else 0.0
+        return (grown - before) / span if at > begin else 0.0
+
+
+class SummedRate:
+    """The rates of several sources' counters, summed. A sum of counters has no rate: sources come, go and begin anew.
+
+    What a source had counted before it was first heard of is not growth. One that is missing for a while adds nothing
+    meanwhile, and is known again when it comes back within `REMEMBERED_S`.
+    """
+
+    def __init__(self, window_s: float) -> None:
+        self._window_s = window_s
+        self._sources: dict[str, RecentRate] = {}
+        self._heard: dict[str, float] = {}
+
+    def take(self, at: float, totals: Mapping[str, float]) -> float:
+        """Takes the counts of the sources that are there at `at`, and tells their growth in a second."""
+        rate = 0.0
+        for source, total in totals.items():
+            self._heard[source] = at
+            rate += self._sources.setdefault(source, RecentRate(self._window_s)).take(at, total)
+        for source in [source for source, heard in self._heard.items() if heard < at - REMEMBERED_S]:
+            del self._heard[source], self._sources[source]
+        return rate
 
 
 class RecentMax:

@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cluster.fleet import Autoscaling, Model
-from deployments.autoscaling.recent import RecentMax, RecentMean, RecentRate
+from deployments.autoscaling.recent import RecentMax, RecentMean, SummedRate
 
 LEAST_WINDOW_S = 2.0
 """Over which a rate is taken at least: in less there may be a single request."""
@@ -42,14 +42,14 @@ class PoolLoad:
     Attributes:
         running, waiting: sequences in engines.
         kv_use: the sum of the shares of their KV caches that are in use.
-        booked_s: seconds of prompts, at its replicas' own speed, that have ever been sent there.
+        booked_s: seconds of prompts, at its replicas' own speed, that each gateway process has ever sent there.
     """
 
     replicas: int = 0
     running: int = 0
     waiting: int = 0
     kv_use: float = 0.0
-    booked_s: float = 0.0
+    booked_s: Mapping[str, float] = field(default_factory=dict)
 
     def __add__(self, other: PoolLoad) -> PoolLoad:
         return PoolLoad(
@@ -57,7 +57,7 @@ class PoolLoad:
             self.running + other.running,
             self.waiting + other.waiting,
             self.kv_use + other.kv_use,
-            self.booked_s + other.booked_s,
+            {**self.booked_s, **other.booked_s},
         )
 
 
@@ -69,7 +69,7 @@ class Scaler:
         self._pools = sorted(pools, key=lambda pool: (pool.cost / pool.slots, pool.name))
         self._began = now
         self._mean = RecentMean(settings.up_window_s)
-        self._busy = {pool.name: RecentRate(max(settings.up_window_s, LEAST_WINDOW_S)) for pool in pools}
+        self._busy = {pool.name: SummedRate(max(settings.up_window_s, LEAST_WINDOW_S)) for pool in pools}
         self._ample = {pool.name: RecentMax(settings.down_window_s) for pool in pools}
         self._busy_at = -math.inf
         self._wanted: dict[str, int] | None = None

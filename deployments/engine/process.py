@@ -15,6 +15,7 @@ from pathlib import Path
 import aiohttp
 
 import deployments
+from cluster.addresses import http_address
 from cluster.environment_files import EnvironmentFileError, read_values
 from deployments.engine.access.client import engine_session
 from deployments.engine.access.keys import SECRETS_VARIABLE, EngineKeys
@@ -33,7 +34,7 @@ class EngineError(RuntimeError):
 
 def free_port(host: str) -> int:
     """A port that the OS chose. Another process may take it first: the engine then fails to start, and is retried."""
-    with socket.socket() as probe:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.bind((host, 0))
         return int(probe.getsockname()[1])
 
@@ -54,7 +55,7 @@ class EngineProcess:
     async def start(self, timeout_s: float) -> None:
         """Starts the engine and returns once it answers GET /health. Raises EngineError with its log's end."""
         port = free_port(self.host)
-        self.url = f"{'https' if self.spec.tls else 'http'}://{self.host}:{port}"
+        self.url = http_address(self.host, port, "https" if self.spec.tls else "http")
         self.incarnation = uuid.uuid4().hex
         self.log.parent.mkdir(parents=True, exist_ok=True)
         command = self.backend.command(self.spec, self.host, port)
@@ -111,10 +112,18 @@ class EngineProcess:
         return engine_session(self.keys, timeout, tls=self._tls)
 
     async def healthy(self, session: aiohttp.ClientSession) -> bool:
-        """Whether the engine answers its health route with 200 right now."""
+        """Whether the engine answers its health route with 200 right now. Raises EngineError for a certificate that
+        clients refuse."""
         try:
             async with session.get(f"{self.url}/health") as answer:
                 return answer.status == 200
+        except aiohttp.ClientConnectorCertificateError as error:
+            assert self.spec.tls is not None
+            raise EngineError(
+                f"the engine of {self.spec.names[0]} shows a certificate that clients refuse: "
+                f"{error.certificate_error}; `authority` of engine_tls must have signed it, for the name "
+                f"{self.spec.tls.name or self.host}"
+            ) from None
         except (aiohttp.ClientError, TimeoutError):
             return False
 

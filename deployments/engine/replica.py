@@ -29,7 +29,12 @@ class EngineReplica:
     """One replica. Its constructor returns once the engine answers, so that Serve counts it ready only then."""
 
     async def __init__(  # type: ignore[misc]  # Serve awaits an asynchronous constructor
-        self, spec: EngineSpec, seat: Seat, checkpoint_cache: Path | None, registry: DeploymentHandle
+        self,
+        spec: EngineSpec,
+        seat: Seat,
+        checkpoint_cache: Path | None,
+        registry: DeploymentHandle,
+        stays_one_node: bool,
     ) -> None:
         require_devices(seat.vendor, spec.engine, spec.tensor_parallel, os.environ)
         context = serve.get_replica_context()
@@ -45,7 +50,7 @@ class EngineReplica:
                 spec,
                 replace(seat, replica=name),
                 log,
-                engine_host(ray.nodes(), ray.util.get_node_ip_address()),
+                engine_host(ray.nodes(), ray.util.get_node_ip_address(), stays_one_node),
                 self._heartbeat,
                 self._withdraw,
             )

@@ -7,9 +7,11 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from cluster.addresses import host_in_url, listens_everywhere
 from deployments.engine.backend import EngineFacts, EngineLoad
 
-EVERY_HOST = frozenset({"*", "0.0.0.0", "[::]", "::"})
+EVERY_HOST = "*"
+"""ZeroMQ's own word for all addresses of a machine."""
 
 
 async def ask_facts(session: aiohttp.ClientSession, url: str) -> EngineFacts:
@@ -70,9 +72,9 @@ def _reachable(endpoint: str | None, url: str) -> str | None:
         return endpoint
     scheme, _, address = endpoint.partition("://")
     host, _, port = address.rpartition(":")
-    own = urlsplit(url).hostname or ""
-    own = f"[{own}]" if ":" in own else own
-    return f"{scheme}://{own if host in EVERY_HOST else host}:{port}"
+    if host == EVERY_HOST or listens_everywhere(host):
+        host = host_in_url(urlsplit(url).hostname or "")
+    return f"{scheme}://{host}:{port}"
 
 
 def _number(text: str | None) -> int | None:

@@ -47,8 +47,3 @@ def _listening(family: int, address: tuple[object, ...]) -> socket.socket:
         made.close()
         raise
     return made
-
-
-def http_address(host: str, port: int) -> str:
-    """The URL of a server at this address."""
-    return f"http://[{host}]:{port}" if ":" in host and not host.startswith("[") else f"http://{host}:{port}"

@@ -17,6 +17,7 @@ from deployments.gateway.errors import ApiError, shortened
 from deployments.gateway.preparation.body import BodyFile, write_all
 from deployments.gateway.preparation.byte_budget import ByteClaim
 from deployments.gateway.public_addresses import Network, is_public
+from deployments.http_sessions import direct_session
 
 TIMEOUT_S = 10.0
 """For all media of one request."""
@@ -127,11 +128,10 @@ class MediaFetcher:
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
             resolver = PublicResolver(self._resolver or aiohttp.ThreadedResolver(), self._networks)
-            self._session = aiohttp.ClientSession(
+            self._session = direct_session(
                 connector=aiohttp.TCPConnector(resolver=resolver, use_dns_cache=False, force_close=True),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
-                trust_env=False,
             )
         return self._session
 

@@ -17,6 +17,7 @@ from ray import serve
 from ray.serve.handle import DeploymentHandle
 from ray.serve.schema import ApplicationStatus
 
+from cluster.addresses import http_address, reachable_host
 from cluster.fleet import Fleet
 from cluster.names import APPLICATION
 from deployments.autoscaling.control import Door
@@ -24,7 +25,6 @@ from deployments.engine.process import PROJECT_ROOT
 from deployments.gateway.attachment import attach, socket_name
 from deployments.gateway.control_channel import Channel
 from deployments.gateway.control_messages import Attach, End, NodeStatus, Replicas
-from deployments.gateway.listening_socket import http_address
 from deployments.gateway.supervisor_process import Startup
 from deployments.local_ray import logs_folder
 
@@ -113,8 +113,10 @@ class GatewayNode:
         return self._status.doors if self._status else []
 
     async def address(self) -> str:
+        """Where clients on every node reach the gateway, as far as it is reached from elsewhere at all."""
         assert self._status is not None
-        return http_address(self._fleet.gateway.host, self._status.port)
+        host = reachable_host(self._fleet.gateway.host, ray.util.get_node_ip_address())
+        return http_address(host, self._status.port)
 
     async def fleet(self) -> dict[str, Any]:
         """As it was given."""

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import itertools
 import logging
+import secrets
 import signal
 import socket
 import sys
@@ -53,6 +54,7 @@ class GatewayProcess:
     def __init__(self, channel: Channel, configuration: Configure) -> None:
         """Raises KeyFileError or SecretsError where the fleet names a file that cannot be used."""
         self._channel = channel
+        self._name = secrets.token_hex(8)
         self._server = GatewayServer(Fleet.model_validate(configuration.fleet), configuration.own_engines)
         self._exchange: Exchange | None = None
         if configuration.shares_bookings:
@@ -120,7 +122,12 @@ class GatewayProcess:
         while True:
             state = self._server.state
             doors = [
-                Door(model=one.model.name, waiting=one.admission.waiting, booked_s=dict(one.router.booked_s))
+                Door(
+                    source=self._name,
+                    model=one.model.name,
+                    waiting=one.admission.waiting,
+                    booked_s=dict(one.router.booked_s),
+                )
                 for one in state.directory.models
             ]
             endpoint = self._exchange.endpoint if self._exchange else ""

@@ -14,16 +14,18 @@ from urllib.parse import urlsplit
 
 from cyclopts import Parameter
 
+from cluster.addresses import http_address
 from cluster.checkpoints import RECIPES, CheckpointError, resolve
 from cluster.fleet import Fleet, Model, Pool, Task
 from cluster.loading import FleetError, load_fleet
+from cluster.open_fleet import open_to_all
 from cluster.vendors import ENGINE_KINDS
 from deployments.announcement import Announcement
 from deployments.engine.backend import EngineSpec
 from deployments.engine.engine_spec import engine_spec
 from deployments.engine.rendering import renderer_of
 from deployments.gateway.control_messages import Replicas
-from deployments.gateway.listening_socket import http_address, listening_sockets
+from deployments.gateway.listening_socket import listening_sockets
 from deployments.gateway.supervisor import Supervisor
 from deployments.gateway.supervisor_process import cannot_listen
 
@@ -68,6 +70,8 @@ async def serve(fleet: Fleet, replicas: Sequence[Announcement]) -> int:
             print(f"error: {supervisor.failure}", file=sys.stderr)
             return 1
         if not stop.is_set():
+            if warning := open_to_all(fleet):
+                print(warning, file=sys.stderr)
             print(f"listening on {http_address(settings.host, supervisor.port)}", flush=True)
             await stop.wait()
     finally:

@@ -17,10 +17,11 @@ from typing import Any
 
 import msgspec
 
+from cluster.addresses import http_address
 from deployments.gateway.attachment import listen
 from deployments.gateway.control_channel import Channel
 from deployments.gateway.control_messages import Attach, End, NodeStatus, Replicas
-from deployments.gateway.listening_socket import http_address, listening_sockets
+from deployments.gateway.listening_socket import listening_sockets
 from deployments.gateway.process import parent_decides
 from deployments.gateway.supervisor import Supervisor
 

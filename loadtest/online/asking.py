@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import aiohttp
 
+from deployments.http_sessions import failure_text
 from loadtest.benchmarks.base import Answer, AnswerStream, BadReply, Benchmark
 from loadtest.client import (
     CONNECT_TIMEOUT_S,
@@ -56,7 +57,7 @@ async def ask_stream(
         except TimeoutError:
             outcome.error = f"no whole answer within {call.timeout_s:g} s"
         except (aiohttp.ClientError, OSError, BadReply, EventTooLong) as failure:
-            outcome.error = f"{type(failure).__name__}: {failure}"
+            outcome.error = failure_text(failure)
         except _Refused as refusal:
             outcome.error = str(refusal)
             break

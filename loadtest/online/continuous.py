@@ -17,6 +17,7 @@ import uvloop
 
 from cluster.progress import Progress
 from cluster.tables import show
+from deployments.http_sessions import endpoint_session
 from loadtest.benchmarks.base import Answer, BadReply, Mode
 from loadtest.benchmarks.whisper import Clips, Whisper, encode_transcript
 from loadtest.client import Call, Outcome, ask
@@ -80,12 +81,14 @@ def _run(options: Options, clips: Clips, target: Target, rate: float) -> bool:
     folder = new_run_folder(options.out, "whisper-continuous")
     order = [index for _ in range(options.passes) for index in range(len(clips))]
     make_room(2 * len(order))
+    headers = {"Content-Type": Whisper.content_type, **bearer(options.api_key)}
+    call = Call(target.url + Whisper.path, headers, options.timeout_s, options.attempts)
     done: dict[str, list[Outcome]] = {STREAMED: [], WHOLE: []}
     state = "failed"
     try:
-        for way, asked in _ways(options, clips, target).items():
+        for way, asked in _ways(clips, target, call).items():
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                runner.run(until_interrupted(_play(way, order, rate, asked, done[way])))
+                runner.run(until_interrupted(_play(way, order, rate, call, asked, done[way])))
         state = "complete"
     except KeyboardInterrupt:
         state = "interrupted"
@@ -101,9 +104,7 @@ def _run(options: Options, clips: Clips, target: Target, rate: float) -> bool:
     return all(outcome.answer for outcome in outcomes)
 
 
-def _ways(options: Options, clips: Clips, target: Target) -> dict[str, Asked]:
-    headers = {"Content-Type": Whisper.content_type, **bearer(options.api_key)}
-    call = Call(target.url + Whisper.path, headers, options.timeout_s, options.attempts)
+def _ways(clips: Clips, target: Target, call: Call) -> dict[str, Asked]:
     served, plain, streamed = target.served, PlainWhisper(), Whisper()
 
     async def ask_streamed(session: aiohttp.ClientSession, outcome: Outcome) -> Outcome:
@@ -119,7 +120,7 @@ def _ways(options: Options, clips: Clips, target: Target) -> dict[str, Asked]:
     return {STREAMED: ask_streamed, WHOLE: ask_whole}
 
 
-async def _play(way: str, order: Sequence[int], rate: float, asked: Asked, into: list[Outcome]) -> None:
+async def _play(way: str, order: Sequence[int], rate: float, call: Call, asked: Asked, into: list[Outcome]) -> None:
     random_numbers = random.Random(SEED)
     offsets = [0.0, *accumulate(random_numbers.expovariate(rate) for _ in order[1:])]
     began = time.time()
@@ -130,7 +131,7 @@ async def _play(way: str, order: Sequence[int], rate: float, asked: Asked, into:
             progress.update(len(order), len(into), time.time() - began)
 
         async with (
-            aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
+            endpoint_session(call.url, call.headers, connector=aiohttp.TCPConnector(limit=0)) as session,
             asyncio.TaskGroup() as asking,
         ):
             for place, (index, offset) in enumerate(zip(order, offsets, strict=True)):

@@ -17,6 +17,7 @@ import uvloop
 from msgspec.structs import replace
 
 from cluster.progress import Progress
+from deployments.http_sessions import endpoint_session
 from loadtest.client import Outcome
 from loadtest.command import make_room
 from loadtest.interruption import until_interrupted
@@ -83,11 +84,13 @@ class _Session:
                 loop.call_soon_threadsafe(_settle, test, failure)
 
         threading.Thread(target=loadgen, name="loadgen", daemon=True).start()
-        connector = aiohttp.TCPConnector(limit=MOST_IN_FLIGHT)
+        call, connector = self._subject.call, aiohttp.TCPConnector(limit=MOST_IN_FLIGHT)
         cpu_before = time.process_time()
         helpers = [asyncio.create_task(self._reporter.run()), asyncio.create_task(self._show())]
         try:
-            async with aiohttp.ClientSession(connector=connector, read_bufsize=READ_BYTES) as session:
+            async with endpoint_session(
+                call.url, call.headers, connector=connector, read_bufsize=READ_BYTES
+            ) as session:
                 await self._ask_all(session, handoff)
             await test
         finally:

@@ -12,6 +12,7 @@ import aiohttp
 from msgspec import DecodeError, Struct
 from msgspec import json as msgjson
 
+from deployments.http_sessions import failure_text
 from loadtest.client import CONNECT_TIMEOUT_S, POOL_HEADER, QUOTED_REPLY, REPLICA_HEADER
 from loadtest.sse import Events, EventTooLong
 
@@ -70,7 +71,7 @@ async def ask(session: aiohttp.ClientSession, sending: Sending) -> Reply:
         reply.failure, reply.detail = TIMED_OUT, f"no whole answer within {sending.timeout_s:g} s"
     except (aiohttp.ClientError, OSError) as error:
         reply.failure = CUT if reply.frames else NO_ANSWER
-        reply.detail = f"{type(error).__name__}: {error}"[:QUOTED_REPLY]
+        reply.detail = failure_text(error)[:QUOTED_REPLY]
     reply.end_s = time.perf_counter()
     return reply
 

@@ -6,7 +6,7 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import aiohttp
 
 from cluster.progress import Progress
+from deployments.http_sessions import endpoint_session
 from loadtest.latency import Timing
 from loadtest.replay.client import Reply, Sending, ask
 from loadtest.replay.jobs import Job
@@ -84,16 +85,22 @@ class Played:
 
 
 async def play(
-    jobs: Sequence[Job], sending: Callable[[Job], Sending], most_in_flight: int, into: Played, progress: Progress
+    jobs: Sequence[Job],
+    sending: Callable[[Job], Sending],
+    url: str,
+    headers: Mapping[str, str],
+    most_in_flight: int,
+    into: Played,
+    progress: Progress,
 ) -> None:
-    """Asks all jobs at their times. A cancellation ends it, with all that is in flight."""
+    """Asks all jobs of the endpoint `url` at their times. A cancellation ends it, with all that is in flight."""
     room = asyncio.Semaphore(most_in_flight)
     began: float | None = None
     ticking: asyncio.Task[None] | None = None
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=4)
     try:
         async with (
-            aiohttp.ClientSession(connector=connector, read_bufsize=2**18) as session,
+            endpoint_session(url, headers, connector=connector, read_bufsize=2**18) as session,
             aclosing(_prepared(jobs, sending)) as prepared,
             asyncio.TaskGroup() as asking,
         ):

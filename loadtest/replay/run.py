@@ -100,7 +100,8 @@ def _replay(options: Options, plan: Plan, trace: Trace) -> bool:
             Progress("replay", "requests") as progress,
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
         ):
-            runner.run(until_interrupted(play(jobs, workshop.sending, options.max_in_flight, played, progress)))
+            asked = (plan.target.url, plan.headers, options.max_in_flight)
+            runner.run(until_interrupted(play(jobs, workshop.sending, *asked, played, progress)))
         state = "complete"
     except KeyboardInterrupt:
         state = "interrupted"

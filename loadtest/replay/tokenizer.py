@@ -7,7 +7,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 
-from deployments.direct_http import open_url
+from cluster.http_proxies import ProxyError, open_url
 from loadtest.endpoint import TIMEOUT_S, TargetError
 from loadtest.replay.contents import SAMPLE, Vocabulary
 
@@ -25,5 +25,7 @@ def ask_vocabulary(url: str, model: str, headers: Mapping[str, str]) -> Vocabula
         if error.code < 500 or error.code == 501:
             return Vocabulary()
         raise TargetError(f"{url}/tokenize answers {error.code} {error.reason}") from None
+    except ProxyError as error:
+        raise TargetError(f"{url}/tokenize: {error}") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise TargetError(f"{url}/tokenize gives no tokens for {model}: {error!r}") from None

@@ -20,6 +20,8 @@ from loadtest.traces.trace import TraceRequest
 
 LOOK_EVERY_S = 1.0
 """Between two looks at the load, as in serving."""
+GATEWAY = "gateway"
+"""The one that a simulation has."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ class _ScaledRun(Run):
         self._place_waiting()
 
     def _loads(self) -> dict[str, PoolLoad]:
-        loads = {name: PoolLoad(booked_s=self.router.booked_s.get(name, 0.0)) for name in self.pools}
+        loads = {name: PoolLoad(booked_s={GATEWAY: self.router.booked_s.get(name, 0.0)}) for name in self.pools}
         for number, life in self._life_of.items():
             if number not in self.left:
                 engine = self.engines[number]

@@ -13,10 +13,9 @@ from subprocess import Popen
 import psutil
 import pytest
 import requests
-import yaml
 
 from cluster.loading import load_fleet
-from deployments.engine.process import free_port
+from tests.support.fleet_file import on_free_port
 from tests.support.local_cluster import FILE, LocalCluster, local_cluster, make_token
 
 VENDORS = ("nvidia", "amd")
@@ -30,15 +29,6 @@ vendors = {node["NodeID"]: node["Labels"].get("gpu-vendor", "") for node in ray.
 alive = actors(actor_state_name="ALIVE").values()
 print(json.dumps({actor["Name"]: vendors[actor["Address"]["NodeID"]] for actor in alive}))
 '"""
-
-
-def fleet_file(folder: Path) -> tuple[Path, str]:
-    """The preset on a free port, and the address of its gateway."""
-    fleet = load_fleet("mixed-cpu").model_dump(mode="json", exclude_defaults=True)
-    fleet["gateway"] = {"port": free_port("127.0.0.1")}
-    file = folder / "fleet.yaml"
-    file.write_text(yaml.safe_dump(fleet))
-    return file, f"http://127.0.0.1:{fleet['gateway']['port']}"
 
 
 def wait_until_ready(url: str, serving: Popen[str]) -> None:
@@ -122,7 +112,7 @@ def kill_engine(url: str, replica: str) -> None:
 @pytest.mark.slow
 def test_both_vendors_nodes_serve_one_model(tmp_path: Path) -> None:
     make_token()
-    file, url = fleet_file(tmp_path)
+    file, url = on_free_port(load_fleet("mixed-cpu"), tmp_path)
     with local_cluster(f"mixed-{os.getpid()}") as cluster:
         serving = cluster.start("exec", str(FILE), f"serve run deployments:app fleet={file}", start_new_session=True)
         try:

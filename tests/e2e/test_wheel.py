@@ -12,12 +12,12 @@ from pathlib import Path
 
 import psutil
 import pytest
-import yaml
 from openai import OpenAI
 
 from cluster.loading import load_fleet
-from deployments.engine.process import PROJECT_ROOT, free_port
+from deployments.engine.process import PROJECT_ROOT
 from tests.e2e.embedded.conftest import end_with_ctrl_c, serve_run
+from tests.support.fleet_file import on_free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -93,12 +93,7 @@ def test_doctor_runs_without_the_checkout(environment: Path, isolated: dict[str,
 @pytest.fixture
 def fleet_url(environment: Path, isolated: dict[str, str], tmp_path: Path) -> Iterator[str]:
     """The embedded fleet, served by the wheel; its processes are gone after Ctrl-C."""
-    port = free_port("127.0.0.1")
-    content = load_fleet("embedded").model_dump(mode="json")
-    content["gateway"]["port"] = port
-    file = tmp_path / "fleet.yaml"
-    file.write_text(yaml.safe_dump(content))
-    url = f"http://127.0.0.1:{port}"
+    file, url = on_free_port(load_fleet("embedded"), tmp_path)
     log = tmp_path / "serve.log"
     command = serve_run(file, url, log, serve=environment / "bin" / "serve", folder=tmp_path, environment=isolated)
     family = psutil.Process(command.pid).children(recursive=True)

@@ -11,10 +11,9 @@ from pathlib import Path
 from subprocess import Popen
 
 import requests
-import yaml
 
 from cluster.fleet import Fleet
-from deployments.engine.process import free_port
+from tests.support.fleet_file import on_free_port
 from tests.support.local_cluster import FILE, LocalCluster, local_cluster, make_token
 
 READY_WITHIN_S = 300
@@ -25,12 +24,7 @@ NOTICE_WITHIN_S = 60
 def served_on_cluster(fleet: Fleet, name: str, folder: Path) -> Iterator[tuple[str, LocalCluster]]:
     """The gateway's address and the cluster, until the block ends."""
     make_token()
-    port = free_port("127.0.0.1")
-    content = fleet.model_dump(mode="json", exclude_defaults=True)
-    content["gateway"] = {**content.get("gateway", {}), "port": port}
-    file = folder / "fleet.yaml"
-    file.write_text(yaml.safe_dump(content))
-    url = f"http://127.0.0.1:{port}"
+    file, url = on_free_port(fleet, folder)
     with local_cluster(name) as cluster, (folder / "serve.log").open("w") as log:
         serving = cluster.start(
             *("exec", str(FILE), f"serve run deployments:app fleet={file}"),

@@ -7,6 +7,7 @@ import ssl
 import aiohttp
 
 from deployments.engine.access.keys import EngineKeys
+from deployments.http_sessions import direct_session
 
 
 def engine_session(
@@ -23,4 +24,4 @@ def engine_session(
         return await handler(request)
 
     connector = aiohttp.TCPConnector(ssl=tls)
-    return aiohttp.ClientSession(base_url, timeout=timeout, middlewares=(with_key,), connector=connector)
+    return direct_session(base_url=base_url, timeout=timeout, middlewares=(with_key,), connector=connector)

@@ -1,4 +1,4 @@
-"""TLS between gateways, replicas and engines: each engine shows a certificate of the fleet's own authority."""
+"""TLS between gateways, replicas and engines: each engine shows a certificate of the fleet's authority and name."""
 
 from __future__ import annotations
 
@@ -15,18 +15,38 @@ class TlsError(ValueError):
     """A file of `engine_tls` that cannot be used. The message is for the person who runs the fleet."""
 
 
-def client_context(tls: EngineTls | None) -> ssl.SSLContext | bool:
-    """What clients of engines check, as aiohttp takes it. Raises TlsError.
+class _NamedContext(ssl.SSLContext):
+    """Demands one name of every server, whichever address it has."""
 
-    Names are not checked: engines have chosen ports on nodes that come and go, and the authority signs nobody else.
+    name: str
+
+    def wrap_bio(
+        self,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        server_side: bool = False,
+        server_hostname: str | bytes | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLObject:
+        """What event loops call for each connection, with the host of its URL."""
+        return super().wrap_bio(incoming, outgoing, server_side, self.name, session)
+
+
+def client_context(tls: EngineTls | None) -> ssl.SSLContext | bool:
+    """What clients of engines check, as aiohttp takes it: the authority, and `tls.name` or the engine's address.
+
+    Raises TlsError.
     """
     if tls is None:
         return True
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if tls.name:
+        context = _NamedContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.name = tls.name
     try:
-        context = ssl.create_default_context(cafile=on_this_node(tls.authority))
+        context.load_verify_locations(on_this_node(tls.authority))
     except OSError as error:
         raise _unusable("authority", tls.authority, error) from None
-    context.check_hostname = False
     return context
 
 

@@ -15,12 +15,12 @@ import aiohttp
 import psutil
 import pytest
 import requests
-import yaml
 from openai import OpenAI
 
 from cluster.loading import load_fleet
-from deployments.engine.process import PROJECT_ROOT, free_port
+from deployments.engine.process import PROJECT_ROOT
 from tests.support.engine_keys import secrets_file
+from tests.support.fleet_file import on_free_port
 
 START_TIMEOUT_S = 600
 STOP_TIMEOUT_S = 90
@@ -101,13 +101,8 @@ def _ready(url: str) -> bool:
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningFleet]:
     """The embedded preset on a port of its own, lest it disturb a fleet of this machine, and without a compiler."""
     folder = tmp_path_factory.mktemp("fleet")
-    port = free_port("127.0.0.1")
-    content = load_fleet("embedded").model_dump(mode="json")
-    content["gateway"]["port"] = port
-    content["secrets_file"] = str(secrets_file())  # for tests that talk to its engines themselves
-    file = folder / "fleet.yaml"
-    file.write_text(yaml.safe_dump(content))
-    url = f"http://127.0.0.1:{port}"
+    # The secrets are for tests that talk to its engines themselves.
+    file, url = on_free_port(load_fleet("embedded"), folder, secrets_file=str(secrets_file()))
     environment = {**os.environ, "CXX": "/a/compiler/that/is/not/there"}
     command = serve_run(file, url, folder / "serve.log", environment=environment)
     try:

@@ -17,6 +17,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from cluster.fleet import Fleet
+from cluster.open_fleet import open_to_all
 from tests.support.front import Engine
 from tests.support.processes import HOST, PROJECT_ROOT, fake_engine, fake_fleet, fake_pool
 from tests.support.standalone_gateway import StandaloneGateway, command, standalone_gateway, until_replaced
@@ -75,6 +76,24 @@ async def counted(gateway: StandaloneGateway) -> dict[str, float]:
         families = {family.name: family for family in text_string_to_metric_families(await answer.text())}
     samples = [sample for sample in families["gateway_requests"].samples if sample.name.endswith("_total")]
     return {sample.labels["process"]: sample.value for sample in samples}
+
+
+@pytest.mark.parametrize(("host", "warns"), [("0.0.0.0", True), (HOST, False)])
+def test_a_gateway_that_other_machines_reach_without_tenants_warns_in_one_line(
+    server: Engine, tmp_path: Path, host: str, warns: bool
+) -> None:
+    file = tmp_path / "fleet.yaml"
+    file.write_text(yaml.safe_dump(fleet_of(server, host=host).model_dump(mode="json")))
+    started = subprocess.Popen(
+        command(file, [f"a={server.url}"]), cwd=PROJECT_ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert started.stdout is not None
+    assert started.stdout.readline().startswith(f"listening on http://{host}:")
+    started.terminate()
+    _, errors = started.communicate(timeout=60)
+    assert [line for line in errors.splitlines() if line.startswith("warning: fleet 'fakes' has no tenants")] == (
+        [open_to_all(fleet_of(server, host=host))] if warns else []
+    )
 
 
 async def test_one_page_holds_the_metrics_of_all_processes(shared: StandaloneGateway) -> None:

@@ -18,6 +18,7 @@ from cluster.fleet import Limits, Tenant
 from cluster.keys import digest
 from tests.support.commands import TIMEOUT_S, exit_of, start
 from tests.support.processes import announcement, fake_engine, fake_fleet, fake_pool, gateway
+from tests.support.recording_proxy import recording_proxy
 
 LINES = 800
 MOST_BETWEEN = 39
@@ -97,6 +98,20 @@ def lines_of(out: Path) -> list[bytes]:
     """Whole lines, whatever the driver is writing."""
     file = out / "output.jsonl"
     return file.read_bytes().split(b"\n")[:-1] if file.exists() else []
+
+
+def test_a_batch_of_a_fleet_on_this_machine_shows_a_proxy_nothing(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a Ray of its own, whose workers have the same environment."""
+    source, out = write(tmp_path / "in.jsonl", lines=8), tmp_path / "out"
+    with recording_proxy() as proxy:
+        proxy.set_in(monkeypatch)
+        code, output = exit_of(batch("local", source, out, "--endpoint", url, "--api-key", KEY))
+    assert (code, len(answers(out))) == (0, 8), output
+    # Ray itself asks through it which cloud it is in.
+    received = b"".join(proxy.received)
+    assert (url.removeprefix("http://").encode() in received, KEY.encode() in received) == (False, False)
 
 
 def test_failures_have_their_own_file_and_can_be_tried_again(cluster: str, url: str, tmp_path: Path) -> None:

@@ -8,18 +8,19 @@ from typing import Any
 import pytest
 from ray.serve.schema import ApplicationStatus
 
+from cluster.fleet import Fleet, Gateway
 from cluster.loading import load_fleet
 from deployments import ready_notice
-from deployments.ready_notice import message, reachable, start_ready_notice
+from deployments.ready_notice import message, start_ready_notice
 
 FLEET = load_fleet("embedded")
 
 
 @pytest.fixture
-def notice(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[Any]], None]:
+def notice(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Runs the thread to its end, with these states of the application one after another."""
 
-    def run(states: list[Any]) -> None:
+    def run(states: list[Any], fleet: Fleet = FLEET) -> None:
         left = iter(states)
 
         def status() -> SimpleNamespace:
@@ -34,7 +35,7 @@ def notice(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[Any]], None]:
         monkeypatch.setattr(ready_notice, "_answers", lambda _: True)
         monkeypatch.setattr(ready_notice, "POLL_S", 0.01)
         monkeypatch.setattr(ready_notice, "SERVE_LINE_WAIT_S", 0.05)
-        thread = start_ready_notice(FLEET)
+        thread = start_ready_notice(fleet)
         thread.join(5)
         assert not thread.is_alive()
         assert not logging.getLogger(ready_notice.SERVE_LOGGER).filters
@@ -48,17 +49,20 @@ def test_the_line_names_the_address_and_the_models() -> None:
     assert "http://10.0.0.7:8000 does not answer from this machine" in message(FLEET, "http://10.0.0.7:8000", False)
 
 
-def test_an_address_of_all_hosts_becomes_that_of_the_node() -> None:
-    assert reachable("http://0.0.0.0:8000", "10.0.0.7") == "http://10.0.0.7:8000"
-    assert reachable("http://:::8000", "10.0.0.7") == "http://10.0.0.7:8000"
-    assert reachable("http://127.0.0.1:8000", "10.0.0.7") == "http://127.0.0.1:8000"
-
-
 def test_it_is_printed_once_the_application_runs(
-    notice: Callable[[list[Any]], None], capsys: pytest.CaptureFixture[str]
+    notice: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     notice([None, ApplicationStatus.DEPLOYING, ApplicationStatus.RUNNING])
     assert "answers on http://127.0.0.1:4321/v1" in capsys.readouterr().err
+
+
+def test_a_fleet_that_is_open_to_all_says_so_right_before_its_address(
+    notice: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    notice([ApplicationStatus.RUNNING], FLEET.model_copy(update={"gateway": Gateway(host="0.0.0.0")}))
+    warning, address = capsys.readouterr().err.splitlines()
+    assert warning.startswith("warning: fleet 'embedded' has no tenants: everyone who reaches 0.0.0.0:8000 may ask")
+    assert "answers on" in address
 
 
 @pytest.mark.parametrize(
@@ -71,7 +75,7 @@ def test_it_is_printed_once_the_application_runs(
     ],
 )
 def test_nothing_is_printed_where_the_start_fails_or_is_interrupted(
-    states: list[Any], notice: Callable[[list[Any]], None], capsys: pytest.CaptureFixture[str]
+    states: list[Any], notice: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     notice(states)
     assert capsys.readouterr().err == ""

@@ -137,9 +137,9 @@ async def test_gateways_are_listed_while_they_watch(later: Callable[[float], Non
 
 def test_what_gateways_tell_is_forgotten_with_them(later: Callable[[float], None]) -> None:
     registry = Registry()
-    registry.tell_doors("one", [Door(model="m", waiting=2, booked_s={"a": 1.0})])
+    registry.tell_doors("one", [Door(source="a", model="m", waiting=2, booked_s={"a": 1.0})])
     later(LIFETIME_S / 2)
-    registry.tell_doors("two", [Door(model="m", waiting=3, booked_s={})])
+    registry.tell_doors("two", [Door(source="b", model="m", waiting=3, booked_s={})])
     assert registry.watchers() == {"one", "two"}
     assert [door["waiting"] for door in registry.doors()] == [2, 3]
     later(LIFETIME_S / 2 + 1)

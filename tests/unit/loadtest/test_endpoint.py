@@ -1,15 +1,37 @@
 from __future__ import annotations
 
+import socket
+
 import pytest
 
+from cluster.addresses import http_address, own_address
+from cluster.fleet import Gateway
 from loadtest.endpoint import TargetError, endpoint, get_json
 from tests.support.pages import Serve, serving_pages
+from tests.support.processes import fake_fleet
 
 
 @pytest.mark.parametrize("given", ["http://h:1", "http://h:1/", "http://h:1/v1", "http://h:1/v1/"])
 def test_an_endpoint_with_or_without_v1(given: str) -> None:
     with endpoint(None, given) as url:
         assert url == "http://h:1"
+
+
+def test_workers_on_other_nodes_get_no_address_to_listen_on() -> None:
+    for host, family in (("0.0.0.0", socket.AF_INET), ("[::]", socket.AF_INET6)):
+        with endpoint(None, f"http://{host}:8000/v1") as url:
+            assert url == http_address(own_address(family), 8000)
+
+
+def test_a_running_fleet_that_listens_everywhere_is_measured_at_its_nodes_address(
+    monkeypatch: pytest.MonkeyPatch, serve: Serve
+) -> None:
+    running = serve({"/fleet": {"models": []}})
+    gateway = Gateway(host="0.0.0.0", port=int(running.rpartition(":")[2]))
+    monkeypatch.setattr("cluster.addresses.own_address", lambda _: "127.0.0.1")
+    monkeypatch.setattr("loadtest.endpoint.load_fleet", lambda _: fake_fleet().model_copy(update={"gateway": gateway}))
+    with endpoint(None, None) as url:
+        assert url == running
 
 
 def test_headers_are_sent() -> None:

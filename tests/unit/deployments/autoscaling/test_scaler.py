@@ -101,7 +101,7 @@ def test_prompts_count_by_the_seconds_that_they_take(busy: float, wanted: int) -
     """Two long prompts at a time fill a replica, however many slots it has."""
     scaler = Scaler([CHEAP], SETTINGS, 0.0)
     for second in range(100):
-        sizes = scaler.wanted(float(second), {"cheap": PoolLoad(2, running=2, booked_s=busy * second)}, 0)
+        sizes = scaler.wanted(float(second), {"cheap": PoolLoad(2, running=2, booked_s={"a": busy * second})}, 0)
     assert sizes == {"cheap": wanted}
 
 

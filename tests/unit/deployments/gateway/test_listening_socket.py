@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from deployments.gateway.listening_socket import http_address, listening_sockets
+from deployments.gateway.listening_socket import listening_sockets
 
 
 def ports(host: str, port: int = 0) -> tuple[list[socket.socket], set[int]]:
@@ -38,8 +38,3 @@ def test_taken_port_is_an_error_and_leaves_no_socket_open() -> None:
 def test_address_of_another_machine_is_an_error() -> None:
     with pytest.raises(OSError, match="Cannot assign"):
         listening_sockets("192.0.2.1", 0)
-
-
-def test_urls_put_ipv6_in_brackets() -> None:
-    assert http_address("127.0.0.1", 80) == "http://127.0.0.1:80"
-    assert http_address("::1", 80) == http_address("[::1]", 80) == "http://[::1]:80"
