@@ -145,7 +145,9 @@ class GatewayProcess:
 async def main(control: int, listeners: Sequence[int]) -> int:
     """The process's exit status."""
     channel = await Channel.over(socket.socket(fileno=control))
+    waiting = asyncio.create_task(_report_waiting(channel))
     configuration = await channel.receive()
+    waiting.cancel()
     if not isinstance(configuration, Configure):
         return 1
     try:
@@ -157,6 +159,13 @@ async def main(control: int, listeners: Sequence[int]) -> int:
         return 1
     await process.run()
     return 0
+
+
+async def _report_waiting(channel: Channel) -> None:
+    """A process that waits in reserve must not turn out to be frozen when it is needed."""
+    while True:
+        channel.send(Status([], []))
+        await asyncio.sleep(STATUS_PERIOD_S)
 
 
 def parent_decides() -> None:

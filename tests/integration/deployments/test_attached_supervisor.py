@@ -180,13 +180,15 @@ async def test_actors_attach_from_serves_own_kind_of_loop(supervisor: tuple[str,
 
 
 async def test_taken_port_is_told_to_the_starter(supervisor: tuple[str, Fleet, str], tmp_path: Path) -> None:
-    _, fleet, url = supervisor
+    name, fleet, url = supervisor
+    attachment = await attached(name)  # else it might end before the other one starts
     port = int(url.rpartition(":")[2])
     gateway = fleet.gateway.model_copy(update={"port": port})
     other = fleet.model_copy(update={"gateway": gateway})
     started = await asyncio.to_thread(start, socket_name(secrets.token_hex(8)), other, tmp_path)
     assert started.returncode == 1
     assert f"cannot listen on {HOST}:{port}: Address already in use" in started.stdout
+    attachment.close()
 
 
 async def test_supervisor_is_in_a_session_of_its_own(
