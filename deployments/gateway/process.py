@@ -24,6 +24,7 @@ from deployments.announcement import Announcement
 from deployments.autoscaling.control import Door
 from deployments.engine.access.tls import TlsError
 from deployments.engine.backend import EngineLoad
+from deployments.gateway.access_log import LineWriter, end_access_log, write_access_log
 from deployments.gateway.control_channel import Channel
 from deployments.gateway.control_messages import (
     AskMetrics,
@@ -57,6 +58,10 @@ class GatewayProcess:
         self._exchange: Exchange | None = None
         if configuration.shares_bookings:
             self._exchange = Exchange(self._server.state.directory, configuration.host, self._server.state.secrets)
+        self._access_log: LineWriter | None = None
+        if self._server.fleet.gateway.access_log != "off":
+            self._access_log = write_access_log(sys.stderr.fileno())
+            self._server.state.metrics.registry.register(self._access_log)
         self._replicas: list[dict[str, Any]] = []
         self._numbers = itertools.count()
         self._asked: dict[int, asyncio.Future[bytes]] = {}
@@ -84,6 +89,8 @@ class GatewayProcess:
             if self._exchange:
                 await self._exchange.stop()
             await self._server.stop()
+            if self._access_log:
+                end_access_log(self._access_log)
 
     async def _follow(self) -> bool:
         """Does what the supervisor says, until the end. Whether others take the new connections then."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
@@ -47,6 +48,12 @@ class ClientStream:
         self.comments = StreamComments(response.write, comment_after_s)
         self.shown = False
         """Whether the client has seen any frame."""
+        self.first_sent: float | None = None
+        """When the first bytes of the answer were sent, by time.perf_counter()."""
+        self.sent_bytes = 0
+        """Of the answer, without comments."""
+        self.failed = False
+        """Whether it ended with an error."""
 
     async def pass_on(self, answer: UpstreamAnswer, splice: Callable[[bytes], bytes] | None = None) -> None:
         """Passes an answer on to its end, each part of it through `splice`. Raises StreamCut.
@@ -71,25 +78,23 @@ class ClientStream:
                 break  # what breaks after the stream's own end has lost nothing
         if self.follower and not self.follower.emitted.done:
             raise StreamCut("it ended without its end")
-        self.comments.stop()
-        await self._within_timeout(self.response.write_eof(rest))
+        await self._finish(rest)
 
     async def end(self, frames: bytes) -> None:
         """Ends the stream with these."""
         await self._show(frames)
-        self.comments.stop()
-        await self._within_timeout(self.response.write_eof())
+        await self._finish(b"")
 
     async def fail_with(self, error: ApiError) -> web.StreamResponse:
         """Ends a stream that has had comments only with the error that would have been its answer."""
-        self.comments.stop()
-        await self._within_timeout(self.response.write_eof(b"data: " + error.body() + FRAME_END))
+        self.failed = True
+        await self._finish(b"data: " + error.body() + FRAME_END)
         return self.response
 
     async def fail(self, reason: str, code: str = "replica_failed") -> web.StreamResponse:
         """Ends the stream with an error that clients raise on, instead of taking a cut for an end."""
-        self.comments.stop()
-        await self._within_timeout(self.response.write_eof(error_event(reason, code)))
+        self.failed = True
+        await self._finish(error_event(reason, code))
         return self.response
 
     async def _pass_frames(self, frames: bytes, splice: Callable[[bytes], bytes] | None) -> None:
@@ -100,6 +105,7 @@ class ClientStream:
             end = frames.rfind(FRAME_END, 0, broken.start())
             frames = frames[: end + len(FRAME_END)] if end >= 0 else b""
         if ERROR_EVENT in frames:
+            self.failed = True
             frames = readable_frames(frames)
         if frames:
             await self._show(splice(frames) if splice else frames)
@@ -112,7 +118,15 @@ class ClientStream:
             frames = self.follower.emitted.take(frames)
         if shown := self.usage.take_frames(frames):
             self.comments.wrote()
+            if self.first_sent is None:
+                self.first_sent = time.perf_counter()
+            self.sent_bytes += len(shown)
             await self._within_timeout(self.response.write(shown))
+
+    async def _finish(self, last: bytes) -> None:
+        self.comments.stop()
+        self.sent_bytes += len(last)
+        await self._within_timeout(self.response.write_eof(last))
 
     async def _within_timeout(self, writing: Awaitable[None]) -> None:
         """Ends as for a client that has gone where one does not read: the server cancels the request's handler."""

@@ -8,6 +8,7 @@ import json
 import logging
 import socket
 import struct
+from collections.abc import Mapping
 
 import aiohttp
 import pytest
@@ -25,16 +26,19 @@ SHORT, LONG = 6, 5000
 """Tokens of a stream that ends before its client has left, perhaps, and of one that does not."""
 
 
-async def leave(front: Front, at: bytes, reset: bool, tokens: int = SHORT) -> None:
+async def leave(
+    front: Front, at: bytes, reset: bool, tokens: int = SHORT, headers: Mapping[str, str] | None = None
+) -> None:
     """Asks for a stream and closes the connection once `at` has come."""
     body = json.dumps({"model": "m", "prompt": "hello", "max_tokens": tokens, "stream": True}).encode()
-    head = f"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+    lines = {"Host": "x", "Content-Length": str(len(body)), **(headers or {})}
+    head = "POST /v1/completions HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in lines.items())
     loop = asyncio.get_running_loop()
     with socket.create_connection(("127.0.0.1", front.server.port)) as connection:
         connection.setblocking(False)
         if reset:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-        await loop.sock_sendall(connection, head.encode() + body)
+        await loop.sock_sendall(connection, head.encode() + b"\r\n" + body)
         received = b""
         while at not in received:
             piece = await loop.sock_recv(connection, 65_536)
