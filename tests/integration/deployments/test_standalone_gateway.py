@@ -170,6 +170,22 @@ def test_missing_key_file_ends_it_with_one_line(tmp_path: Path) -> None:
     assert "Traceback" not in ended.stderr
 
 
+def test_cache_folder_that_cannot_be_used_ends_it_with_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "fleet.yaml"
+    file.write_text(SHORT)
+    ended = subprocess.run(
+        command(file, ["a=http://127.0.0.1:1"]),
+        cwd=PROJECT_ROOT,
+        env={**os.environ, "XDG_CACHE_HOME": str(file)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert "cannot be made: Not a directory" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
 @pytest.mark.parametrize("module", ["supervisor_process", "process", "standalone"])
 def test_neither_supervisor_nor_processes_import_ray(module: str) -> None:
     code = (
