@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import secrets
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -18,11 +19,12 @@ import pytest
 import uvloop
 
 from cluster.fleet import Fleet
-from deployments.gateway.attachment import attach, socket_name
+from deployments.gateway.attachment import CREDENTIALS, attach, socket_name
 from deployments.gateway.control_channel import Channel
 from deployments.gateway.control_messages import Attach, End, NodeStatus, Replicas
 from deployments.gateway.supervisor_process import Startup
 from tests.support.front import Engine
+from tests.support.process_table import gone
 from tests.support.processes import HOST, PROJECT_ROOT, fake_fleet
 
 ORPHANED_S = 2.0
@@ -164,6 +166,21 @@ async def test_supervisor_without_an_actor_ends(supervisor: tuple[str, Fleet, st
             await asyncio.sleep(ORPHANED_S * 2)
     with pytest.raises(aiohttp.ClientConnectorError):
         await ask(url)
+
+
+async def test_end_leaves_no_traceback_in_the_log(
+    supervisor: tuple[str, Fleet, str], engines: tuple[Engine, Engine], tmp_path: Path
+) -> None:
+    name, fleet, _ = supervisor
+    actor = Actor(await attached(name), fleet, engines[0])
+    await actor.status()
+    peer = actor.channel._writer.get_extra_info("socket")
+    pid, _, _ = CREDENTIALS.unpack(peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size))
+    actor.channel.send(End())
+    assert await asyncio.to_thread(gone, [pid], 60)
+    log = (tmp_path / "log").read_text()
+    assert "gateway process 0" in log
+    assert "Traceback" not in log
 
 
 async def test_actors_attach_from_serves_own_kind_of_loop(supervisor: tuple[str, Fleet, str]) -> None:
