@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Callable, Sequence
 
 from deployments.gateway.control_messages import Message
@@ -10,6 +11,9 @@ from deployments.gateway.process_handle import ProcessHandle
 
 FRESH_S = 2.0
 """A process that waits and has been silent for longer might be frozen: it is not given connections."""
+
+PAUSE_S = 10.0
+"""After one that ended by itself: another would likely end the same way."""
 
 
 class Standby:
@@ -21,13 +25,16 @@ class Standby:
         self._receive, self._discard = receive, discard
         self._process: ProcessHandle | None = None
         self._sockets: Sequence[socket.socket] = ()
+        self._start_after = 0.0
 
     async def keep(self, sockets: Sequence[socket.socket], may_start: bool) -> None:
         """Ends the process where it is of no use any more, and starts one where there is none."""
-        process = self._process
+        process, now = self._process, time.monotonic()
+        if process and process.ended:
+            self._start_after = now + PAUSE_S
         if process and (process.ended or process.stands or sockets is not self._sockets):
             self.drop()
-        if self._process is None and may_start:
+        if self._process is None and may_start and now >= self._start_after:
             self._process, self._sockets = await ProcessHandle.start(sockets, self._receive), sockets
 
     def take(self, sockets: Sequence[socket.socket]) -> ProcessHandle | None:

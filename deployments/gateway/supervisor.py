@@ -108,11 +108,12 @@ class Supervisor:
 
     async def look(self) -> None:
         """Replaces processes that have ended or stand, and tells all of them what they should know."""
-        stood, self._stood = self._stood, {each for each in self.processes.values() if each.stands}
+        standing = {each for each in (*self.processes.values(), *self._leaving) if each.stands}
+        standing, self._stood = standing & self._stood, standing
         for slot, process in list(self.processes.items()):
             if process.failure:
                 continue
-            if not process.ended and process not in stood & self._stood:
+            if not process.ended and process not in standing:
                 continue
             what = "has ended" if process.ended else "stands"
             logger.warning("gateway process %d (pid %d) %s; replacing it", slot, process.pid, what)
@@ -124,7 +125,7 @@ class Supervisor:
                 await self._start(slot)
         await self._standby.keep(self._sockets, may_start=self._count > 0 and self.serving)
         for process in list(self._leaving):
-            if process.stands:
+            if process in standing:
                 process.kill()
             if process.ended:
                 self._leaving.remove(process)

@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from deployments.gateway.process_handle import SILENT_S
-from deployments.gateway.standby import FRESH_S
+from deployments.gateway.standby import FRESH_S, PAUSE_S
 from tests.support.front import Engine
 from tests.support.process_table import gone
 from tests.support.processes import fake_engine, fake_pool
@@ -94,6 +94,15 @@ async def test_frozen_reserve_is_not_given_connections(only: StandaloneGateway) 
     assert set(await asking(only, replaced)) == {200}
     assert only.serving_pids() != [reserve]
     assert await asyncio.to_thread(gone, [reserve], 20)
+
+
+async def test_reserve_that_ends_by_itself_is_not_started_again_at_once(only: StandaloneGateway) -> None:
+    reserve = await asyncio.to_thread(only.reserve_pid)
+    os.kill(reserve, signal.SIGKILL)
+    assert await asyncio.to_thread(gone, [reserve], 20)
+    await asyncio.sleep(PAUSE_S / 4)
+    assert only.child_pids() == only.serving_pids()
+    assert await fresh(only) == 200
 
 
 async def test_process_that_is_frozen_for_a_while_loses_nothing_and_strands_no_new_connection(
