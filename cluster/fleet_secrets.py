@@ -91,23 +91,30 @@ def make_secrets(path: Path) -> FleetSecrets:
     Raises SecretsError. Of several processes that make it at once, all get the same secret.
     """
     if not path.exists():
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
-            with os.fdopen(descriptor, "w") as file:
-                file.write(secrets.token_urlsafe(32) + "\n")
-            with contextlib.suppress(FileExistsError):
-                os.link(temporary, path)
-        finally:
-            temporary.unlink()
+            _write_new(path)
+        except OSError as error:
+            raise SecretsError(
+                f"secrets file {path} cannot be made: {error.strerror}; set XDG_CACHE_HOME to a folder that you may "
+                "write, or name a file as `secrets_file` in the fleet file"
+            ) from None
     return read_secrets(path)
 
 
-def open_secrets(fleet_name: str, secrets_file: str | None) -> FleetSecrets:
-    """The fleet's secrets: read from the file that it names, or made on this machine where it names none.
+def _write_new(path: Path) -> None:
+    """Raises OSError; a file that is there meanwhile stays."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_urlsafe(32) + "\n")
+        with contextlib.suppress(FileExistsError):
+            os.link(temporary, path)
+    finally:
+        temporary.unlink()
 
-    Raises SecretsError.
-    """
-    path = secrets_path(fleet_name, secrets_file)
-    return read_secrets(path) if secrets_file else make_secrets(path)
+
+def open_secrets(fleet_name: str, secrets_file: str | None) -> FleetSecrets:
+    """Reads the fleet's secrets, which its start has made where it names no file. Raises SecretsError."""
+    return read_secrets(secrets_path(fleet_name, secrets_file))

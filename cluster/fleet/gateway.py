@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, IPvAnyNetwork, field_validator
+from pydantic import BeforeValidator, Field, IPvAnyNetwork, field_validator
 
 from cluster.fleet.base import Strict
 
@@ -39,6 +39,12 @@ class AnswerTimeLimits(Strict):
         return routes
 
 
+AccessLog = Annotated[
+    Literal["off", "errors", "all"], BeforeValidator(lambda value: "off" if value is False else value)
+]
+"""YAML takes `off` for false."""
+
+
 class Gateway(Strict):
     """The HTTP face. Sizes in bytes, times in seconds."""
 
@@ -66,3 +72,4 @@ class Gateway(Strict):
     max_upload_bytes: int = Field(25 * 2**20, ge=1024, description="one audio file")
     max_bytes_in_flight: int = Field(2**30, ge=2**20, description="of all requests in one process; more get 503")
     write_timeout_s: float = Field(60, gt=0, description="after which a client that does not read a stream is cut off")
+    access_log: AccessLog = Field("off", description="requests that get a line on standard error")

@@ -5,8 +5,8 @@ Its end (the owner closed it, or was killed: the kernel closes it then) means st
 SIGKILL after the grace. The guard exits with the command's own code. A process of its own is needed because a killed
 owner can run no clean-up, and an engine is several processes of which only the first would notice a dead parent.
 
-The command gets a temporary folder of its own, which goes with it: vLLM leaves sockets and files where TMPDIR points.
-Only its own user may enter it; `FOLDER` in the command's words stands for it.
+The command gets a temporary folder of its own, which goes with it: vLLM leaves files where TMPDIR points. `SOCKETS` in
+the command's words and in its environment stands for a folder for sockets. Only its own user may enter either.
 """
 
 from __future__ import annotations
@@ -22,10 +22,12 @@ import sys
 import tempfile
 import time
 
+from deployments.engine.socket_folder import PREFIX, NoSocketFolder, socket_folder
+
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 POLL_S = 0.05
-FOLDER = "@TMPDIR@"
+SOCKETS = "@SOCKETS@"
 
 
 def _end_with_guard() -> None:
@@ -78,9 +80,17 @@ def main() -> int:
         signal.signal(ignored, signal.SIG_IGN)  # the owner decides, by the pipe
     owner = sys.stdin.fileno()
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
-    with tempfile.TemporaryDirectory(prefix="mixfleet-engine-", ignore_cleanup_errors=True) as temporary:
-        words = [word.replace(FOLDER, temporary) for word in words]
-        return _run(words, {**os.environ, "TMPDIR": temporary}, owner, arguments.grace)
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True) as temporary,
+            socket_folder(temporary) as sockets,
+        ):
+            words = [word.replace(SOCKETS, sockets) for word in words]
+            environment = {name: value.replace(SOCKETS, sockets) for name, value in os.environ.items()}
+            return _run(words, {**environment, "TMPDIR": temporary}, owner, arguments.grace)
+    except NoSocketFolder as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
 
 
 def _run(words: list[str], environment: dict[str, str], owner: int, grace_s: float) -> int:

@@ -14,7 +14,7 @@ import aiohttp
 from cluster.fleet import Task
 from deployments.engine.access.paths import on_this_node
 from deployments.engine.backend import EngineFacts, EngineLoad, EngineSpec
-from deployments.engine.guard import FOLDER
+from deployments.engine.guard import SOCKETS
 from deployments.engine.rendering import renderer_of
 from deployments.engine.vllm_routes import ask_facts, ask_load
 
@@ -29,8 +29,8 @@ CACHES_OFF = {"enable-prefix-caching": False, "mm-processor-cache-gb": 0}
 KV_EVENTS = {
     "enable_kv_cache_events": True,
     "publisher": "zmq",
-    "endpoint": f"ipc://{FOLDER}/kv-events",
-    "replay_endpoint": f"ipc://{FOLDER}/kv-replays",
+    "endpoint": f"ipc://{SOCKETS}/kv-events",
+    "replay_endpoint": f"ipc://{SOCKETS}/kv-replays",
 }
 """The events hold every tenant's token ids and have no key: so they stay in a folder that no other user may enter.
 `GET /kv_event_sources` says where it is."""
@@ -86,6 +86,8 @@ class VllmBackend:
         return {
             # The address of vLLM's own sockets: left alone, it takes that of the route to the internet.
             "VLLM_HOST_IP": host,
+            # Its own Unix sockets: left alone, they are where TMPDIR points, which may be too long a path.
+            "VLLM_RPC_BASE_PATH": SOCKETS,
             # vLLM would demand it in the place of the fleet's key.
             "VLLM_API_KEY": "",
             # A host that may serve media must not lead the engine to one that may not.

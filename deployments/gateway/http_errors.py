@@ -54,7 +54,13 @@ class RequestHandler(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """The answer to what was no request, or to a failure outside the application. The connection is closed."""
+        """The answer to what was no request, or to a failure outside the application. The connection is closed.
+
+        Raises ConnectionError, which ends the connection without a word, where the client has left: a write finds that
+        out before the server does.
+        """
+        if isinstance(exc, ConnectionError) and (self.transport is None or self.transport.is_closing()):
+            raise exc
         if isinstance(exc, UnicodeEncodeError):
             status = 400  # aiohttp could not repeat what the client sent, such as a raw byte in `Expect`
         super().handle_error(request, status, exc, message)  # logs, and raises where the answer has begun

@@ -25,6 +25,7 @@ from deployments.announcement import Announcement
 from deployments.autoscaling.control import Door
 from deployments.engine.access.tls import TlsError
 from deployments.engine.backend import EngineLoad
+from deployments.gateway.access_log import LineWriter, end_access_log, write_access_log
 from deployments.gateway.control_channel import Channel
 from deployments.gateway.control_messages import (
     AskMetrics,
@@ -59,6 +60,10 @@ class GatewayProcess:
         self._exchange: Exchange | None = None
         if configuration.shares_bookings:
             self._exchange = Exchange(self._server.state.directory, configuration.host, self._server.state.secrets)
+        self._access_log: LineWriter | None = None
+        if self._server.fleet.gateway.access_log != "off":
+            self._access_log = write_access_log(sys.stderr.fileno())
+            self._server.state.metrics.registry.register(self._access_log)
         self._replicas: list[dict[str, Any]] = []
         self._numbers = itertools.count()
         self._asked: dict[int, asyncio.Future[bytes]] = {}
@@ -86,6 +91,8 @@ class GatewayProcess:
             if self._exchange:
                 await self._exchange.stop()
             await self._server.stop()
+            if self._access_log:
+                end_access_log(self._access_log)
 
     async def _follow(self) -> bool:
         """Does what the supervisor says, until the end. Whether others take the new connections then."""
@@ -152,7 +159,9 @@ class GatewayProcess:
 async def main(control: int, listeners: Sequence[int]) -> int:
     """The process's exit status."""
     channel = await Channel.over(socket.socket(fileno=control))
+    waiting = asyncio.create_task(_report_waiting(channel))
     configuration = await channel.receive()
+    waiting.cancel()
     if not isinstance(configuration, Configure):
         return 1
     try:
@@ -164,6 +173,13 @@ async def main(control: int, listeners: Sequence[int]) -> int:
         return 1
     await process.run()
     return 0
+
+
+async def _report_waiting(channel: Channel) -> None:
+    """A process that waits in reserve must not turn out to be frozen when it is needed."""
+    while True:
+        channel.send(Status([], []))
+        await asyncio.sleep(STATUS_PERIOD_S)
 
 
 def parent_decides() -> None:

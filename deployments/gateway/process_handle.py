@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import socket
 import subprocess
@@ -18,31 +19,34 @@ SILENT_S = 10.0
 """After which an event loop that has reported nothing is taken to stand for good."""
 
 START_S = 60.0
-"""Within which a process must accept connections."""
+"""Within which a process must have imported what it needs."""
+
+STANDBY = -1
+"""The slot of a process that serves nothing yet."""
+
+logger = logging.getLogger("mixfleet.gateway")
 
 
 class ProcessHandle:
     """One process, from its start to its end. `slot` is the number that its successors keep."""
 
-    def __init__(self, slot: int, process: subprocess.Popen[bytes], channel: Channel) -> None:
-        self.slot = slot
+    def __init__(self, process: subprocess.Popen[bytes], channel: Channel) -> None:
+        self.slot = STANDBY
         self.channel = channel
         self.started = False
         self.failure = ""
         self.status = Status([], [])
         self._process = process
         self._started_at = self._heard_at = time.monotonic()
+        self._heard = False
         self._following: asyncio.Task[None] | None = None
 
     @classmethod
     async def start(
-        cls,
-        slot: int,
-        sockets: Sequence[socket.socket],
-        configuration: Configure,
-        receive: Callable[[ProcessHandle, Message], None],
+        cls, sockets: Sequence[socket.socket], receive: Callable[[ProcessHandle, Message], None]
     ) -> ProcessHandle:
-        """Starts a process that accepts from `sockets`. `receive` gets what it says, but for its state."""
+        """Starts a process that accepts from `sockets` once it is configured. `receive` gets what it says, but for its
+        state."""
         ours, theirs = socket.socketpair()
         with theirs:
             passed = [theirs.fileno(), *(each.fileno() for each in sockets)]
@@ -52,10 +56,14 @@ class ProcessHandle:
                 stdin=subprocess.DEVNULL,
                 cwd=PROJECT_ROOT,
             )
-        handle = cls(slot, process, await Channel.over(ours))
-        handle.channel.send(configuration)
+        handle = cls(process, await Channel.over(ours))
         handle._following = asyncio.create_task(handle._follow(receive))
         return handle
+
+    def serve(self, slot: int, configuration: Configure) -> None:
+        """Has it accept connections from now on."""
+        self.slot, self._started_at = slot, time.monotonic()
+        self.channel.send(configuration)
 
     @property
     def pid(self) -> int:
@@ -67,12 +75,18 @@ class ProcessHandle:
 
     @property
     def age_s(self) -> float:
+        """Seconds since it was to serve."""
         return time.monotonic() - self._started_at
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since its event loop last reported; 0 while it still imports."""
+        return time.monotonic() - self._heard_at if self._heard else 0.0
 
     @property
     def stands(self) -> bool:
         """Whether its event loop makes no progress."""
-        return time.monotonic() - self._heard_at > (SILENT_S if self.started else START_S)
+        return time.monotonic() - self._heard_at > (SILENT_S if self._heard else START_S)
 
     def kill(self) -> None:
         """A process that stands would ignore anything milder."""
@@ -88,10 +102,13 @@ class ProcessHandle:
 
     async def _follow(self, receive: Callable[[ProcessHandle, Message], None]) -> None:
         while (message := await self.channel.receive()) is not None:
-            self._heard_at = time.monotonic()
+            if not self._heard and self.slot == STANDBY:
+                logger.info("gateway process (pid %d) waits in reserve", self.pid)
+            self._heard_at, self._heard = time.monotonic(), True
             match message:
                 case Started():
                     self.started = True
+                    logger.info("gateway process %d (pid %d) serves after %.2f s", self.slot, self.pid, self.age_s)
                 case Status():
                     self.status = message
                 case Failed():

@@ -50,6 +50,7 @@ class RequestContext:
         claim: the request's part of the bytes in flight.
         charge: what its tenant was charged for the work of it.
         model_name: the fleet's name of its model, once that is known: labels metrics.
+        replica: the name of the one that was booked last; '' before that.
         work: what engines did for it, as far as is known.
         failover: what it may still try after failures; None before its first attempt.
         stream: what its client sees, from the first byte of a stream on.
@@ -70,7 +71,7 @@ class RequestContext:
         self.arrived = time.perf_counter()
         self.hints = RoutingHints()
         self.charge = Charge(None, 0)
-        self.model_name = ""
+        self.model_name = self.replica = ""
         self.usage = AnswerUsage()
         self.follower: Follower | None = None
         self.not_followed = ""

@@ -17,6 +17,7 @@ from cyclopts import Parameter
 from cluster.addresses import http_address
 from cluster.checkpoints import RECIPES, CheckpointError, resolve
 from cluster.fleet import Fleet, Model, Pool, Task
+from cluster.fleet_secrets import SecretsError, provide_secrets
 from cluster.loading import FleetError, load_fleet
 from cluster.open_fleet import open_to_all
 from cluster.vendors import ENGINE_KINDS
@@ -48,7 +49,11 @@ def gateway(
         print(f"error: {error}", file=sys.stderr)
         return 2
     try:
+        provide_secrets(loaded.name, loaded.secrets_file)
         return asyncio.run(serve(loaded, replicas))
+    except SecretsError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     except OSError as error:
         print(f"error: {cannot_listen(loaded.model_dump(), error)}", file=sys.stderr)
         return 1

@@ -1,7 +1,8 @@
 """The supervisor of a node's gateway processes. It owns the listening sockets and replaces processes that fail.
 
 It imports no Ray and handles no request, so that hardly anything can stop it. The processes accept from its sockets:
-one that dies or stands loses its own connections, and new ones wait in the backlog for its successor.
+one that dies or stands loses its own connections, and new ones wait in the backlog for its successor, which has
+imported everything already.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from deployments.gateway.control_messages import (
 from deployments.gateway.listening_socket import listening_sockets
 from deployments.gateway.merged_metrics import merged
 from deployments.gateway.process_handle import ProcessHandle
+from deployments.gateway.standby import Standby
 
 LOOK_PERIOD_S = 0.2
 SHORT_LIFE_S = 5.0
@@ -75,7 +77,10 @@ class Supervisor:
         self._told_at = 0.0
         self.processes: dict[int, ProcessHandle] = {}
         """Slot -> the process that serves there."""
+        self._stood: set[ProcessHandle] = set()
+        """At the last look. After a pause of the supervisor itself their reports are read before the next one."""
         self._leaving: list[ProcessHandle] = []
+        self._standby = Standby(self._receive, self._discard)
         self._configure(fleet, host)
 
     def _configure(self, fleet: Mapping[str, Any], host: str) -> None:
@@ -103,22 +108,24 @@ class Supervisor:
 
     async def look(self) -> None:
         """Replaces processes that have ended or stand, and tells all of them what they should know."""
+        standing = {each for each in (*self.processes.values(), *self._leaving) if each.stands}
+        standing, self._stood = standing & self._stood, standing
         for slot, process in list(self.processes.items()):
             if process.failure:
                 continue
-            if not process.ended and not process.stands:
+            if not process.ended and process not in standing:
                 continue
             what = "has ended" if process.ended else "stands"
             logger.warning("gateway process %d (pid %d) %s; replacing it", slot, process.pid, what)
-            process.kill()
             del self.processes[slot]
-            await process.close()
+            self._discard(process)
             self._delay(slot, process)
         for slot in range(self._count):
             if slot not in self.processes and time.monotonic() >= self._start_after.get(slot, 0.0):
                 await self._start(slot)
+        await self._standby.keep(self._sockets, may_start=self._count > 0 and self.serving)
         for process in list(self._leaving):
-            if process.stands:
+            if process in standing:
                 process.kill()
             if process.ended:
                 self._leaving.remove(process)
@@ -160,8 +167,7 @@ class Supervisor:
             self.processes, self._sockets = processes, former_sockets
             self._configure(former, former_host)
             for process in failed:
-                process.kill()
-                await process.close()
+                self._discard(process)
         else:
             self._leave(processes.values(), HandOver())
         if self._sockets is not left_sockets:
@@ -176,12 +182,14 @@ class Supervisor:
             each.close()
         self._leave(self.processes.values(), Drain())
         self.processes, self._count = {}, 0
+        self._standby.drop()
         while self._leaving:
             await self.look()
             await asyncio.sleep(LOOK_PERIOD_S)
 
     async def kill(self) -> None:
         """Ends all processes at once."""
+        self._standby.drop()
         processes = [*self.processes.values(), *self._leaving]
         self.processes, self._leaving, self._count = {}, [], 0
         for process in processes:
@@ -193,10 +201,19 @@ class Supervisor:
             process.channel.send(message)
             self._leaving.append(process)
 
+    def _discard(self, process: ProcessHandle) -> None:
+        """Ends a process for good. `look` notes when the kernel has ended it, which nobody waits for."""
+        process.kill()
+        self._leaving.append(process)
+
     async def _start(self, slot: int) -> None:
-        configuration = Configure(self.fleet, self._host, self._count > 1, self._own_engines)
-        process = await ProcessHandle.start(slot, self._sockets, configuration, self._receive)
+        sockets = self._sockets
+        process = self._standby.take(sockets) or await ProcessHandle.start(sockets, self._receive)
+        if sockets is not self._sockets:  # another fleet is served meanwhile, at another address
+            self._discard(process)
+            return
         self.processes[slot] = process
+        process.serve(slot, Configure(self.fleet, self._host, self._count > 1, self._own_engines))
         process.channel.send(self._current())
 
     def _delay(self, slot: int, process: ProcessHandle) -> None:

@@ -8,6 +8,7 @@ starter. Ray ends an actor's children with the actor, and all of its process gro
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import sys
@@ -29,6 +30,7 @@ ORPHANED_S = 30.0
 """Serve replaces an actor within some seconds, or never."""
 
 STATUS_PERIOD_S = 0.5
+DETACH_S = 2.0
 
 logger = logging.getLogger("mixfleet.gateway")
 
@@ -75,6 +77,16 @@ class AttachedSupervisor:
             keeping.cancel()
             await asyncio.gather(keeping, return_exceptions=True)
         await self._supervisor.drain()
+        await self._detach()
+
+    async def _detach(self) -> None:
+        """Lets go of the actors that are still attached."""
+        for channel in self._connected:
+            channel.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DETACH_S):
+                while self._connected:  # noqa: ASYNC110  # tasks of the server's
+                    await asyncio.sleep(0.01)
 
     @property
     def _orphaned(self) -> bool:

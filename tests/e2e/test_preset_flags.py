@@ -83,7 +83,7 @@ def test_vllms_own_parser_takes_every_flag_of_every_preset() -> None:
                         case = f"{name}, {model.name} on {pool.name}, mlperf={mlperf}"
                         lines[case] = engine_arguments(engine_spec(fleet, model, pool))
                         told = None if model.task is Task.TRANSCRIPTION else True
-                        caches = [False, None] if mlperf else [told, told and "ipc://@TMPDIR@/kv-events"]
+                        caches = [False, None] if mlperf else [told, told and "ipc://@SOCKETS@/kv-events"]
                         expected[case] = [model.checkpoint, model.names, pool.slots, *caches]
     invented = {"invented": ["--model", "m", "--a-flag-that-is-none", "1"]}
     parsed, refused = parse(lines | invented)

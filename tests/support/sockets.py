@@ -65,6 +65,15 @@ def _socket_inodes(pid: int) -> set[str]:
     return found
 
 
+def accepted_by(pids: Iterable[int], port: int, client_port: int) -> int:
+    """Which of these processes has accepted the connection from `client_port` to `port`, both over IPv4."""
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        _, local, remote, _, *fields = line.split()
+        if [int(address.split(":")[1], 16) for address in (local, remote)] == [port, client_port]:
+            return next(pid for pid in pids if fields[5] in _socket_inodes(pid))
+    raise LookupError(f"no connection from {client_port} to {port}")
+
+
 def http_answer(host: str, port: int, method: str, path: str, timeout_s: float = 5) -> bytes:
     """All bytes that a stranger gets for a request without a key; none where the connection is refused or closed."""
     request = f"{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"

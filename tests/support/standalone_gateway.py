@@ -3,45 +3,87 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import aiohttp
 import yaml
 
 from cluster.fleet import Fleet
-from tests.support.processes import PROJECT_ROOT
+from tests.support.front import Engine
+from tests.support.processes import PROJECT_ROOT, fake_fleet
 
 START_TIMEOUT_S = 60
+BODY = {"model": "m", "prompt": "hello", "max_tokens": 4}
 LISTENING = "listening on "
+SERVES = re.compile(r"gateway process (\d+) \(pid (\d+)\) serves after ([\d.]+) s")
+WAITS = re.compile(r"gateway process \(pid (\d+)\) waits in reserve")
 
 
 @dataclass(frozen=True)
 class StandaloneGateway:
-    """A running gateway: its address, and the process that was started."""
+    """A running gateway: its address, the process that was started, and what it logs."""
 
     url: str
     process: subprocess.Popen[bytes]
+    log: Path
 
     @property
     def port(self) -> int:
         return int(self.url.rpartition(":")[2])
 
     def serving_pids(self) -> list[int]:
-        """Ids of the gateway processes that the supervisor has started, in the order of their start."""
+        """Ids of the gateway processes that accept connections or were the last to do so, by their number."""
+        latest = {int(slot): int(pid) for slot, pid, _ in SERVES.findall(self.log.read_text())}
+        return [pid for _, pid in sorted(latest.items())]
+
+    def start_seconds(self) -> list[float]:
+        """How long each process took from the decision that it should serve until it did, in their order."""
+        return [float(seconds) for _, _, seconds in SERVES.findall(self.log.read_text())]
+
+    def child_pids(self) -> list[int]:
+        """Ids of all processes of the supervisor, with the one that waits in reserve."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
         return sorted(map(int, children))
+
+    def reserve_pid(self, timeout_s: float = 60) -> int:
+        """The process that has imported everything and serves nothing yet, once there is one."""
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            waiting = {int(pid) for pid in WAITS.findall(self.log.read_text())} & set(self.child_pids())
+            if waiting := waiting - set(self.serving_pids()):
+                return max(waiting)
+            time.sleep(0.02)
+        raise TimeoutError(f"no process waits in reserve after {timeout_s} s")
 
     def end(self, number: int = signal.SIGTERM, timeout_s: float = 30) -> int:
         """The exit status after a signal."""
         os.kill(self.process.pid, number)
         return self.process.wait(timeout_s)
+
+
+def fleet_of(engine: Engine, **gateway: object) -> Fleet:
+    """A fleet of that engine's pool alone."""
+    fleet = fake_fleet(engine.pool)
+    return fleet.model_copy(update={"gateway": fleet.gateway.model_copy(update=gateway)})
+
+
+async def fresh(gateway: StandaloneGateway) -> int:
+    """The status of a request on a connection of its own."""
+    timeout = aiohttp.ClientTimeout(total=60)
+    async with (
+        aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(force_close=True)) as session,
+        session.post(f"{gateway.url}/v1/completions", json=BODY) as answer,
+    ):
+        await answer.read()
+        return answer.status
 
 
 def command(fleet: Path, replicas: Sequence[str]) -> list[str]:
@@ -54,7 +96,8 @@ def standalone_gateway(fleet: Fleet, replicas: Sequence[str], folder: Path) -> I
     """Runs it until the block ends; `replicas` as on the command line."""
     file = folder / "fleet.yaml"
     file.write_text(yaml.safe_dump(fleet.model_dump(mode="json")))
-    with tempfile.TemporaryFile() as log:
+    written = folder / "gateway.log"
+    with written.open("wb") as log:
         process = subprocess.Popen(
             command(file, replicas), cwd=PROJECT_ROOT, stdout=subprocess.PIPE, stderr=log, start_new_session=True
         )
@@ -62,9 +105,8 @@ def standalone_gateway(fleet: Fleet, replicas: Sequence[str], folder: Path) -> I
             assert process.stdout is not None
             line = process.stdout.readline().decode()
             if not line.startswith(LISTENING):
-                log.seek(0)
-                raise RuntimeError(f"the gateway does not listen: {line}{log.read().decode(errors='replace')[-3000:]}")
-            yield StandaloneGateway(line.removeprefix(LISTENING).strip(), process)
+                raise RuntimeError(f"the gateway does not listen: {line}{written.read_text(errors='replace')[-3000:]}")
+            yield StandaloneGateway(line.removeprefix(LISTENING).strip(), process, written)
         finally:
             _end(process)
 
@@ -83,11 +125,10 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def until_replaced(gateway: StandaloneGateway, pid: int, timeout_s: float) -> float:
-    """Seconds until `pid` is gone and as many processes serve as before."""
-    count, started = len(gateway.serving_pids()), time.monotonic()
+    """Seconds until another process serves in the place of `pid`."""
+    started = time.monotonic()
     while time.monotonic() - started < timeout_s:
-        current = gateway.serving_pids()
-        if pid not in current and len(current) == count:
+        if pid not in gateway.serving_pids():
             return time.monotonic() - started
         time.sleep(0.02)
     raise TimeoutError(f"process {pid} was not replaced within {timeout_s} s")

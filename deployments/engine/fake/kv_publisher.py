@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -17,6 +17,7 @@ from deployments.engine.fake import kv_blocks
 from deployments.engine.fake.batch import Sequence
 from deployments.engine.fake.faults import Faults
 from deployments.engine.fake.prompts import IMAGE_TOKENS
+from deployments.engine.socket_folder import PREFIX, socket_folder
 from deployments.kv_cache.events import Cleared, KvEvent, MediaMark, Removed, Stored
 from deployments.kv_cache.messages import END_OF_REPLAY, REPLAYABLE_BATCHES, SEQUENCE_BYTES, encode
 
@@ -48,10 +49,12 @@ class KvPublisher:
         # A PUB socket never blocks: what a subscriber has no room for is dropped.
         self._live = zmq.Socket(zmq.Context(context), zmq.PUB)
         replays = context.socket(zmq.ROUTER)
-        folder = TemporaryDirectory(prefix="mixfleet-engine-", ignore_cleanup_errors=True)
+        folders = ExitStack()
         try:
+            private = folders.enter_context(TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True))
+            sockets = folders.enter_context(socket_folder(private))
             self._live.set_hwm(LIVE_QUEUE)
-            self._endpoints = f"ipc://{folder.name}/kv-events", f"ipc://{folder.name}/kv-replays"
+            self._endpoints = f"ipc://{sockets}/kv-events", f"ipc://{sockets}/kv-replays"
             self._live.bind(self._endpoints[0])
             replays.bind(self._endpoints[1])
             answering = asyncio.create_task(self._answer_replays(replays))
@@ -66,7 +69,7 @@ class KvPublisher:
             replays.close(linger=0)
             self._live = self._endpoints = None
             context.term()
-            folder.cleanup()
+            folders.close()
 
     def sources(self) -> dict[str, Any]:
         """The answer to `GET /kv_event_sources`."""

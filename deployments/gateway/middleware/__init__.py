@@ -1,5 +1,6 @@
 """What every request passes before its route answers, in this order."""
 
+from deployments.gateway.middleware.access_log import access_log
 from deployments.gateway.middleware.admission import admission
 from deployments.gateway.middleware.authentication import authentication
 from deployments.gateway.middleware.drain import drain
@@ -8,7 +9,7 @@ from deployments.gateway.middleware.middleware import Middleware, chain
 from deployments.gateway.middleware.quota import quota
 from deployments.gateway.middleware.refusals import refusals
 
-MIDDLEWARES: tuple[Middleware, ...] = (measurement, refusals, drain, authentication, quota, admission)
+MIDDLEWARES: tuple[Middleware, ...] = (measurement, access_log, refusals, drain, authentication, quota, admission)
 """The first sees a request first and its answer last."""
 
 __all__ = ["MIDDLEWARES", "Middleware", "chain"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 
 from aiohttp import web
@@ -37,9 +38,18 @@ class ClientStream:
         self.comments = StreamComments(writer.write, comment_after_s)
         self.shown = False
         """Whether the client has seen any frame."""
+        self.first_shown: float | None = None
+        """When the first of them was, by time.perf_counter()."""
+        self.failed = False
+        """Whether it ended with an error."""
         self._rest = b""
         self._splice: Splice | None = None
         self._has_ended = False
+
+    @property
+    def sent_bytes(self) -> int:
+        """Bytes of the answer's body that were written, comments among them."""
+        return self._writer.sent_bytes
 
     async def pass_on(self, answer: UpstreamAnswer, splice: Splice | None = None) -> None:
         """Passes an answer on to its end, each part of it through `splice`. Raises StreamCut.
@@ -56,25 +66,23 @@ class ClientStream:
                 raise  # what breaks after the stream's own end has lost nothing
         if self.follower and not self.follower.emitted.done:
             raise StreamCut("it ended without its end")
-        self.comments.stop()
-        await self._writer.end(self._rest)
+        await self._finish(self._rest)
 
     async def end(self, frames: bytes) -> None:
         """Ends the stream with these."""
         self._show(frames)
-        self.comments.stop()
-        await self._writer.end()
+        await self._finish(b"")
 
     async def fail_with(self, error: ApiError) -> web.StreamResponse:
         """Ends a stream that has had comments only with the error that would have been its answer."""
-        self.comments.stop()
-        await self._writer.end(b"data: " + error.body() + FRAME_END)
+        self.failed = True
+        await self._finish(b"data: " + error.body() + FRAME_END)
         return self.response
 
     async def fail(self, reason: str, code: str = "replica_failed") -> web.StreamResponse:
         """Ends the stream with an error that clients raise on, instead of taking a cut for an end."""
-        self.comments.stop()
-        await self._writer.end(error_event(reason, code))
+        self.failed = True
+        await self._finish(error_event(reason, code))
         return self.response
 
     def _pass_piece(self, piece: bytes) -> bool:
@@ -100,6 +108,7 @@ class ClientStream:
             end = frames.rfind(FRAME_END, 0, broken.start())
             frames = frames[: end + len(FRAME_END)] if end >= 0 else b""
         if ERROR_EVENT in frames:
+            self.failed = True
             frames = readable_frames(frames)
         keeps_up = True
         if frames:
@@ -109,7 +118,8 @@ class ClientStream:
         return keeps_up
 
     def _show(self, frames: bytes) -> bool:
-        self.shown = True
+        if not self.shown:
+            self.shown, self.first_shown = True, time.perf_counter()
         if self.follower:
             frames = self.follower.emitted.take(frames)
         shown = self.usage.take_frames(frames)
@@ -117,3 +127,7 @@ class ClientStream:
             return True
         self.comments.wrote()
         return self._writer.write(shown)
+
+    async def _finish(self, last: bytes) -> None:
+        self.comments.stop()
+        await self._writer.end(last)

@@ -22,6 +22,8 @@ class ClientWriter:
         """`response` is not prepared yet. `write_timeout_s`: how long a client may not read. It is cut off then,
         because its answer holds a place in an engine."""
         self.response = response
+        self.sent_bytes = 0
+        """Of the answer's body, without what frames it."""
         self._request, self._write_timeout_s = request, write_timeout_s
         self._is_chunked = request.version >= HttpVersion11
         if self._is_chunked:
@@ -36,6 +38,7 @@ class ClientWriter:
         transport = self._request.transport
         if transport is None or transport.is_closing():
             return True  # the client has left: the server cancels the request's handler
+        self.sent_bytes += len(data)
         transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._is_chunked else data)
         return transport.get_write_buffer_size() <= MOST_UNREAD_BYTES
 
@@ -49,6 +52,7 @@ class ClientWriter:
 
     async def end(self, data: bytes = b"") -> None:
         """Ends the stream, with these bytes as its last."""
+        self.sent_bytes += len(data)
         try:
             async with asyncio.timeout(self._write_timeout_s):
                 await self.response.write_eof(data)

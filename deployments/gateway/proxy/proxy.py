@@ -57,6 +57,7 @@ class Proxy:
             replica = served.announcements.get(booking.replica.incarnation)
             if replica is None:
                 raise ReplicaFailed("it left meanwhile", Failure.WITHDRAWN)
+            context.replica = replica.replica
             attempt = Attempt(self._state, self._client, context, booking, failover, replica)
             async with attempt.within_time_limits():
                 yield attempt

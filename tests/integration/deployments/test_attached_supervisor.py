@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import secrets
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -18,11 +19,12 @@ import pytest
 import uvloop
 
 from cluster.fleet import Fleet
-from deployments.gateway.attachment import attach, socket_name
+from deployments.gateway.attachment import CREDENTIALS, attach, socket_name
 from deployments.gateway.control_channel import Channel
 from deployments.gateway.control_messages import Attach, End, NodeStatus, Replicas
 from deployments.gateway.supervisor_process import Startup
 from tests.support.front import Engine
+from tests.support.process_table import gone
 from tests.support.processes import HOST, PROJECT_ROOT, fake_fleet
 
 ORPHANED_S = 2.0
@@ -166,6 +168,21 @@ async def test_supervisor_without_an_actor_ends(supervisor: tuple[str, Fleet, st
         await ask(url)
 
 
+async def test_end_leaves_no_traceback_in_the_log(
+    supervisor: tuple[str, Fleet, str], engines: tuple[Engine, Engine], tmp_path: Path
+) -> None:
+    name, fleet, _ = supervisor
+    actor = Actor(await attached(name), fleet, engines[0])
+    await actor.status()
+    peer = actor.channel._writer.get_extra_info("socket")
+    pid, _, _ = CREDENTIALS.unpack(peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size))
+    actor.channel.send(End())
+    assert await asyncio.to_thread(gone, [pid], 60)
+    log = (tmp_path / "log").read_text()
+    assert "gateway process 0" in log
+    assert "Traceback" not in log
+
+
 async def test_actors_attach_from_serves_own_kind_of_loop(supervisor: tuple[str, Fleet, str]) -> None:
     """uvloop takes an abstract address for an empty path."""
 
@@ -180,13 +197,15 @@ async def test_actors_attach_from_serves_own_kind_of_loop(supervisor: tuple[str,
 
 
 async def test_taken_port_is_told_to_the_starter(supervisor: tuple[str, Fleet, str], tmp_path: Path) -> None:
-    _, fleet, url = supervisor
+    name, fleet, url = supervisor
+    attachment = await attached(name)  # else it might end before the other one starts
     port = int(url.rpartition(":")[2])
     gateway = fleet.gateway.model_copy(update={"port": port})
     other = fleet.model_copy(update={"gateway": gateway})
     started = await asyncio.to_thread(start, socket_name(secrets.token_hex(8)), other, tmp_path)
     assert started.returncode == 1
     assert f"cannot listen on {HOST}:{port}: Address already in use" in started.stdout
+    attachment.close()
 
 
 async def test_supervisor_is_in_a_session_of_its_own(

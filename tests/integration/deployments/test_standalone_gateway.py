@@ -19,11 +19,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from cluster.fleet import Fleet
 from cluster.open_fleet import open_to_all
 from tests.support.front import Engine
-from tests.support.processes import HOST, PROJECT_ROOT, fake_engine, fake_fleet, fake_pool
-from tests.support.standalone_gateway import StandaloneGateway, command, standalone_gateway, until_replaced
+from tests.support.process_table import alive
+from tests.support.processes import HOST, PROJECT_ROOT, fake_engine, fake_pool
+from tests.support.standalone_gateway import BODY, StandaloneGateway, command, fleet_of, fresh, standalone_gateway
 
 PROCESSES = 2
-BODY = {"model": "m", "prompt": "hello", "max_tokens": 4}
 SHORT = """
 name: short
 gateway: {port: 0}
@@ -33,11 +33,6 @@ models:
     checkpoint: nobody/has-this
     pools: [{name: a, vendor: cpu, engine: cpu}]
 """
-
-
-def fleet_of(engine: Engine, **gateway: object) -> Fleet:
-    fleet = fake_fleet(engine.pool)
-    return fleet.model_copy(update={"gateway": fleet.gateway.model_copy(update=gateway)})
 
 
 @pytest.fixture(scope="module")
@@ -55,19 +50,6 @@ def shared(server: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     folder = tmp_path_factory.mktemp("standalone")
     with standalone_gateway(fleet_of(engine, processes=PROCESSES), [f"a={engine.url}"], folder) as gateway:
         yield gateway
-
-
-async def ask(session: aiohttp.ClientSession, gateway: StandaloneGateway, **fields: object) -> int:
-    async with session.post(f"{gateway.url}/v1/completions", json={**BODY, **fields}) as answer:
-        await answer.read()
-        return answer.status
-
-
-async def fresh(gateway: StandaloneGateway) -> int:
-    """The status of a request on a connection of its own."""
-    timeout = aiohttp.ClientTimeout(total=30)
-    async with aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(force_close=True)) as session:
-        return await ask(session, gateway)
 
 
 async def counted(gateway: StandaloneGateway) -> dict[str, float]:
@@ -107,26 +89,6 @@ async def test_one_page_holds_the_metrics_of_all_processes(shared: StandaloneGat
             await asyncio.sleep(0.05)
 
 
-async def test_killed_process_is_replaced_and_no_new_connection_is_lost(shared: StandaloneGateway) -> None:
-    victim = shared.serving_pids()[0]
-    os.kill(victim, signal.SIGKILL)
-    replaced = asyncio.create_task(asyncio.to_thread(until_replaced, shared, victim, 60))
-    statuses = []
-    while not replaced.done():
-        statuses += await asyncio.gather(*[fresh(shared) for _ in range(4)])
-    await replaced
-    assert statuses
-    assert set(statuses) == {200}
-
-
-async def test_only_process_is_replaced_while_connections_wait(server: Engine, tmp_path: Path) -> None:
-    with standalone_gateway(fleet_of(server), [f"a={server.url}"], tmp_path) as gateway:
-        (victim,) = gateway.serving_pids()
-        os.kill(victim, signal.SIGKILL)
-        assert await asyncio.gather(*[fresh(gateway) for _ in range(8)]) == [200] * 8
-        assert gateway.serving_pids() != [victim]
-
-
 async def test_sigterm_ends_it_after_the_stream_in_flight(server: Engine, tmp_path: Path) -> None:
     with standalone_gateway(fleet_of(server), [f"a={server.url}"], tmp_path) as gateway:
         async with aiohttp.ClientSession() as session:
@@ -145,29 +107,22 @@ async def test_second_signal_ends_it_at_once(server: Engine, tmp_path: Path) -> 
             body = {**BODY, "max_tokens": 30_000, "stream": True}
             async with session.post(f"{gateway.url}/v1/completions", json=body) as answer:
                 await answer.content.readany()
-                pids = gateway.serving_pids()
+                pids = [gateway.reserve_pid(), *gateway.serving_pids()]
                 os.kill(gateway.process.pid, signal.SIGINT)
                 await asyncio.sleep(0.5)
                 assert gateway.process.poll() is None
                 assert await asyncio.to_thread(gateway.end, signal.SIGINT, 30) == 0
-        assert not [pid for pid in pids if _lives(pid)]
+        assert not any(map(alive, pids))
 
 
 async def test_processes_end_with_a_supervisor_that_is_killed(server: Engine, tmp_path: Path) -> None:
     with standalone_gateway(fleet_of(server), [f"a={server.url}"], tmp_path) as gateway:
-        pids = gateway.serving_pids()
+        pids = [gateway.reserve_pid(), *gateway.serving_pids()]
         gateway.process.kill()
         gateway.process.wait(10)
         async with asyncio.timeout(20):
-            while any(_lives(pid) for pid in pids):  # noqa: ASYNC110  # other processes
+            while any(map(alive, pids)):  # noqa: ASYNC110  # other processes
                 await asyncio.sleep(0.05)
-
-
-def _lives(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 async def test_server_that_has_only_completion_routes_works_behind_it(tmp_path: Path) -> None:
@@ -231,6 +186,22 @@ def test_missing_key_file_ends_it_with_one_line(tmp_path: Path) -> None:
     )
     assert ended.returncode == 1
     assert "missing: No such file" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_cache_folder_that_cannot_be_used_ends_it_with_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "fleet.yaml"
+    file.write_text(SHORT)
+    ended = subprocess.run(
+        command(file, ["a=http://127.0.0.1:1"]),
+        cwd=PROJECT_ROOT,
+        env={**os.environ, "XDG_CACHE_HOME": str(file)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert "cannot be made: Not a directory" in ended.stderr
     assert "Traceback" not in ended.stderr
 
 

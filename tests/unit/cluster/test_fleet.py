@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 from pydantic import ValidationError
 
 from cluster.fleet import AnswerTimeLimits, Fleet, Gateway, Limits, Model, Pool, Task, TimeLimits, deployment_name
@@ -59,3 +60,11 @@ def test_a_tenants_concurrent_requests_are_at_least_one() -> None:
     assert Limits(concurrent_requests=1).concurrent_requests == 1
     with pytest.raises(ValidationError):
         Limits(concurrent_requests=0)
+
+
+@pytest.mark.parametrize("written", ["off", "'off'", "errors", "all"])
+def test_access_log_takes_off_as_yaml_reads_it(written: str) -> None:
+    read = Gateway.model_validate(yaml.safe_load(f"access_log: {written}"))
+    assert read.access_log == written.strip("'")
+    with pytest.raises(ValidationError, match="'off', 'errors' or 'all'"):
+        Gateway.model_validate(yaml.safe_load("access_log: on"))

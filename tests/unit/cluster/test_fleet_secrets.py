@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 
 from cluster.cache_folder import project_cache
-from cluster.fleet_secrets import FleetSecrets, SecretsError, make_secrets, provide_secrets, read_secrets, secrets_path
+from cluster.fleet_secrets import (
+    FleetSecrets,
+    SecretsError,
+    make_secrets,
+    open_secrets,
+    provide_secrets,
+    read_secrets,
+    secrets_path,
+)
 
 SECRET, OTHER = "a" * 20, "b" * 20
 
@@ -77,9 +85,28 @@ def test_a_start_makes_the_file_of_a_fleet_that_names_none(tmp_path: Path, monke
     assert stat.S_IMODE(made.stat().st_mode) == 0o600
     first = read_secrets(made)
     provide_secrets("f", None)
-    assert read_secrets(made) == first
+    assert read_secrets(made) == open_secrets("f", None) == first
 
 
 def test_a_start_leaves_a_file_that_the_fleet_names_to_the_operator(tmp_path: Path) -> None:
     provide_secrets("f", str(tmp_path / "named"))
     assert not (tmp_path / "named").exists()
+
+
+def test_opening_makes_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    for named in (None, str(tmp_path / "named")):
+        with pytest.raises(SecretsError, match=r"No such file.*same on every node"):
+            open_secrets("f", named)
+    assert list(tmp_path.rglob("*")) == []
+
+
+def test_opening_reads_the_file_that_the_fleet_names(tmp_path: Path) -> None:
+    assert open_secrets("f", str(written(tmp_path, f"{SECRET}\n"))) == FleetSecrets((SECRET.encode(),))
+
+
+def test_file_that_cannot_be_made_is_named_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(SecretsError, match=r"cannot be made: Not a directory; set XDG_CACHE_HOME"):
+        provide_secrets("f", None)

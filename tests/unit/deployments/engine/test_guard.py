@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from deployments.engine.guard import SOCKETS
 from deployments.engine.process import PROJECT_ROOT
 from tests.support.process_table import alive, gone
+from tests.unit.deployments.engine.test_socket_folder import long_folder
 
 PARENT = """
 import signal, subprocess, sys, time
@@ -120,6 +122,24 @@ def test_a_killed_guard_takes_its_command_with_it(tmp_path: Path, monkeypatch: p
         guard.kill()
         assert gone([leader], 3)
         os.kill(child, signal.SIGKILL)  # nobody is left who could: only the command itself hears of it
+
+
+def test_folder_for_sockets_is_filled_in_and_short_where_the_temporary_folder_is_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(long_folder(tmp_path)))
+    monkeypatch.setenv("OWN_SOCKETS", f"{SOCKETS}/s")
+    code = "import os, sys; print(os.environ['TMPDIR'], os.environ['OWN_SOCKETS'], *sys.argv[1:], sep='|')"
+    command = [sys.executable, "-S", "-c", code, f"ipc://{SOCKETS}/e"]
+    guard = [sys.executable, "-m", "deployments.engine.guard", "--", *command]
+    with subprocess.Popen(guard, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=PROJECT_ROOT) as started:
+        assert started.stdout is not None
+        temporary, own, argument = started.stdout.read().decode().strip().split("|")
+        assert started.wait(10) == 0
+    assert Path(temporary).is_relative_to(tmp_path)
+    assert Path(own).parent == Path(argument.removeprefix("ipc://")).parent
+    assert len(own) < 60
+    assert not Path(own).parent.exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])

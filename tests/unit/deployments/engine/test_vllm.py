@@ -9,6 +9,7 @@ import pytest
 from cluster.loading import load_fleet, presets
 from deployments.engine.backend import BACKENDS, EngineSpec, backend
 from deployments.engine.engine_spec import engine_spec
+from deployments.engine.guard import SOCKETS
 from deployments.engine.vllm import VllmBackend, arguments, engine_arguments
 
 SPEC = EngineSpec(names=("m", "a"), task="chat", checkpoint="folder", engine="cpu", backend="vllm", slots=8)
@@ -48,7 +49,7 @@ def test_prefixes_are_cached_and_events_stay_in_the_engines_own_folder(task: str
     assert "--enable-prefix-caching" in words
     config = json.loads(after(words, "--kv-events-config"))
     assert config.pop("enable_kv_cache_events") is True
-    endpoints = {"endpoint": "ipc://@TMPDIR@/kv-events", "replay_endpoint": "ipc://@TMPDIR@/kv-replays"}
+    endpoints = {"endpoint": "ipc://@SOCKETS@/kv-events", "replay_endpoint": "ipc://@SOCKETS@/kv-replays"}
     assert config == {"publisher": "zmq", **endpoints}
 
 
@@ -65,6 +66,10 @@ def test_speech_has_no_prefix_to_tell_of() -> None:
 
 def test_an_engine_is_told_its_own_address() -> None:
     assert VllmBackend().environment("10.1.2.3")["VLLM_HOST_IP"] == "10.1.2.3"
+
+
+def test_an_engines_own_sockets_are_where_their_paths_are_short() -> None:
+    assert VllmBackend().environment("10.1.2.3")["VLLM_RPC_BASE_PATH"] == SOCKETS
 
 
 def test_engines_follow_no_redirections_of_media_hosts() -> None:
