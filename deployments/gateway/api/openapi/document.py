@@ -11,7 +11,7 @@ from deployments.gateway.api.openapi import headers
 from deployments.gateway.api.openapi.fields import body_schema
 from deployments.gateway.api.openapi.operation import FORM, JSON, Body
 from deployments.gateway.api.openapi.schemas import COMPONENTS, ERROR_REFERENCE, Schema
-from deployments.gateway.api.openapi.statuses import STATUSES, needs_key, statuses_of
+from deployments.gateway.api.openapi.statuses import Status, component_name, errors_of, needs_key
 from deployments.gateway.api.route import Access, ModelRoute, Route
 from deployments.gateway.http_errors import REQUEST_ID
 
@@ -42,9 +42,10 @@ def offered(routes: Iterable[Route], tasks: Collection[Task], operator: bool, fl
 def document(fleet: Fleet, routes: Iterable[Route], tasks: Collection[Task], operator: bool) -> dict[str, Any]:
     """`tasks`: of the models that the asker may use. `operator`: whether the asker may use the operators' routes."""
     paths: dict[str, dict[str, Any]] = {}
+    errors: dict[str, dict[str, Any]] = {}
     for route in offered(routes, tasks, operator, fleet):
         paths.setdefault(VARIABLE.sub(r"{\1}", route.path), {})[route.method.lower()] = _operation(route, fleet)
-    used = sorted({int(status) for path in paths.values() for one in path.values() for status in one["responses"]})
+        errors |= {component_name(*each): _error(*each) for each in errors_of(route, fleet).items()}
     return {
         "openapi": "3.1.0",
         "info": {"title": f"{fleet.name}: models behind one address", "version": "1", "description": DESCRIPTION},
@@ -53,7 +54,7 @@ def document(fleet: Fleet, routes: Iterable[Route], tasks: Collection[Task], ope
         "components": {
             "schemas": COMPONENTS,
             "headers": headers.components(),
-            "responses": {str(status): _error(status) for status in used if status in STATUSES},
+            "responses": dict(sorted(errors.items())),
             "securitySchemes": _schemes(fleet),
         },
     }
@@ -116,9 +117,14 @@ def _answer(route: Route, fleet: Fleet) -> dict[str, Any]:
 
 
 def _errors(route: Route, fleet: Fleet) -> dict[str, Any]:
-    found = {status: {"$ref": f"#/components/responses/{status}"} for status in statuses_of(route, fleet)}
-    own = {status: _own(status, schema) for status, schema in route.operation.statuses.items() if schema is not None}
-    return {str(status): answer for status, answer in sorted({**found, **own}.items())}
+    answers: dict[int, dict[str, Any]] = {
+        status: {"$ref": f"#/components/responses/{component_name(status, about)}"}
+        for status, about in errors_of(route, fleet).items()
+    }
+    for status, schema in route.operation.statuses.items():
+        if schema is not None:
+            answers[status] = _own(status, schema)
+    return {str(status): answers[status] for status in sorted(answers)}
 
 
 def _own(status: int, schema: Schema) -> dict[str, Any]:
@@ -128,8 +134,7 @@ def _own(status: int, schema: Schema) -> dict[str, Any]:
     return answer
 
 
-def _error(status: int) -> dict[str, Any]:
-    about = STATUSES[status]
+def _error(status: int, about: Status) -> dict[str, Any]:
     names = about.headers if status == 503 else (REQUEST_ID, *about.headers)  # not where a connection is refused
     return {
         "description": about.description,

@@ -22,15 +22,24 @@ class Status:
         return f"{self.title}. `error.code`: {words}." if words else f"{self.title}."
 
 
-STATUSES: dict[int, Status] = {
+OWN: dict[int, Status] = {
+    400: Status("The request cannot be read", ("malformed_http",)),
+    401: Status("No key, or an unknown one", ("invalid_api_key",), ("WWW-Authenticate",)),
+    404: Status("No such model", ("model_not_found",)),
+    500: Status("The gateway failed", ("internal",)),
+    503: Status("The gateway has too many connections", ("overloaded",), ("Retry-After",)),
+}
+"""Errors of the routes that the gateway answers itself."""
+
+OF_MODELS: dict[int, Status] = {
     400: Status(
-        "The request cannot be understood, or the engine refuses it",
+        "The request cannot be read, or the engine refuses it",
         (
             *("malformed_http", "unknown_field", "body_too_complex", "invalid_encoding"),
             *("media_invalid", "media_missing", "media_not_allowed", "media_not_fetched"),
         ),
     ),
-    401: Status("No key, or an unknown one", ("invalid_api_key",), ("WWW-Authenticate",)),
+    401: OWN[401],
     404: Status(
         "No such model, or it does not offer this route", ("model_not_found", "route_not_offered", "not_found")
     ),
@@ -55,13 +64,10 @@ STATUSES: dict[int, Status] = {
         ("x-should-retry",),
     ),
 }
+"""Errors of routes that a replica answers. 422, 501 and 502 are engines' alone: their errors keep their status."""
 
 EVERYWHERE = (400, 500, 503)
 """Malformed HTTP, a failure of the gateway itself, and too many connections."""
-
-OF_MODELS = (404, 408, 413, 415, 429, 504)
-OF_ENGINES = (422, 501, 502)
-"""Errors of engines keep their status. These are none of the gateway's own."""
 
 
 def needs_key(route: Route, fleet: Fleet) -> bool:
@@ -71,13 +77,21 @@ def needs_key(route: Route, fleet: Fleet) -> bool:
     return route.access is not Access.PUBLIC and bool(fleet.tenants)
 
 
-def statuses_of(route: Route, fleet: Fleet) -> list[int]:
-    """The error statuses of a route, in order."""
-    found = {*EVERYWHERE, *(status for status, schema in route.operation.statuses.items() if schema is None)}
-    if needs_key(route, fleet):
-        found.add(401)
+def errors_of(route: Route, fleet: Fleet) -> dict[int, Status]:
+    """The errors that a route may answer with, but for those that have a form of their own there."""
+    own = route.operation.statuses
     if isinstance(route, ModelRoute):
-        found |= {*OF_MODELS, *OF_ENGINES}
+        statuses = set(OF_MODELS) - {401}
         if fleet.mlperf:
-            found.discard(429)  # such a fleet refuses no load
-    return sorted(found - {status for status, schema in route.operation.statuses.items() if schema is not None})
+            statuses.discard(429)  # such a fleet refuses no load
+    else:
+        statuses = {*EVERYWHERE, *(status for status, schema in own.items() if schema is None)}
+    if needs_key(route, fleet):
+        statuses.add(401)
+    known = OF_MODELS if isinstance(route, ModelRoute) else OWN
+    return {status: known[status] for status in sorted(statuses) if own.get(status) is None}
+
+
+def component_name(status: int, about: Status) -> str:
+    """How the description refers to an error."""
+    return str(status) if OWN.get(status) is about else f"{status}-of-models"
