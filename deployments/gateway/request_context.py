@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aiohttp import web
-from multidict import CIMultiDict
 
 from deployments.gateway.limits import Charge
 from deployments.gateway.preparation.byte_budget import ByteClaim
@@ -72,7 +71,7 @@ class RequestContext:
         self.request, self.route, self.request_id, self.claim = request, route, request_id, claim
         self.arrived = time.perf_counter()
         self.client_address = request.remote or ""
-        self.response_headers: CIMultiDict[str] = CIMultiDict()
+        self.response_headers: dict[str, str] = {}
         self.hints = RoutingHints()
         self.charge = Charge(None, 0)
         self.model_name = ""

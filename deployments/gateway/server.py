@@ -120,7 +120,7 @@ class GatewayServer:
         context = request.get(CONTEXT)
         if context is not None:
             response.headers[REQUEST_ID] = context.request_id
-            response.headers.extend(context.response_headers)
+            response.headers.extend(context.response_headers)  # another `Vary` stays beside ours
             if hasattr(context, "tenant"):
                 response.headers.update(context.tenant.quota.headers())
         if self._handing_over:

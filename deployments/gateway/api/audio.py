@@ -17,7 +17,7 @@ FIELDS: dict[str, Schema] = {
     "timestamp_granularities[]": array(one_of("word", "segment")),
 }
 TRANSCRIPT = record({"text": STRING})
-EVENTS = "a `transcription.chunk` or `translation.chunk`. `data: [DONE]` is the end."
+EVENTS = "a `transcription.chunk` or `translation.chunk`. `[DONE]` is the end."
 
 
 def _route(path: str, summary: str) -> ModelRoute:

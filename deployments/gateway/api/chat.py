@@ -53,7 +53,7 @@ ROUTES = (
         read_json_body,
         Unit.TOKENS,
         Operation(
-            {JSON: COMPLETION, **streamed("a `chat.completion.chunk`. `data: [DONE]` is the end.")},
+            {JSON: COMPLETION, **streamed("a `chat.completion.chunk`. `[DONE]` is the end.")},
             Body({"messages": MESSAGES, "logprobs": BOOLEAN}, required=("messages",), example=EXAMPLE),
         ),
     ),

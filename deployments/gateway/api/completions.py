@@ -17,8 +17,9 @@ from deployments.gateway.api.route import TEXT, model_route
 from deployments.gateway.limits import Unit
 from deployments.gateway.preparation.readers import read_json_body
 
+WORDS = {"type": "string", "minLength": 1}
 PROMPT = {
-    "anyOf": [STRING, array(STRING, minItems=1), array(COUNT, minItems=1), array(array(COUNT, minItems=1), minItems=1)],
+    "anyOf": [WORDS, array(WORDS, minItems=1), array(COUNT, minItems=1), array(array(COUNT, minItems=1), minItems=1)],
     "description": "A text or its token ids, or several of one kind.",
 }
 CHOICE = record({"index": INTEGER, "text": STRING, "finish_reason": TEXT_OR_NULL})
@@ -41,7 +42,7 @@ ROUTES = (
         read_json_body,
         Unit.TOKENS,
         Operation(
-            {JSON: COMPLETION, **streamed("a `text_completion`. `data: [DONE]` is the end.")},
+            {JSON: COMPLETION, **streamed("a `text_completion`. `[DONE]` is the end.")},
             Body(
                 {"prompt": PROMPT, "logprobs": described(COUNT, "Likeliest tokens to name at each place.")},
                 required=("prompt",),

@@ -14,6 +14,8 @@ from deployments.gateway.state import GatewayState
 
 PUBLISHED_PAGE = Published.of(PAGE)
 UNCHANGED = {304: {"description": "The document with the tag of your `If-None-Match` is still this one."}}
+DOCUMENT = record({"openapi": STRING, "info": OBJECT, "paths": OBJECT})
+TAG = ("ETag",)
 
 
 async def openapi(state: GatewayState, context: RequestContext) -> web.Response:
@@ -42,7 +44,7 @@ ROUTES = (
         Access.TENANT_OR_OPERATOR,
         "This description",
         openapi,
-        operation=Operation({JSON: record({"openapi": STRING, "info": OBJECT, "paths": OBJECT})}, statuses=UNCHANGED),
+        operation=Operation({JSON: DOCUMENT}, statuses=UNCHANGED, headers=TAG),
     ),
     OwnRoute(
         "GET",
@@ -50,6 +52,6 @@ ROUTES = (
         Access.PUBLIC,
         "A page that shows this description",
         docs,
-        operation=Operation({"text/html": STRING}, statuses=UNCHANGED),
+        operation=Operation({"text/html": STRING}, statuses=UNCHANGED, headers=TAG),
     ),
 )

@@ -33,7 +33,10 @@ ROUTES = (
         read_json_body,
         Unit.TOKENS,
         Operation(
-            {JSON: RESPONSE, **streamed("an event named in `type`. The last is `response.completed` or its like.")},
+            {
+                JSON: RESPONSE,
+                **streamed("an object that names its `type`. The last is `response.completed` or its like."),
+            },
             Body(
                 {"input": INPUT, "prompt": described(OBJECT, "A stored prompt, which engines here have none of.")},
                 required=("input",),

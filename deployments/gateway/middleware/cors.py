@@ -23,10 +23,11 @@ MOST_HEADER_NAMES = 2000
 async def cors(state: GatewayState, context: RequestContext, following: Answer) -> web.StreamResponse:
     """Browsers ask for permission (a preflight) without a key. The answer is the same for every path and page of an
     allowed origin, and nothing else looks at the request."""
-    settings, headers = state.fleet.gateway.cors, context.request.headers
-    origin = headers.get("Origin")
+    settings = state.fleet.gateway.cors
     if settings is None:
         return await following(context)
+    headers = context.request.headers
+    origin = headers.get("Origin")
     if ANY not in settings.allowed_origins:
         context.response_headers["Vary"] = "Origin"
     if origin is None or not _is_allowed(origin, settings):

@@ -19,7 +19,7 @@ VARIABLE = re.compile(r"\{(\w+)[^}]*\}")
 MODEL = "MODEL"
 """Stands for a model's name in examples. The document names no model: GET /v1/models does, for each who asks."""
 
-DESCRIPTION = """\
+PREAMBLE = """\
 Every answer has an `x-request-id`. Every error is OpenAI's error object. Paths that are not here are answered with \
 404, other methods with 405 and `Allow`; `HEAD` goes wherever `GET` goes.
 
@@ -48,7 +48,7 @@ def document(fleet: Fleet, routes: Iterable[Route], tasks: Collection[Task], ope
         errors |= {component_name(*each): _error(*each) for each in errors_of(route, fleet).items()}
     return {
         "openapi": "3.1.0",
-        "info": {"title": f"{fleet.name}: models behind one address", "version": "1", "description": DESCRIPTION},
+        "info": {"title": f"{fleet.name}: models behind one address", "version": "1", "description": PREAMBLE},
         "servers": [{"url": "/"}],
         "paths": paths,
         "components": {
@@ -105,7 +105,7 @@ def _body(path: str, body: Body, fleet: Fleet) -> dict[str, Any]:
 
 
 def _answer(route: Route, fleet: Fleet) -> dict[str, Any]:
-    names = [REQUEST_ID]
+    names = [REQUEST_ID, *route.operation.headers]
     if isinstance(route, ModelRoute):
         names += headers.OF_MODELS
     if route.access is not Access.PUBLIC and any(tenant.limits != Limits() for tenant in fleet.tenants):

@@ -11,7 +11,7 @@ from deployments.gateway.api.openapi.schemas import Schema
 JSON, FORM, EVENTS, TEXT = "application/json", "multipart/form-data", "text/event-stream", "text/plain"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Body:
     """What a client sends. Which fields there are is said by `deployments.gateway.request_fields` alone.
 
@@ -40,10 +40,11 @@ class Parameter:
     description: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Operation:
     """Attributes:
     answers: media type -> schema of an answer with status 200; none where it has no body.
+    headers: of such an answer, beside those that all have.
     notes: what the summary leaves out.
     statuses: further answers of this route: status -> schema of its JSON body, or None for the error object.
     """
@@ -52,9 +53,15 @@ class Operation:
     body: Body | None = None
     parameters: tuple[Parameter, ...] = ()
     statuses: Mapping[int, Schema | None] = field(default_factory=dict)
+    headers: tuple[str, ...] = ()
     notes: str = ""
 
 
-def streamed(events: str) -> dict[str, Schema]:
-    """The answer of a route as server-sent events. `events` says what each of them holds."""
-    return {EVENTS: {"type": "string", "description": f"With `stream: true`: {events}"}}
+def streamed(data: str) -> dict[str, Schema]:
+    """The answer of a route as server-sent events. `data` says what each of them holds.
+
+    Before version 3.2 OpenAPI has no word for streams: the schema is that of an event.
+    """
+    description = f"With `stream: true`: events whose `data` is {data}"
+    event = {"type": "object", "required": ["data"], "properties": {"data": {"type": "string"}}}
+    return {EVENTS: {**event, "description": description}}
