@@ -2,6 +2,7 @@
 
 from cluster.fleet.access import EngineTls, KeyHolder, Limits, Operator, Tenant
 from cluster.fleet.base import AbsolutePath, ModelName, Name, Strict
+from cluster.fleet.cors import Cors
 from cluster.fleet.gateway import AnswerTimeLimits, Gateway, RouteTimeLimits, TimeLimits
 from cluster.fleet.models import OWNED_FLAGS, Autoscaling, FakeEngine, FlagValue, Model, Pool, Task, deployment_name
 from cluster.fleet.schema import Fleet
@@ -11,6 +12,7 @@ __all__ = [
     "AbsolutePath",
     "AnswerTimeLimits",
     "Autoscaling",
+    "Cors",
     "EngineTls",
     "FakeEngine",
     "FlagValue",

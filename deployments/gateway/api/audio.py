@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
-from deployments.gateway.api.route import SPEECH, model_route
+from deployments.gateway.api.openapi.operation import JSON, Body, Operation, streamed
+from deployments.gateway.api.openapi.schemas import STRING, Schema, array, described, one_of, record
+from deployments.gateway.api.route import SPEECH, ModelRoute, model_route
 from deployments.gateway.limits import Unit
 from deployments.gateway.preparation.readers import read_audio_upload
 
+FILE = described({"type": "string", "format": "binary", "minLength": 1}, "FLAC, MP3, MP4, Ogg, WAV, WebM, ...")
+FIELDS: dict[str, Schema] = {
+    "file": FILE,
+    "prompt": described(STRING, "A text in whose style the transcript begins."),
+    "response_format": one_of("json", "text", "srt", "verbose_json", "vtt", "diarized_json"),
+    "timestamp_granularities": array(one_of("word", "segment")),
+    "timestamp_granularities[]": array(one_of("word", "segment")),
+}
+TRANSCRIPT = record({"text": STRING})
+EVENTS = "a `transcription.chunk` or `translation.chunk`. `[DONE]` is the end."
+
+
+def _route(path: str, summary: str) -> ModelRoute:
+    body = Body(FIELDS, required=("file",), example={"file": "speech.wav"}, form=True)
+    operation = Operation({JSON: TRANSCRIPT, **streamed(EVENTS)}, body)
+    return model_route(path, summary, SPEECH, read_audio_upload, Unit.AUDIO, operation)
+
+
 ROUTES = (
-    model_route("/v1/audio/transcriptions", "Transcription of an audio file", SPEECH, read_audio_upload, Unit.AUDIO),
-    model_route(
-        "/v1/audio/translations", "English translation of an audio file", SPEECH, read_audio_upload, Unit.AUDIO
-    ),
+    _route("/v1/audio/transcriptions", "Transcription of an audio file"),
+    _route("/v1/audio/translations", "English translation of an audio file"),
 )

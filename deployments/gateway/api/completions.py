@@ -2,10 +2,52 @@
 
 from __future__ import annotations
 
+from deployments.gateway.api.openapi.operation import JSON, Body, Operation, streamed
+from deployments.gateway.api.openapi.schemas import (
+    COUNT,
+    INTEGER,
+    STRING,
+    TEXT_OR_NULL,
+    USAGE,
+    array,
+    described,
+    record,
+)
 from deployments.gateway.api.route import TEXT, model_route
 from deployments.gateway.limits import Unit
 from deployments.gateway.preparation.readers import read_json_body
 
+WORDS = {"type": "string", "minLength": 1}
+PROMPT = {
+    "anyOf": [WORDS, array(WORDS, minItems=1), array(COUNT, minItems=1), array(array(COUNT, minItems=1), minItems=1)],
+    "description": "A text or its token ids, or several of one kind.",
+}
+CHOICE = record({"index": INTEGER, "text": STRING, "finish_reason": TEXT_OR_NULL})
+COMPLETION = record(
+    {
+        "id": STRING,
+        "object": {"const": "text_completion"},
+        "created": INTEGER,
+        "model": STRING,
+        "choices": array(CHOICE),
+        "usage": USAGE,
+    }
+)
+
 ROUTES = (
-    model_route("/v1/completions", "Completion of a prompt, whole or as a stream", TEXT, read_json_body, Unit.TOKENS),
+    model_route(
+        "/v1/completions",
+        "Completion of a prompt, whole or as a stream",
+        TEXT,
+        read_json_body,
+        Unit.TOKENS,
+        Operation(
+            {JSON: COMPLETION, **streamed("a `text_completion`. `[DONE]` is the end.")},
+            Body(
+                {"prompt": PROMPT, "logprobs": described(COUNT, "Likeliest tokens to name at each place.")},
+                required=("prompt",),
+                example={"prompt": "Once upon a time", "max_tokens": 64},
+            ),
+        ),
+    ),
 )

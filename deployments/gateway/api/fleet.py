@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from aiohttp import web
+from pydantic import TypeAdapter
 
 from deployments.announcement import Announcement
+from deployments.gateway.api.openapi.operation import JSON, Operation
+from deployments.gateway.api.openapi.schemas import BOOLEAN, STRING, TEXT_OR_NULL, array, record
 from deployments.gateway.api.route import Access, OwnRoute
 from deployments.gateway.request_context import RequestContext
 from deployments.gateway.state import GatewayState
@@ -35,4 +38,31 @@ def _visible(info: Announcement, operator: bool) -> dict[str, Any]:
     return {name: value for name, value in info.as_dict().items() if operator or name not in INTERNAL}
 
 
-ROUTES = (OwnRoute("GET", "/fleet", Access.TENANT_OR_OPERATOR, "Models, pools and replicas", fleet),)
+def _replica_schema() -> dict[str, Any]:
+    """The fields of an announcement, all of them there for operators."""
+    schema = TypeAdapter(Announcement).json_schema(mode="serialization")
+    return {**schema, "required": [name for name in schema["properties"] if name not in INTERNAL]}
+
+
+MODEL = record(
+    {
+        "name": STRING,
+        "aliases": array(STRING),
+        "task": STRING,
+        "checkpoint": STRING,
+        "revision": TEXT_OR_NULL,
+        "replicas": array(_replica_schema()),
+    }
+)
+FLEET = record({"fleet": STRING, "mlperf": BOOLEAN, "models": array(MODEL)})
+
+ROUTES = (
+    OwnRoute(
+        "GET",
+        "/fleet",
+        Access.TENANT_OR_OPERATOR,
+        "Models, pools and replicas",
+        fleet,
+        operation=Operation({JSON: FLEET}, notes="Addresses inside the fleet are for operators."),
+    ),
+)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from deployments.gateway.api.openapi.operation import JSON, Operation, Parameter
+from deployments.gateway.api.openapi.schemas import COUNT_OR_NULL, INTEGER, STRING, array, record
 from deployments.gateway.api.route import Access, OwnRoute
 from deployments.gateway.directory import ServedModel
 from deployments.gateway.request_context import RequestContext
@@ -34,7 +36,33 @@ def _card(state: GatewayState, served: ServedModel, name: str) -> dict[str, obje
     }
 
 
+CARD = record(
+    {
+        "id": STRING,
+        "object": {"const": "model"},
+        "created": INTEGER,
+        "owned_by": STRING,
+        "root": STRING,
+        "max_model_len": COUNT_OR_NULL,
+    }
+)
+NAME = Parameter("name", "path", {"type": "string", "minLength": 1, "maxLength": 128}, "A model's name or alias.")
+
 ROUTES = (
-    OwnRoute("GET", "/v1/models", Access.TENANT, "Models that you may use", list_models),
-    OwnRoute("GET", "/v1/models/{name:.+}", Access.TENANT, "One model", one_model),
+    OwnRoute(
+        "GET",
+        "/v1/models",
+        Access.TENANT,
+        "Models that you may use",
+        list_models,
+        operation=Operation({JSON: record({"object": {"const": "list"}, "data": array(CARD)})}),
+    ),
+    OwnRoute(
+        "GET",
+        "/v1/models/{name:(?s:.+)}",
+        Access.TENANT,
+        "One model",
+        one_model,
+        operation=Operation({JSON: CARD}, parameters=(NAME,), statuses={404: None}),
+    ),
 )

@@ -6,6 +6,8 @@ import re
 
 from aiohttp import web
 
+from deployments.gateway.api.openapi.operation import JSON, TEXT, Operation, Parameter
+from deployments.gateway.api.openapi.schemas import COUNT, OBJECT, STRING, array, record
 from deployments.gateway.api.route import Access, OwnRoute
 from deployments.gateway.errors import ApiError
 from deployments.gateway.request_context import RequestContext
@@ -27,7 +29,35 @@ async def routing(state: GatewayState, context: RequestContext) -> web.Response:
     return web.json_response([describe(served, state.feeds, int(count)) for served in state.directory.models])
 
 
+ROUTER = record(
+    {
+        "model": STRING,
+        "policy": STRING,
+        "waiting_requests": COUNT,
+        "index": OBJECT,
+        "replicas": array(record({"replica": STRING, "pool": STRING})),
+        "decisions": array(OBJECT),
+    }
+)
+LISTED = Parameter(
+    "decisions", "query", {"type": "integer", "minimum": 0, "maximum": 999_999}, "Last decisions to list for a model."
+)
+
 ROUTES = (
-    OwnRoute("GET", "/metrics", Access.OPERATOR, "Metrics in Prometheus' text format", metrics),
-    OwnRoute("GET", "/debug/routing", Access.OPERATOR, "State of the routers and their last decisions", routing),
+    OwnRoute(
+        "GET",
+        "/metrics",
+        Access.OPERATOR,
+        "Metrics in Prometheus' text format",
+        metrics,
+        operation=Operation({TEXT: STRING}),
+    ),
+    OwnRoute(
+        "GET",
+        "/debug/routing",
+        Access.OPERATOR,
+        "State of the routers and their last decisions",
+        routing,
+        operation=Operation({JSON: array(ROUTER)}, parameters=(LISTED,)),
+    ),
 )

@@ -2,10 +2,46 @@
 
 from __future__ import annotations
 
+from deployments.gateway.api.openapi.operation import JSON, Body, Operation, streamed
+from deployments.gateway.api.openapi.schemas import COUNT, NUMBER, OBJECT, STRING, array, described, one_of, record
 from deployments.gateway.api.route import TEXT, model_route
 from deployments.gateway.limits import Unit
 from deployments.gateway.preparation.readers import read_json_body
 
+INPUT = {"anyOf": [STRING, array(OBJECT, minItems=1)], "description": "A text, or the items of a conversation."}
+USAGE = {
+    "type": ["object", "null"],
+    "properties": {"input_tokens": COUNT, "output_tokens": COUNT, "total_tokens": COUNT},
+}
+RESPONSE = record(
+    {
+        "id": STRING,
+        "object": {"const": "response"},
+        "created_at": NUMBER,
+        "model": STRING,
+        "status": one_of("completed", "failed", "in_progress", "cancelled", "queued", "incomplete"),
+        "output": array(OBJECT),
+    },
+    {"usage": USAGE},
+)
+
 ROUTES = (
-    model_route("/v1/responses", "Response to an input, whole or as a stream", TEXT, read_json_body, Unit.TOKENS),
+    model_route(
+        "/v1/responses",
+        "Response to an input, whole or as a stream",
+        TEXT,
+        read_json_body,
+        Unit.TOKENS,
+        Operation(
+            {
+                JSON: RESPONSE,
+                **streamed("an object that names its `type`. The last is `response.completed` or its like."),
+            },
+            Body(
+                {"input": INPUT, "prompt": described(OBJECT, "A stored prompt, which engines here have none of.")},
+                required=("input",),
+                example={"input": "Hello", "max_output_tokens": 64},
+            ),
+        ),
+    ),
 )

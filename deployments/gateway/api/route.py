@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from cluster.fleet import Task
+from deployments.gateway.api.openapi.operation import Operation
 from deployments.gateway.limits import Unit
 
 if TYPE_CHECKING:
@@ -29,12 +30,13 @@ class Access(StrEnum):
 
 @dataclass(frozen=True)
 class Route:
-    """A path and a method. `summary` is for people who read the API's description."""
+    """A path and a method. `summary` and `operation` are for those who read the API's description."""
 
     method: str
     path: str
     access: Access
     summary: str
+    operation: Operation = field(default=Operation(), kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -59,9 +61,11 @@ class ModelRoute(Route):
     unit: Unit | None
 
 
-def model_route(path: str, summary: str, tasks: frozenset[Task], read: Reader, unit: Unit | None) -> ModelRoute:
+def model_route(
+    path: str, summary: str, tasks: frozenset[Task], read: Reader, unit: Unit | None, operation: Operation
+) -> ModelRoute:
     """A POST route for tenants."""
-    return ModelRoute("POST", path, Access.TENANT, summary, tasks, read, unit)
+    return ModelRoute("POST", path, Access.TENANT, summary, tasks, read, unit, operation=operation)
 
 
 TEXT = frozenset({Task.CHAT, Task.VISION_CHAT})

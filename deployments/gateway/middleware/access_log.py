@@ -76,11 +76,6 @@ async def access_log(state: GatewayState, context: RequestContext, following: An
             access_logger.info(_ENCODER.encode(line).decode())
 
 
-def client_address(request: web.Request) -> str:
-    """Whom the connection comes from."""
-    return request.remote or ""
-
-
 def _line(context: RequestContext, response: web.StreamResponse | None) -> Line:
     request, stream = context.request, context.stream
     if stream:
@@ -92,7 +87,7 @@ def _line(context: RequestContext, response: web.StreamResponse | None) -> Line:
     line = Line(
         time=datetime.now(UTC),
         request_id=context.request_id,
-        client=client_address(request),
+        client=context.client_address,
         method=request.method[:METHOD_CHARACTERS],
         route=context.route.path,
         status=status,
