@@ -140,7 +140,7 @@ def test_a_command_keeps_its_exit_status(tmp_path: Path, monkeypatch: pytest.Mon
     [
         (["validate", "embedded"], 0, {"fleet", "valid", "models", "pools", "replicas", "errors"}),
         (["validate", "nowhere"], 2, {"fleet", "valid", "errors"}),
-        (["show", "embedded"], 0, {"fleet", "replicas"}),
+        (["show", "embedded"], 0, {"fleet", "replicas", "warnings"}),
         (["key"], 0, {"key", "key_sha256"}),
         (["status"], 1, {"error"}),
     ],
