@@ -26,7 +26,7 @@ def node_rows(kinds: Iterable[NodeKind]) -> Iterator[Sequence[str]]:
 
 
 def pool_rows(fleet: Fleet, replicas: Sequence[Mapping[str, Any]]) -> Iterator[Sequence[str]]:
-    """Under `POOL_HEADINGS`. `replicas` as the registry lists them: `announcement` and `load` of each."""
+    """Under `POOL_HEADINGS`. `replicas` as the registry lists them: `replica_info` and `load` of each."""
     for pool in _pools(fleet, replicas):
         least, most, ready = pool["min_replicas"], pool["max_replicas"], pool["ready"]
         yield (
@@ -44,7 +44,7 @@ def _pools(fleet: Fleet, replicas: Sequence[Mapping[str, Any]]) -> Iterator[dict
         for pool in model.pools:
             own = [replica for replica in replicas if _model_and_pool(replica) == (model.name, pool.name)]
             loads = [replica["load"] for replica in own]
-            infos = [replica["announcement"] for replica in own]
+            infos = [replica["replica_info"] for replica in own]
             yield {
                 "model": model.name,
                 "pool": pool.name,
@@ -113,4 +113,4 @@ async def _fleet_and_replicas() -> tuple[Fleet, list[dict[str, Any]]]:
 
 
 def _model_and_pool(replica: Mapping[str, Any]) -> tuple[str, str]:
-    return replica["announcement"]["model"], replica["announcement"]["pool"]
+    return replica["replica_info"]["model"], replica["replica_info"]["pool"]

@@ -27,7 +27,7 @@ WITHDRAWN_KEPT = 256
 
 @dataclass
 class _Entry:
-    announcement: dict[str, Any]
+    replica_info: dict[str, Any]
     load: dict[str, Any]
     heard: float
 
@@ -44,14 +44,14 @@ class Registry:
         self._changed = asyncio.Event()
         self._born = time.monotonic()
 
-    def heartbeat(self, announcement: dict[str, Any], load: dict[str, Any]) -> None:
+    def heartbeat(self, replica_info: dict[str, Any], load: dict[str, Any]) -> None:
         """Announces a replica, or tells that it still lives and how busy it is."""
-        incarnation = announcement["incarnation"]
+        incarnation = replica_info["incarnation"]
         if incarnation in self._withdrawn:
             return
         known = self._entries.get(incarnation)
-        self._entries[incarnation] = _Entry(announcement, load, time.monotonic())
-        if known is None or known.load != load or known.announcement != announcement:
+        self._entries[incarnation] = _Entry(replica_info, load, time.monotonic())
+        if known is None or known.load != load or known.replica_info != replica_info:
             self._change()
 
     def gateway(self, endpoint: str) -> None:
@@ -80,9 +80,9 @@ class Registry:
         return time.monotonic() - self._born > SETTLING_S
 
     def loads(self) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-        """Announcement and load of each live replica."""
+        """Info and load of each live replica."""
         self._expire()
-        return [(entry.announcement, entry.load) for entry in self._entries.values()]
+        return [(entry.replica_info, entry.load) for entry in self._entries.values()]
 
     def withdraw(self, incarnation: str) -> None:
         """Takes a replica off the list for good: it ended, or it serves only what it has."""
@@ -102,7 +102,7 @@ class Registry:
                     await self._changed.wait()
             except TimeoutError:
                 self._expire()
-        replicas = [{"announcement": e.announcement, "load": e.load} for e in self._entries.values()]
+        replicas = [{"replica_info": e.replica_info, "load": e.load} for e in self._entries.values()]
         gateways = list(self._gateways)
         return {"version": self._version, "settled": self.settled, "replicas": replicas, "gateways": gateways}
 
@@ -129,8 +129,8 @@ class RegistryReplica:
         self._registry = Registry()
         self._scaling = Scaling(Fleet.model_validate(fleet), time.monotonic())
 
-    async def heartbeat(self, announcement: dict[str, Any], load: dict[str, Any]) -> None:
-        self._registry.heartbeat(announcement, load)
+    async def heartbeat(self, replica_info: dict[str, Any], load: dict[str, Any]) -> None:
+        self._registry.heartbeat(replica_info, load)
 
     async def withdraw(self, incarnation: str) -> None:
         self._registry.withdraw(incarnation)

@@ -37,7 +37,7 @@ class Scaling:
         replicas: Iterable[tuple[Mapping[str, Any], Mapping[str, Any]]],
         doors: Iterable[Door],
     ) -> dict[str, int]:
-        """Deployment -> replicas. `replicas`: announcement and load of each; `doors`: what gateways tell of models."""
+        """Deployment -> replicas. `replicas`: info and load of each; `doors`: what gateways tell of models."""
         loads: dict[tuple[str, str], PoolLoad] = defaultdict(PoolLoad)
         waiting: Counter[str] = Counter()
         for told, load in replicas:

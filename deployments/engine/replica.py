@@ -56,8 +56,8 @@ class EngineReplica:
                 if attempt == START_ATTEMPTS:
                     raise
 
-    async def _heartbeat(self, announcement: dict[str, Any], load: dict[str, Any]) -> None:
-        await self._registry.heartbeat.remote(announcement, load)
+    async def _heartbeat(self, replica_info: dict[str, Any], load: dict[str, Any]) -> None:
+        await self._registry.heartbeat.remote(replica_info, load)
 
     async def _withdraw(self, incarnation: str) -> None:
         await self._registry.withdraw.remote(incarnation)

@@ -12,11 +12,11 @@ from typing import Any
 
 import aiohttp
 
-from deployments.announcement import Announcement
 from deployments.engine.backend import EngineFacts, EngineLoad, EngineSpec
 from deployments.engine.cache_reporter.process import CacheReporting, ReporterSettings
 from deployments.engine.process import EngineError, EngineProcess
 from deployments.kv_cache.report_subscriber import ReporterAddresses
+from deployments.replica_info import ReplicaInfo
 
 HEARTBEAT_S = 0.25
 IDLE_HEARTBEAT_S = 1.0
@@ -36,7 +36,7 @@ Withdraw = Callable[[str], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Seat:
-    """The place of a replica in the fleet: the part of its announcement that is known before its engine runs.
+    """The place of a replica in the fleet: the part of its `ReplicaInfo` that is known before its engine runs.
 
     `fleet` and `secrets_file` are the fleet's own, for the cache reporter.
     """
@@ -61,7 +61,7 @@ class Supervisor:
         self._log, self._host = log, host
         self._reporting: CacheReporting | None = None
         self.failure: EngineError | None = None
-        self.announcement: Announcement | None = None
+        self.replica_info: ReplicaInfo | None = None
         self._heartbeat, self._withdraw = heartbeat, withdraw
         self._starts: list[float] = []
         self._load = EngineLoad()
@@ -92,7 +92,7 @@ class Supervisor:
                 f"{self.engine.log_tail()}"
             ) from error
         self._load = EngineLoad()
-        announcement = Announcement(
+        replica_info = ReplicaInfo(
             replica=self.seat.replica,
             incarnation=self.engine.incarnation,
             url=self.engine.url,
@@ -116,13 +116,13 @@ class Supervisor:
             cache_snapshots=None,
             renderer=facts.renderer,
         )
-        self.announcement = await self._with_reporter(announcement, facts)
+        self.replica_info = await self._with_reporter(replica_info, facts)
 
-    async def _with_reporter(self, announcement: Announcement, facts: EngineFacts) -> Announcement:
+    async def _with_reporter(self, replica_info: ReplicaInfo, facts: EngineFacts) -> ReplicaInfo:
         """Starts the cache reporter where the engine has events to report, so that the first word of the replica says
         where it is."""
         if not facts.kv_events or not facts.kv_replay:
-            return announcement
+            return replica_info
         settings = ReporterSettings(
             events=facts.kv_events,
             replays=facts.kv_replay,
@@ -134,12 +134,12 @@ class Supervisor:
         )
         self._reporting = CacheReporting(settings, self._log, self._announce_reporter)
         addresses = await self._reporting.start()
-        return _reported_at(announcement, addresses)
+        return _reported_at(replica_info, addresses)
 
     def _announce_reporter(self, addresses: ReporterAddresses | None) -> None:
         """The reporter ended, or another one listens."""
-        if self.announcement:
-            self.announcement = _reported_at(self.announcement, addresses)
+        if self.replica_info:
+            self.replica_info = _reported_at(self.replica_info, addresses)
 
     async def _end_engine(self) -> None:
         reporting, self._reporting = self._reporting, None
@@ -186,12 +186,12 @@ class Supervisor:
 
     async def _silence(self) -> None:
         """Takes the engine off the registry's list, and sends no more heartbeats of this incarnation."""
-        announcement, self.announcement = self.announcement, None
-        if announcement is None:
+        replica_info, self.replica_info = self.replica_info, None
+        if replica_info is None:
             return
         try:
             async with asyncio.timeout(5):
-                await self._withdraw(announcement.incarnation)
+                await self._withdraw(replica_info.incarnation)
         except Exception as error:
             # Best effort: the registry drops a silent replica by itself.
             logger.warning("%s: could not withdraw: %s", self.seat.replica, error)
@@ -201,11 +201,11 @@ class Supervisor:
         last: tuple[Any, ...] = ()
         sent = 0.0
         while True:
-            state = (self.announcement, self._load)
-            if self.announcement and (state != last or time.monotonic() - sent >= IDLE_HEARTBEAT_S):
+            state = (self.replica_info, self._load)
+            if self.replica_info and (state != last or time.monotonic() - sent >= IDLE_HEARTBEAT_S):
                 try:
                     async with asyncio.timeout(5):
-                        await self._heartbeat(self.announcement.as_dict(), asdict(self._load))
+                        await self._heartbeat(self.replica_info.as_dict(), asdict(self._load))
                     last, sent = state, time.monotonic()
                 except Exception as error:
                     # The registry restarts by itself: the next heartbeat finds it.
@@ -239,9 +239,9 @@ class Supervisor:
             await asyncio.sleep(HEARTBEAT_S)
 
 
-def _reported_at(announcement: Announcement, addresses: ReporterAddresses | None) -> Announcement:
+def _reported_at(replica_info: ReplicaInfo, addresses: ReporterAddresses | None) -> ReplicaInfo:
     return replace(
-        announcement,
+        replica_info,
         cache_reports=addresses.reports if addresses else None,
         cache_snapshots=addresses.snapshots if addresses else None,
     )

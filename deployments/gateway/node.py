@@ -89,12 +89,12 @@ class GatewayNode:
             try:
                 async with asyncio.timeout(REGISTRY_TIMEOUT_S):
                     news = await self._registry.watch.remote(version, self._endpoints(), self._name, self._doors())
-                current = {replica["announcement"]["incarnation"]: replica for replica in news["replicas"]}
+                current = {replica["replica_info"]["incarnation"]: replica for replica in news["replicas"]}
                 # A registry that has just started has not heard everyone: it adds, and takes nothing away.
                 replicas = current if news["settled"] else {**replicas, **current}
                 self._channel.send(
                     Replicas(
-                        [replica["announcement"] for replica in replicas.values()],
+                        [replica["replica_info"] for replica in replicas.values()],
                         {incarnation: replica["load"] for incarnation, replica in replicas.items()},
                         news["gateways"],
                     )

@@ -20,7 +20,6 @@ import uvloop
 from cluster.fleet import Fleet
 from cluster.fleet_secrets import SecretsError
 from cluster.keys import KeyFileError
-from deployments.announcement import Announcement
 from deployments.autoscaling.control import Door
 from deployments.engine.access.tls import TlsError
 from deployments.engine.backend import EngineLoad
@@ -40,6 +39,7 @@ from deployments.gateway.control_messages import (
 from deployments.gateway.exchange import Exchange
 from deployments.gateway.merged_metrics import families_of
 from deployments.gateway.server import GatewayServer
+from deployments.replica_info import ReplicaInfo
 
 STATUS_PERIOD_S = 0.5
 METRICS_TIMEOUT_S = 5.0
@@ -109,7 +109,7 @@ class GatewayProcess:
     def _take(self, message: Replicas) -> None:
         if message.replicas != self._replicas:
             self._replicas = message.replicas
-            self._server.update([Announcement.from_dict(replica) for replica in message.replicas])
+            self._server.update([ReplicaInfo.from_dict(replica) for replica in message.replicas])
         directory = self._server.state.directory
         directory.report({incarnation: EngineLoad(**load) for incarnation, load in message.loads.items()})
         if self._exchange:

@@ -13,15 +13,15 @@ from typing import Any
 import pytest
 
 from cluster.fleet import Pool, Task
-from deployments.announcement import Announcement
 from deployments.engine.backend import backend
 from deployments.engine.process import free_port
 from deployments.gateway.exchange import Exchange
 from deployments.kv_cache.replay_protocol import FeedState
 from deployments.kv_cache.report_subscriber import ReporterAddresses
+from deployments.replica_info import ReplicaInfo
 from tests.support.cache_reporters import cache_reporter, reporting
 from tests.support.front import Engine, Front, front, until
-from tests.support.processes import HOST, announcement, fake_engine, fake_fleet, fake_pool, fake_spec, process
+from tests.support.processes import HOST, fake_engine, fake_fleet, fake_pool, fake_spec, process, replica_info
 
 
 def pool_of(name: str, **fake: Any) -> Pool:
@@ -53,9 +53,9 @@ def caching_engine(pool: Pool) -> Iterator[Engine]:
         yield engine
 
 
-async def announced(engine: Engine, task: Task = Task.CHAT, **changes: Any) -> Announcement:
+async def announced(engine: Engine, task: Task = Task.CHAT, **changes: Any) -> ReplicaInfo:
     """As its replica would announce it: with what the engine tells of itself."""
-    made = announcement(engine.url, engine.pool, task=task, renderer="fake")
+    made = replica_info(engine.url, engine.pool, task=task, renderer="fake")
     return replace(reporting(made, REPORTERS[engine.url]), **changes)
 
 

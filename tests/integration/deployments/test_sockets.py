@@ -17,8 +17,8 @@ import pytest
 
 from cluster.fleet import Fleet, Operator, Tenant
 from cluster.keys import digest, new_key
-from deployments.announcement import Announcement
 from deployments.engine.supervisor import Seat, Supervisor
+from deployments.replica_info import ReplicaInfo
 from tests.support.engine_keys import FLEET
 from tests.support.process_table import descendants
 from tests.support.processes import HOST, fake_fleet, fake_pool, fake_spec, gateway
@@ -58,13 +58,13 @@ class SmallFleet:
     """One engine under its supervisor, and a gateway before it that knows one tenant."""
 
     address: str
-    announcement: Announcement
+    replica_info: ReplicaInfo
     others: set[int]
     """Processes of other tests."""
 
     def ports(self) -> dict[int, str]:
         """Port -> name in `SOCKETS`."""
-        told = self.announcement
+        told = self.replica_info
         urls = {"engine": told.url, "gateway": self.address}
         urls |= {"cache_reports": str(told.cache_reports), "cache_snapshots": str(told.cache_snapshots)}
         return {urlsplit(str(url)).port or 0: name for name, url in urls.items()}
@@ -97,11 +97,11 @@ async def small(tmp_path: Path) -> AsyncIterator[SmallFleet]:
     supervisor = Supervisor(fake_spec(POOL), seat, tmp_path / "log", HOST, unheard, unheard)
     await supervisor.start()
     try:
-        assert supervisor.announcement is not None
-        running = gateway(fleet(), [supervisor.announcement])
+        assert supervisor.replica_info is not None
+        running = gateway(fleet(), [supervisor.replica_info])
         address, _ = await asyncio.to_thread(running.__enter__)
         try:
-            yield SmallFleet(address, supervisor.announcement, others)
+            yield SmallFleet(address, supervisor.replica_info, others)
         finally:
             await asyncio.to_thread(running.__exit__, None, None, None)
     finally:
@@ -142,7 +142,7 @@ async def test_a_zeromq_socket_gives_an_http_client_nothing(small: SmallFleet) -
 
 
 async def test_a_stranger_subscribes_to_nothing_and_is_sent_nothing(small: SmallFleet) -> None:
-    told = small.announcement
+    told = small.replica_info
     stranger = ZmqStranger(bare(told.cache_reports), bare(told.cache_snapshots))
     try:
         for _ in range(3):  # a subscription takes a moment to reach the publisher

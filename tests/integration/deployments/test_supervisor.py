@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
-from deployments.announcement import Announcement
 from deployments.engine import process
 from deployments.engine import supervisor as module
 from deployments.engine.backend import BACKENDS, EngineSpec
 from deployments.engine.process import EngineError
 from deployments.engine.supervisor import Seat, Supervisor
+from deployments.replica_info import ReplicaInfo
 from tests.support.process_table import gone
 from tests.support.processes import fake_pool, fake_spec
 from tests.support.script_engine import processes_of, spec
@@ -44,10 +44,10 @@ class Registry:
         self.withdrawn: list[str] = []
         self.broken = False
 
-    async def heartbeat(self, announcement: dict[str, Any], load: dict[str, Any]) -> None:
+    async def heartbeat(self, replica_info: dict[str, Any], load: dict[str, Any]) -> None:
         if self.broken:
             raise RuntimeError("the registry is gone")
-        self.heartbeats.append((announcement, load))
+        self.heartbeats.append((replica_info, load))
 
     async def withdraw(self, incarnation: str) -> None:
         if self.broken:
@@ -56,7 +56,7 @@ class Registry:
 
     @property
     def incarnations(self) -> list[str]:
-        return list(dict.fromkeys(announcement["incarnation"] for announcement, _ in self.heartbeats))
+        return list(dict.fromkeys(replica_info["incarnation"] for replica_info, _ in self.heartbeats))
 
 
 @asynccontextmanager
@@ -80,8 +80,8 @@ async def until(reached: Callable[[], bool], timeout_s: float = 10) -> None:
 async def test_a_replica_announces_its_seat_its_engine_and_what_the_engine_tells(tmp_path: Path) -> None:
     async with supervised(spec(tensor_parallel=2, revision="r"), tmp_path) as (made, registry):
         await until(lambda: bool(registry.heartbeats))
-        told = Announcement.from_dict(registry.heartbeats[0][0])
-        assert told == made.announcement
+        told = ReplicaInfo.from_dict(registry.heartbeats[0][0])
+        assert told == made.replica_info
         assert (told.replica, told.model, told.pool, told.vendor, told.accelerator) == (
             "m@p#1",
             "m",
@@ -132,7 +132,7 @@ async def test_an_engine_that_keeps_dying_is_given_up(tmp_path: Path) -> None:
     async with supervised(spec("brief"), tmp_path) as (made, registry):
         await until(lambda: made.failure is not None, 20)
         assert "ended with code 7, after 3 starts within 600 s" in str(made.failure)
-        assert made.announcement is None
+        assert made.replica_info is None
         assert len(registry.withdrawn) == 3
 
 
@@ -142,7 +142,7 @@ async def test_an_engine_that_does_not_come_back_is_given_up(tmp_path: Path) -> 
         os.kill((await processes_of(made.engine.url))[0], signal.SIGKILL)
         await until(lambda: made.failure is not None)
         assert "does not tell what it is" in str(made.failure)
-        assert made.announcement is None
+        assert made.replica_info is None
 
 
 @pytest.mark.parametrize("behaviour", ["exits", "mute"])

@@ -18,7 +18,7 @@ def told(incarnation: str) -> dict[str, Any]:
 
 
 def incarnations(news: dict[str, Any]) -> list[str]:
-    return [replica["announcement"]["incarnation"] for replica in news["replicas"]]
+    return [replica["replica_info"]["incarnation"] for replica in news["replicas"]]
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ async def test_a_replica_is_listed_from_its_first_heartbeat_to_its_withdrawal() 
     registry = Registry()
     registry.heartbeat(told("a"), IDLE)
     news = await registry.watch(-1)
-    assert news["replicas"] == [{"announcement": told("a"), "load": IDLE}]
+    assert news["replicas"] == [{"replica_info": told("a"), "load": IDLE}]
     registry.withdraw("a")
     assert (await registry.watch(news["version"]))["replicas"] == []
     registry.withdraw("a")

@@ -14,7 +14,7 @@ from deployments.gateway.exchange import Exchange
 from deployments.kv_cache import report_subscriber
 from deployments.routing import Request, Router
 from tests.support.front import until
-from tests.support.processes import announcement, fake_fleet, fake_pool
+from tests.support.processes import fake_fleet, fake_pool, replica_info
 
 SECRETS = FleetSecrets((b"a-secret-of-this-fleet",))
 OTHERS = FleetSecrets((b"a-secret-of-another-fleet",))
@@ -23,7 +23,7 @@ OTHERS = FleetSecrets((b"a-secret-of-another-fleet",))
 @asynccontextmanager
 async def gateway(secrets: FleetSecrets) -> AsyncIterator[tuple[Exchange, Router]]:
     directory = Directory(fake_fleet())
-    directory.update([announcement("http://127.0.0.1:1", fake_pool())])
+    directory.update([replica_info("http://127.0.0.1:1", fake_pool())])
     exchange = Exchange(directory, "127.0.0.1", secrets)
     await exchange.start()
     try:

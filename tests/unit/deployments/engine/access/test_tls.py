@@ -18,7 +18,7 @@ from deployments.engine.access.tls import TlsError, client_context, server_conte
 from deployments.engine.process import EngineProcess
 from deployments.engine.vllm import engine_arguments
 from tests.support.front import front
-from tests.support.processes import announcement, fake_fleet, fake_pool, fake_spec
+from tests.support.processes import fake_fleet, fake_pool, fake_spec, replica_info
 
 TIMEOUT = aiohttp.ClientTimeout(total=10)
 
@@ -70,7 +70,7 @@ async def test_gateway_and_supervisor_speak_tls_with_an_engine_of_their_authorit
             assert facts.kv_events is not None
             assert facts.kv_events.startswith("ipc://")
         fleet = fake_fleet(pool).model_copy(update={"engine_tls": tls})
-        async with front(fleet, [announcement(made.url, pool)]) as gateway:
+        async with front(fleet, [replica_info(made.url, pool)]) as gateway:
             status, answer, _ = await gateway.ask()
             assert (status, answer["usage"]["completion_tokens"]) == (200, 4)
         for wrong in (other, None):

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 
 @dataclass(frozen=True)
-class Announcement:
+class ReplicaInfo:
     """A replica that can take requests. A restarted engine announces itself under a new incarnation."""
 
     replica: str
