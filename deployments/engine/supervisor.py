@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +30,10 @@ SETTLE_S = 1.0
 
 logger = logging.getLogger("ray.serve")
 
-Heartbeat = Callable[[dict[str, Any], dict[str, Any]], Awaitable[None]]
+Report = Callable[[ReplicaInfo, EngineLoad], bool]
+"""Reports a replica to the registry without waiting. False where that was not possible now."""
 Withdraw = Callable[[str], Awaitable[None]]
+"""Takes an incarnation off the registry's list. Raises TimeoutError where that is not confirmed."""
 
 
 @dataclass(frozen=True)
@@ -55,14 +57,14 @@ class Seat:
 class Supervisor:
     """One engine and what is said of it. `failure` is set once it could not be kept up."""
 
-    def __init__(self, spec: EngineSpec, seat: Seat, log: Path, host: str, heartbeat: Heartbeat, withdraw: Withdraw):
+    def __init__(self, spec: EngineSpec, seat: Seat, log: Path, host: str, report: Report, withdraw: Withdraw):
         self.spec, self.seat = spec, seat
         self.engine = EngineProcess(spec, log, host)
         self._log, self._host = log, host
         self._reporting: CacheReporting | None = None
         self.failure: EngineError | None = None
         self.replica_info: ReplicaInfo | None = None
-        self._heartbeat, self._withdraw = heartbeat, withdraw
+        self._report, self._withdraw = report, withdraw
         self._starts: list[float] = []
         self._load = EngineLoad()
         self._session: aiohttp.ClientSession | None = None
@@ -190,11 +192,10 @@ class Supervisor:
         if replica_info is None:
             return
         try:
-            async with asyncio.timeout(5):
-                await self._withdraw(replica_info.incarnation)
-        except Exception as error:
-            # Best effort: the registry drops a silent replica by itself.
-            logger.warning("%s: could not withdraw: %s", self.seat.replica, error)
+            await self._withdraw(replica_info.incarnation)
+        except TimeoutError:
+            # The registry, or the one that comes after it, gives a silent replica up by itself.
+            logger.warning("%s: the registry does not confirm the withdrawal", self.seat.replica)
 
     async def _tell(self) -> None:
         """Sends heartbeats: often while the load changes, seldom while it does not."""
@@ -202,15 +203,9 @@ class Supervisor:
         sent = 0.0
         while True:
             state = (self.replica_info, self._load)
-            if self.replica_info and (state != last or time.monotonic() - sent >= IDLE_HEARTBEAT_S):
-                try:
-                    async with asyncio.timeout(5):
-                        await self._heartbeat(self.replica_info.as_dict(), asdict(self._load))
-                    last, sent = state, time.monotonic()
-                except Exception as error:
-                    # The registry restarts by itself: the next heartbeat finds it.
-                    logger.warning("%s: heartbeat failed: %s", self.seat.replica, error)
-                    await asyncio.sleep(IDLE_HEARTBEAT_S)
+            due = state != last or time.monotonic() - sent >= IDLE_HEARTBEAT_S
+            if self.replica_info and due and self._report(self.replica_info, self._load):
+                last, sent = state, time.monotonic()
             await asyncio.sleep(HEARTBEAT_S)
 
     async def stop(self) -> None:

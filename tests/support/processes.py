@@ -86,6 +86,15 @@ def replica_info(url: str, pool: Pool, model: str = "m", task: Task = Task.CHAT,
     return ReplicaInfo(**{**fields, **changes})
 
 
+def unreported(*_: object) -> bool:
+    """For a supervisor of an engine without a registry: its reports."""
+    return True
+
+
+async def unwithdrawn(_: str) -> None:
+    """And its withdrawals."""
+
+
 @contextmanager
 def process(command: Sequence[str], ready_url: str, timeout_s: float = 60) -> Iterator[subprocess.Popen[bytes]]:
     """Runs a command until the block ends; enters it once `ready_url` answers."""

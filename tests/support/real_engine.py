@@ -24,7 +24,7 @@ from deployments.engine.supervisor import Seat, Supervisor
 from deployments.engine.vllm import ACCESS, VllmBackend
 from deployments.replica_info import ReplicaInfo
 from tests.support.engine_keys import secrets_file
-from tests.support.processes import HOST
+from tests.support.processes import HOST, unreported, unwithdrawn
 
 FLEET = "real"
 START_TIMEOUT_S = 300
@@ -100,11 +100,8 @@ async def real_engine(
         fleet=FLEET,
     )
 
-    async def unheard(*_: object) -> None:
-        """There is no registry to tell."""
-
     with tempfile.TemporaryDirectory() as folder:
-        supervisor = Supervisor(spec, seat, Path(folder) / "engine.log", HOST, unheard, unheard)
+        supervisor = Supervisor(spec, seat, Path(folder) / "engine.log", HOST, unreported, unwithdrawn)
         supervisor.engine.backend = BenchedVllm(core, keyless)
         await supervisor.start()
         try:

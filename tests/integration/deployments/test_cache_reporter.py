@@ -20,7 +20,7 @@ from deployments.engine.cache_reporter import process as reporter_process
 from deployments.engine.process import PROJECT_ROOT
 from deployments.engine.supervisor import Seat, Supervisor
 from tests.support.process_table import descendants, gone
-from tests.support.processes import fake_pool, fake_spec
+from tests.support.processes import fake_pool, fake_spec, unreported, unwithdrawn
 
 OWNER = """
 import subprocess, sys
@@ -38,10 +38,7 @@ async def supervised(folder: Path) -> AsyncIterator[Supervisor]:
     secrets.write_text(SECRET)
     seat = Seat("m@p#1", "m", "p", "cpu", None, 1, 30, "reported", str(secrets))
 
-    async def unheard(*_: object) -> None:
-        """There is no registry."""
-
-    made = Supervisor(fake_spec(fake_pool()), seat, folder / "log", "127.0.0.1", unheard, unheard)
+    made = Supervisor(fake_spec(fake_pool()), seat, folder / "log", "127.0.0.1", unreported, unwithdrawn)
     await made.start()
     try:
         yield made
