@@ -1,4 +1,4 @@
-"""What replicas tell the gateways of themselves; how busy they are goes beside it, in every heartbeat."""
+"""What replicas tell the gateways of themselves; how busy they are goes beside it, in every report."""
 
 from __future__ import annotations
 
