@@ -36,8 +36,8 @@ from deployments.gateway.control_messages import (
     Started,
     Status,
 )
-from deployments.gateway.exchange import Exchange
 from deployments.gateway.merged_metrics import families_of
+from deployments.gateway.peer_sync import PeerSync
 from deployments.gateway.server import GatewayServer
 from deployments.replica_info import ReplicaInfo
 
@@ -54,9 +54,9 @@ class GatewayProcess:
         """Raises KeyFileError or SecretsError where the fleet names a file that cannot be used."""
         self._channel = channel
         self._server = GatewayServer(Fleet.model_validate(configuration.fleet), configuration.own_engines)
-        self._exchange: Exchange | None = None
+        self._peer_sync: PeerSync | None = None
         if configuration.shares_bookings:
-            self._exchange = Exchange(self._server.state.directory, configuration.host, self._server.state.secrets)
+            self._peer_sync = PeerSync(self._server.state.directory, configuration.host, self._server.state.secrets)
         self._replicas: list[dict[str, Any]] = []
         self._numbers = itertools.count()
         self._asked: dict[int, asyncio.Future[bytes]] = {}
@@ -64,8 +64,8 @@ class GatewayProcess:
     async def start(self, sockets: Sequence[socket.socket]) -> None:
         """Accepts connections. Raises TlsError where the fleet's certificates cannot be used."""
         await self._server.start(sockets)
-        if self._exchange:
-            await self._exchange.start()
+        if self._peer_sync:
+            await self._peer_sync.start()
 
     async def run(self) -> None:
         """Serves until the supervisor asks for the end, or is gone."""
@@ -81,8 +81,8 @@ class GatewayProcess:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            if self._exchange:
-                await self._exchange.stop()
+            if self._peer_sync:
+                await self._peer_sync.stop()
             await self._server.stop()
 
     async def _follow(self) -> bool:
@@ -112,8 +112,8 @@ class GatewayProcess:
             self._server.update([ReplicaInfo.from_dict(replica) for replica in message.replicas])
         directory = self._server.state.directory
         directory.report({incarnation: EngineLoad(**load) for incarnation, load in message.loads.items()})
-        if self._exchange:
-            self._exchange.connect(message.peers)
+        if self._peer_sync:
+            self._peer_sync.connect(message.peers)
 
     async def _report(self) -> None:
         """By the event loop that serves: its silence tells that the loop stands."""
@@ -123,7 +123,7 @@ class GatewayProcess:
                 Door(model=one.model.name, waiting=one.admission.waiting, booked_s=dict(one.router.booked_s))
                 for one in state.directory.models
             ]
-            endpoint = self._exchange.endpoint if self._exchange else ""
+            endpoint = self._peer_sync.endpoint if self._peer_sync else ""
             self._channel.send(Status(state.unready(), doors, endpoint))
             await asyncio.sleep(STATUS_PERIOD_S)
 
