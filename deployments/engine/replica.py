@@ -60,9 +60,11 @@ class EngineReplica:
                     raise
 
     async def check_health(self) -> None:
-        """Fails once the engine could not be kept up: Serve then replaces the whole replica."""
+        """Fails once the engine could not be kept up, or is not reported: Serve then replaces the whole replica."""
         if self._supervisor.failure:
             raise self._supervisor.failure
+        if self._announcing.done():
+            raise RuntimeError("the replica reports to no registry any more")
 
     async def __del__(self) -> None:
         if hasattr(self, "_supervisor"):

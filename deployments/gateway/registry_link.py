@@ -66,9 +66,14 @@ class RegistryLink:
     async def run(self) -> None:
         """Reports and probes until it is cancelled."""
         try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._report())
-                tasks.create_task(self._probe())
+            while True:
+                try:
+                    async with asyncio.TaskGroup() as tasks:
+                        tasks.create_task(self._report())
+                        tasks.create_task(self._probe())
+                except* Exception:  # a node that reports nothing is lost to autoscaling and to its peers
+                    logger.exception("reports to the registry ended; beginning again")
+                    await asyncio.sleep(PROBE_PERIOD_S)
         finally:
             await self._follower.close()
             await self._reporter.close()
