@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cluster.fleet import Fleet
-from cluster.names import APPLICATION, GATEWAY, REGISTRY
+from cluster.names import APPLICATION, GATEWAY
 from cluster.nodes import NodeKind, alive, kinds_of
 from cluster.tables import Part, Table
 
@@ -26,7 +26,7 @@ def node_rows(kinds: Iterable[NodeKind]) -> Iterator[Sequence[str]]:
 
 
 def pool_rows(fleet: Fleet, replicas: Sequence[Mapping[str, Any]]) -> Iterator[Sequence[str]]:
-    """Under `POOL_HEADINGS`. `replicas` as the registry lists them: `announcement` and `load` of each."""
+    """Under `POOL_HEADINGS`. `replicas` as the gateways know them: `info` and `load` of each."""
     for pool in _pools(fleet, replicas):
         least, most, ready = pool["min_replicas"], pool["max_replicas"], pool["ready"]
         yield (
@@ -44,7 +44,7 @@ def _pools(fleet: Fleet, replicas: Sequence[Mapping[str, Any]]) -> Iterator[dict
         for pool in model.pools:
             own = [replica for replica in replicas if _model_and_pool(replica) == (model.name, pool.name)]
             loads = [replica["load"] for replica in own]
-            infos = [replica["announcement"] for replica in own]
+            infos = [replica["info"] for replica in own]
             yield {
                 "model": model.name,
                 "pool": pool.name,
@@ -106,11 +106,10 @@ async def _fleet_and_replicas() -> tuple[Fleet, list[dict[str, Any]]]:
     from ray import serve
 
     gateway = serve.get_deployment_handle(GATEWAY, APPLICATION)
-    registry = serve.get_deployment_handle(REGISTRY, APPLICATION)
     async with asyncio.timeout(ANSWER_WITHIN_S):
-        fleet, news = await asyncio.gather(gateway.fleet.remote(), registry.watch.remote(-1))
-    return Fleet.model_validate(fleet), news["replicas"]
+        fleet, replicas = await asyncio.gather(gateway.fleet.remote(), gateway.replicas.remote())
+    return Fleet.model_validate(fleet), replicas
 
 
 def _model_and_pool(replica: Mapping[str, Any]) -> tuple[str, str]:
-    return replica["announcement"]["model"], replica["announcement"]["pool"]
+    return replica["info"]["model"], replica["info"]["pool"]

@@ -26,19 +26,19 @@ from deployments.engine.supervisor import Seat
 from deployments.gateway.node import GatewayNode
 from deployments.local_ray import connect, is_own_ray
 from deployments.ready_notice import start_ready_notice
-from deployments.registry import RegistryReplica
+from deployments.registry.service import RegistryService
 from deployments.room import join_with_room
 from deployments.routing import make_policy
 
 UNLIMITED = 1_000_000
-"""Requests do not pass through Serve: its limits would count only control calls, of which a watch stays open."""
+"""Requests do not pass through Serve: its limits would count only a few control calls."""
 
 ON_HEAD = {"num_cpus": 0, "resources": {"node:__internal_head__": 0.001}}
 """The address of the gateway is the head's, whatever else comes and goes; so the registry is there too."""
 REPORT_S = 1.0
 """Between two words of the registry to Serve's controller on how large pools should be."""
 NO_CALL_LOG = {"enable_access_log": False}
-"""Serve would log a line for every heartbeat."""
+"""Serve would log a line for every call."""
 
 
 def app(args: dict[str, str]) -> Application:
@@ -76,16 +76,16 @@ def app(args: dict[str, str]) -> Application:
 def build(fleet: Fleet, stays_one_node: bool = False) -> Application:
     """The application of a fleet, on a cluster that others may join or on one that stays one node. Touches none."""
     make_policy(fleet.gateway.policy)
-    registry = serve.deployment(RegistryReplica).options(
+    registry = serve.deployment(RegistryService).options(
         name=REGISTRY,
         ray_actor_options=ON_HEAD,
         autoscaling_config=_scaled(serve_policy.note, 1, 1),
         max_ongoing_requests=UNLIMITED,
         logging_config=NO_CALL_LOG,
         health_check_period_s=2,
+        health_check_timeout_s=10,
     )
-    handle = registry.bind(fleet.model_dump(mode="json"))
-    engines = [_engine(fleet, model, pool, handle, stays_one_node) for model in fleet.models for pool in model.pools]
+    engines = [_engine(fleet, model, pool, stays_one_node) for model in fleet.models for pool in model.pools]
     gateway = serve.deployment(GatewayNode).options(
         name=GATEWAY,
         ray_actor_options=ON_HEAD,
@@ -93,7 +93,8 @@ def build(fleet: Fleet, stays_one_node: bool = False) -> Application:
         logging_config=NO_CALL_LOG,
         graceful_shutdown_timeout_s=fleet.gateway.drain_timeout_s + 30,
     )
-    return gateway.bind(fleet.model_dump(mode="json"), handle, engines)
+    content = fleet.model_dump(mode="json")
+    return gateway.bind(content, registry.bind(content), engines, stays_one_node)
 
 
 def _scaled(policy: Callable[..., Any], least: int, most: int) -> AutoscalingConfig:
@@ -113,7 +114,7 @@ def _scaled(policy: Callable[..., Any], least: int, most: int) -> AutoscalingCon
         )
 
 
-def _engine(fleet: Fleet, model: Model, pool: Pool, registry: Any, stays_one_node: bool) -> Application:
+def _engine(fleet: Fleet, model: Model, pool: Pool, stays_one_node: bool) -> Application:
     seat = Seat(
         replica="",
         model=model.name,
@@ -140,4 +141,4 @@ def _engine(fleet: Fleet, model: Model, pool: Pool, registry: Any, stays_one_nod
         graceful_shutdown_timeout_s=pool.drain_timeout_s + 60,
         max_constructor_retry_count=2,
     )
-    return deployment.bind(engine_spec(fleet, model, pool), seat, fleet.cache_folder, registry, stays_one_node)
+    return deployment.bind(engine_spec(fleet, model, pool), seat, fleet.cache_folder, stays_one_node)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
-from typing import Any, TypedDict
+from collections.abc import Iterable
+from typing import TypedDict
 
 from cluster.fleet import Fleet, deployment_name
 from deployments.autoscaling.scaler import PoolLoad, Scaler, sizes_of
+from deployments.engine.backend import EngineLoad
+from deployments.replica_info import ReplicaInfo
 
 
 class Door(TypedDict):
@@ -36,14 +38,14 @@ class Scaling:
     def wanted(
         self,
         now: float,
-        replicas: Iterable[tuple[Mapping[str, Any], Mapping[str, Any]]],
+        replicas: Iterable[tuple[ReplicaInfo, EngineLoad]],
         doors: Iterable[Door],
     ) -> dict[str, int]:
-        """Deployment -> replicas. `replicas`: announcement and load of each; `doors`: what gateways tell of models."""
+        """Deployment -> replicas. `replicas`: info and load of each; `doors`: what gateways tell of models."""
         loads: dict[tuple[str, str], PoolLoad] = defaultdict(PoolLoad)
         waiting: Counter[str] = Counter()
-        for told, load in replicas:
-            loads[told["model"], told["pool"]] += PoolLoad(1, load["running"], load["waiting"], load["kv_use"])
+        for info, load in replicas:
+            loads[info.model, info.pool] += PoolLoad(1, load.running, load.waiting, load.kv_use)
         for door in _newest(doors):
             waiting[door["model"]] += door["waiting"]
             for pool in self._pools.get(door["model"], ()):

@@ -6,17 +6,17 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
-from deployments.announcement import Announcement
 from deployments.engine.backend import EngineFacts, EngineLoad, EngineSpec
 from deployments.engine.cache_reporter.process import CacheReporting, ReporterSettings
 from deployments.engine.process import EngineError, EngineProcess
 from deployments.kv_cache.report_subscriber import ReporterAddresses
+from deployments.replica_info import ReplicaInfo
 
 HEARTBEAT_S = 0.25
 IDLE_HEARTBEAT_S = 1.0
@@ -30,13 +30,15 @@ SETTLE_S = 1.0
 
 logger = logging.getLogger("ray.serve")
 
-Heartbeat = Callable[[dict[str, Any], dict[str, Any]], Awaitable[None]]
+Report = Callable[[ReplicaInfo, EngineLoad], bool]
+"""Reports a replica to the registry without waiting. False where that was not possible now."""
 Withdraw = Callable[[str], Awaitable[None]]
+"""Takes an incarnation off the registry's list. Raises TimeoutError where that is not confirmed."""
 
 
 @dataclass(frozen=True)
 class Seat:
-    """The place of a replica in the fleet: the part of its announcement that is known before its engine runs.
+    """The place of a replica in the fleet: the part of its `ReplicaInfo` that is known before its engine runs.
 
     `fleet` and `secrets_file` are the fleet's own, for the cache reporter.
     """
@@ -55,14 +57,14 @@ class Seat:
 class Supervisor:
     """One engine and what is said of it. `failure` is set once it could not be kept up."""
 
-    def __init__(self, spec: EngineSpec, seat: Seat, log: Path, host: str, heartbeat: Heartbeat, withdraw: Withdraw):
+    def __init__(self, spec: EngineSpec, seat: Seat, log: Path, host: str, report: Report, withdraw: Withdraw):
         self.spec, self.seat = spec, seat
         self.engine = EngineProcess(spec, log, host)
         self._log, self._host = log, host
         self._reporting: CacheReporting | None = None
         self.failure: EngineError | None = None
-        self.announcement: Announcement | None = None
-        self._heartbeat, self._withdraw = heartbeat, withdraw
+        self.replica_info: ReplicaInfo | None = None
+        self._report, self._withdraw = report, withdraw
         self._starts: list[float] = []
         self._load = EngineLoad()
         self._session: aiohttp.ClientSession | None = None
@@ -92,7 +94,7 @@ class Supervisor:
                 f"{self.engine.log_tail()}"
             ) from error
         self._load = EngineLoad()
-        announcement = Announcement(
+        replica_info = ReplicaInfo(
             replica=self.seat.replica,
             incarnation=self.engine.incarnation,
             url=self.engine.url,
@@ -116,13 +118,13 @@ class Supervisor:
             cache_snapshots=None,
             renderer=facts.renderer,
         )
-        self.announcement = await self._with_reporter(announcement, facts)
+        self.replica_info = await self._with_reporter(replica_info, facts)
 
-    async def _with_reporter(self, announcement: Announcement, facts: EngineFacts) -> Announcement:
+    async def _with_reporter(self, replica_info: ReplicaInfo, facts: EngineFacts) -> ReplicaInfo:
         """Starts the cache reporter where the engine has events to report, so that the first word of the replica says
         where it is."""
         if not facts.kv_events or not facts.kv_replay:
-            return announcement
+            return replica_info
         settings = ReporterSettings(
             events=facts.kv_events,
             replays=facts.kv_replay,
@@ -134,12 +136,12 @@ class Supervisor:
         )
         self._reporting = CacheReporting(settings, self._log, self._announce_reporter)
         addresses = await self._reporting.start()
-        return _reported_at(announcement, addresses)
+        return _reported_at(replica_info, addresses)
 
     def _announce_reporter(self, addresses: ReporterAddresses | None) -> None:
         """The reporter ended, or another one listens."""
-        if self.announcement:
-            self.announcement = _reported_at(self.announcement, addresses)
+        if self.replica_info:
+            self.replica_info = _reported_at(self.replica_info, addresses)
 
     async def _end_engine(self) -> None:
         reporting, self._reporting = self._reporting, None
@@ -186,31 +188,24 @@ class Supervisor:
 
     async def _silence(self) -> None:
         """Takes the engine off the registry's list, and sends no more heartbeats of this incarnation."""
-        announcement, self.announcement = self.announcement, None
-        if announcement is None:
+        replica_info, self.replica_info = self.replica_info, None
+        if replica_info is None:
             return
         try:
-            async with asyncio.timeout(5):
-                await self._withdraw(announcement.incarnation)
-        except Exception as error:
-            # Best effort: the registry drops a silent replica by itself.
-            logger.warning("%s: could not withdraw: %s", self.seat.replica, error)
+            await self._withdraw(replica_info.incarnation)
+        except TimeoutError:
+            # The registry, or the one that comes after it, gives a silent replica up by itself.
+            logger.warning("%s: the registry does not confirm the withdrawal", self.seat.replica)
 
     async def _tell(self) -> None:
         """Sends heartbeats: often while the load changes, seldom while it does not."""
         last: tuple[Any, ...] = ()
         sent = 0.0
         while True:
-            state = (self.announcement, self._load)
-            if self.announcement and (state != last or time.monotonic() - sent >= IDLE_HEARTBEAT_S):
-                try:
-                    async with asyncio.timeout(5):
-                        await self._heartbeat(self.announcement.as_dict(), asdict(self._load))
-                    last, sent = state, time.monotonic()
-                except Exception as error:
-                    # The registry restarts by itself: the next heartbeat finds it.
-                    logger.warning("%s: heartbeat failed: %s", self.seat.replica, error)
-                    await asyncio.sleep(IDLE_HEARTBEAT_S)
+            state = (self.replica_info, self._load)
+            due = state != last or time.monotonic() - sent >= IDLE_HEARTBEAT_S
+            if self.replica_info and due and self._report(self.replica_info, self._load):
+                last, sent = state, time.monotonic()
             await asyncio.sleep(HEARTBEAT_S)
 
     async def stop(self) -> None:
@@ -239,9 +234,9 @@ class Supervisor:
             await asyncio.sleep(HEARTBEAT_S)
 
 
-def _reported_at(announcement: Announcement, addresses: ReporterAddresses | None) -> Announcement:
+def _reported_at(replica_info: ReplicaInfo, addresses: ReporterAddresses | None) -> ReplicaInfo:
     return replace(
-        announcement,
+        replica_info,
         cache_reports=addresses.reports if addresses else None,
         cache_snapshots=addresses.snapshots if addresses else None,
     )

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from deployments.autoscaling.control import Door
+from deployments.registry.messages import RegistryAddress
 
 
 class Configure(msgspec.Struct, tag=True):
@@ -101,17 +102,25 @@ class Attach(msgspec.Struct, tag=True):
     host: str
 
 
+class FollowRegistry(msgspec.Struct, tag=True):
+    """From a Serve actor: where the registry listens now."""
+
+    address: RegistryAddress
+
+
+class AskReplicas(msgspec.Struct, tag=True):
+    """From a Serve actor: it wants a `Replicas`."""
+
+
 class End(msgspec.Struct, tag=True):
     """From a Serve actor: the fleet ends."""
 
 
 class NodeStatus(msgspec.Struct, tag=True):
-    """To a Serve actor: whether the processes serve the fleet that it attached with, and what each of them tells."""
+    """To a Serve actor: whether the processes serve the fleet that it attached with."""
 
     port: int
     serving: bool
-    doors: list[Door]
-    endpoints: list[str]
     failure: str = ""
 
 
@@ -127,6 +136,8 @@ Message = (
     | HandOver
     | Drain
     | Attach
+    | FollowRegistry
+    | AskReplicas
     | End
     | NodeStatus
 )

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from cluster.fleet import Fleet, Model
-from deployments.announcement import Announcement
 from deployments.engine.backend import EngineLoad
 from deployments.gateway.admission import Admission
 from deployments.gateway.errors import ApiError, shortened
 from deployments.gateway.tenants import Tenant
+from deployments.replica_info import ReplicaInfo
 from deployments.routing import Decision, Router
 from deployments.routing.keys import KEY_TOKENS, PrefixKeys
 from deployments.routing.seeds import seed_of
@@ -27,7 +27,7 @@ class ServedModel:
     model: Model
     admission: Admission
     router: Router
-    announcements: dict[str, Announcement] = field(default_factory=dict)
+    replica_infos: dict[str, ReplicaInfo] = field(default_factory=dict)
     """Incarnation -> what that replica told of itself."""
     decisions: deque[Decision] = field(default_factory=lambda: deque(maxlen=KEPT_DECISIONS))
     """The last ones, for those who ask why."""
@@ -36,14 +36,14 @@ class ServedModel:
 
     def prompts_by(self) -> tuple[str, str, str | None]:
         """Renderer, checkpoint and revision that prompts are made by; '' where no replica tells, or none is needed."""
-        for told in self.announcements.values() if self.keyed else ():
+        for told in self.replica_infos.values() if self.keyed else ():
             if told.renderer:
                 return told.renderer, told.checkpoint, told.revision
         return "", "", None
 
 
 class Directory:
-    """Names -> models, kept in step with the announcements."""
+    """Names -> models, kept in step with the replicas that are there."""
 
     def __init__(self, fleet: Fleet, keys: PrefixKeys | None = None) -> None:
         """`keys`: those of the fleet's cache reporters, where they are followed."""
@@ -73,19 +73,19 @@ class Directory:
             )
         return served
 
-    def update(self, announcements: Iterable[Announcement]) -> None:
+    def update(self, replica_infos: Iterable[ReplicaInfo]) -> None:
         """Takes the full list of replicas that are there now. Those no longer in it get no new requests."""
-        current: dict[str, dict[str, Announcement]] = {served.model.name: {} for served in self.models}
-        for announcement in announcements:
-            if announcement.model in current:
-                current[announcement.model][announcement.incarnation] = announcement
+        current: dict[str, dict[str, ReplicaInfo]] = {served.model.name: {} for served in self.models}
+        for replica_info in replica_infos:
+            if replica_info.model in current:
+                current[replica_info.model][replica_info.incarnation] = replica_info
         for served in self.models:
             router, listed = served.router, current[served.model.name]
             for gone in router.replicas.keys() - listed.keys():
                 router.remove(gone)
             for incarnation in [i for i in listed if i not in router.replicas]:
                 self._add(router, listed[incarnation])
-            served.announcements = listed
+            served.replica_infos = listed
             served.admission.grant()
 
     def report(self, loads: Mapping[str, EngineLoad]) -> None:
@@ -104,17 +104,17 @@ class Directory:
         admission = Admission(router, max_queue, None if mlperf else settings.queue_timeout_s, start_timeout_s)
         return ServedModel(model, admission, router, keyed=router.policy.uses_keys and not mlperf)
 
-    def _add(self, router: Router, announcement: Announcement) -> None:
-        block_tokens = announcement.block_size or KEY_TOKENS
+    def _add(self, router: Router, replica_info: ReplicaInfo) -> None:
+        block_tokens = replica_info.block_size or KEY_TOKENS
         router.add(
-            announcement.replica,
-            announcement.incarnation,
-            announcement.pool,
-            math.ceil(announcement.slots * self.fleet.gateway.overcommit),
-            seed_of(announcement.accelerator, announcement.tensor_parallel),
+            replica_info.replica,
+            replica_info.incarnation,
+            replica_info.pool,
+            math.ceil(replica_info.slots * self.fleet.gateway.overcommit),
+            seed_of(replica_info.accelerator, replica_info.tensor_parallel),
             block_tokens=block_tokens,
-            kv_tokens=announcement.kv_blocks * block_tokens if announcement.kv_blocks else None,
-            reports_cache=announcement.cache_reports is not None or not announcement.caches,
+            kv_tokens=replica_info.kv_blocks * block_tokens if replica_info.kv_blocks else None,
+            reports_cache=replica_info.cache_reports is not None or not replica_info.caches,
         )
 
     def missing(self) -> list[str]:
@@ -122,5 +122,5 @@ class Directory:
         return [
             served.model.name
             for served in self.models
-            if not served.announcements and any(pool.min_replicas for pool in served.model.pools)
+            if not served.replica_infos and any(pool.min_replicas for pool in served.model.pools)
         ]

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from cluster.fleet_secrets import FleetSecrets
-from deployments.announcement import Announcement
 from deployments.encrypted_sockets import SocketKeys
 from deployments.kv_cache.replay_protocol import FeedState
 from deployments.kv_cache.report_subscriber import PURPOSE, ReporterAddresses, ReportSubscriber
+from deployments.replica_info import ReplicaInfo
 from deployments.routing import Replica, Router
 from deployments.routing.cache_change import CacheChange
 
@@ -79,14 +79,14 @@ class Feeds:
         self._feeds: dict[str, _Feed] = {}
         self._ending: set[asyncio.Task[None]] = set()
 
-    def follow(self, router: Router, announcements: Iterable[Announcement]) -> None:
+    def follow(self, router: Router, replica_infos: Iterable[ReplicaInfo]) -> None:
         """Takes all replicas of `router`: begins to follow those that are new, and those whose reporter is another."""
-        for announcement in announcements:
+        for replica_info in replica_infos:
             if self._keys:
-                self._follow(router, announcement, self._keys)
+                self._follow(router, replica_info, self._keys)
 
-    def _follow(self, router: Router, announcement: Announcement, keys: SocketKeys) -> None:
-        incarnation, addresses = announcement.incarnation, _addresses(announcement)
+    def _follow(self, router: Router, replica_info: ReplicaInfo, keys: SocketKeys) -> None:
+        incarnation, addresses = replica_info.incarnation, _addresses(replica_info)
         known = self._feeds.get(incarnation)
         if known and known.addresses == addresses:
             return
@@ -96,7 +96,7 @@ class Feeds:
             return
         sink = known.sink if known else _IntoRouter(router, router.replicas[incarnation])
         subscriber = ReportSubscriber(addresses, keys, router.index.prefix_keys.fingerprint, sink)
-        task = asyncio.create_task(subscriber.run(), name=f"cache reports of {announcement.replica}")
+        task = asyncio.create_task(subscriber.run(), name=f"cache reports of {replica_info.replica}")
         task.add_done_callback(_log_failure)
         self._feeds[incarnation] = _Feed(addresses, sink, task)
 
@@ -119,9 +119,9 @@ class Feeds:
         await asyncio.gather(*self._ending, return_exceptions=True)
 
 
-def _addresses(announcement: Announcement) -> ReporterAddresses | None:
-    if announcement.cache_reports and announcement.cache_snapshots:
-        return ReporterAddresses(announcement.cache_reports, announcement.cache_snapshots)
+def _addresses(replica_info: ReplicaInfo) -> ReporterAddresses | None:
+    if replica_info.cache_reports and replica_info.cache_snapshots:
+        return ReporterAddresses(replica_info.cache_reports, replica_info.cache_snapshots)
     return None
 
 

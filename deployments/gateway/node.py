@@ -1,4 +1,4 @@
-"""The gateway as Serve runs it: an actor that attaches to its node's supervisor, and tells it what the registry knows.
+"""The gateway as Serve runs it: an actor that attaches to its node's supervisor, and tells it where the registry is.
 
 No request passes through it. Where it dies, the supervisor and its processes go on until its successor attaches.
 """
@@ -20,20 +20,20 @@ from ray.serve.schema import ApplicationStatus
 from cluster.addresses import http_address, reachable_host
 from cluster.fleet import Fleet
 from cluster.names import APPLICATION
-from deployments.autoscaling.control import Door
+from deployments.engine.listening import engine_host
 from deployments.engine.process import PROJECT_ROOT
 from deployments.gateway.attachment import attach, socket_name
 from deployments.gateway.control_channel import Channel
-from deployments.gateway.control_messages import Attach, End, NodeStatus, Replicas
+from deployments.gateway.control_messages import AskReplicas, Attach, End, FollowRegistry, NodeStatus, Replicas
 from deployments.gateway.supervisor_process import Startup
 from deployments.local_ray import logs_folder
+from deployments.registry import endpoint
 
 SUPERVISOR = "deployments.gateway.supervisor_process"
 START_TIMEOUT_S = 90.0
 """For the supervisor to listen and its processes to accept, on a busy machine."""
-WATCH_PAUSE_S = 0.05
-RETRY_S = 0.5
-REGISTRY_TIMEOUT_S = 30.0
+FIND_PERIOD_S = 1.0
+REPLICAS_TIMEOUT_S = 5.0
 POLL_S = 0.05
 
 logger = logging.getLogger("ray.serve")
@@ -43,20 +43,20 @@ class GatewayNode:
     """The gateways of one node. Its constructor returns once they accept connections."""
 
     async def __init__(  # type: ignore[misc]  # Serve awaits an asynchronous constructor
-        self, fleet: dict[str, Any], registry: DeploymentHandle, engines: list[DeploymentHandle]
+        self, fleet: dict[str, Any], registry: DeploymentHandle, engines: list[DeploymentHandle], stays_one_node: bool
     ) -> None:
-        self._fleet = Fleet.model_validate(fleet)
-        self._registry = registry
+        self._fleet, self._stays_one_node = Fleet.model_validate(fleet), stays_one_node
         self._status: NodeStatus | None = None
-        self._name = ray.get_runtime_context().get_actor_id() or ""
+        self._replicas: asyncio.Future[Replicas] | None = None
         self._channel = await self._attached(socket_name(ray.get_runtime_context().get_node_id()))
         self._reading = asyncio.create_task(self._read())
         await self._until_serving()
-        self._watching = asyncio.create_task(self._watch())
+        self._leading = asyncio.create_task(self._lead_to_registry())
 
     async def _attached(self, supervisor: str) -> Channel:
         """A channel to the node's supervisor, which is started where there is none."""
-        content, host = self._fleet.model_dump(mode="json"), ray.util.get_node_ip_address()
+        content = self._fleet.model_dump(mode="json")
+        host = engine_host(ray.nodes(), ray.util.get_node_ip_address(), self._stays_one_node)
         channel = await attach(supervisor)
         if channel is None:
             startup = Startup(supervisor, content, host, str(logs_folder() / f"gateway-{self._fleet.name}.log"))
@@ -78,39 +78,21 @@ class GatewayNode:
 
     async def _read(self) -> None:
         while (message := await self._channel.receive()) is not None:
-            if isinstance(message, NodeStatus):
-                self._status = message
+            match message:
+                case NodeStatus():
+                    self._status = message
+                case Replicas() if self._replicas and not self._replicas.done():
+                    self._replicas.set_result(message)
 
-    async def _watch(self) -> None:
-        """Hands each new list of replicas to the supervisor."""
-        version = -1
-        replicas: dict[str, dict[str, Any]] = {}
+    async def _lead_to_registry(self) -> None:
+        """Tells the supervisor where the registry is: another one is somewhere else."""
         while True:
             try:
-                async with asyncio.timeout(REGISTRY_TIMEOUT_S):
-                    news = await self._registry.watch.remote(version, self._endpoints(), self._name, self._doors())
-                current = {replica["announcement"]["incarnation"]: replica for replica in news["replicas"]}
-                # A registry that has just started has not heard everyone: it adds, and takes nothing away.
-                replicas = current if news["settled"] else {**replicas, **current}
-                self._channel.send(
-                    Replicas(
-                        [replica["announcement"] for replica in replicas.values()],
-                        {incarnation: replica["load"] for incarnation, replica in replicas.items()},
-                        news["gateways"],
-                    )
-                )
-                version = news["version"]
-                await asyncio.sleep(WATCH_PAUSE_S)
-            except Exception as error:
-                # What is known stays in force: the registry restarts by itself.
-                logger.warning("the registry does not answer (%s: %s); trying again", type(error).__name__, error)
-                await asyncio.sleep(RETRY_S)
-
-    def _endpoints(self) -> list[str]:
-        return self._status.endpoints if self._status else []
-
-    def _doors(self) -> list[Door]:
-        return self._status.doors if self._status else []
+                if address := await asyncio.to_thread(endpoint.find):
+                    self._channel.send(FollowRegistry(address))
+            except Exception as error:  # whatever Ray raises: the supervisor goes on with the one that it has
+                logger.warning("the registry's address is not found: %s: %s", type(error).__name__, error)
+            await asyncio.sleep(FIND_PERIOD_S)
 
     async def address(self) -> str:
         """Where clients on every node reach the gateway, as far as it is reached from elsewhere at all."""
@@ -122,16 +104,25 @@ class GatewayNode:
         """As it was given."""
         return self._fleet.model_dump(mode="json")
 
+    async def replicas(self) -> list[dict[str, Any]]:
+        """`info` and `load` of each replica that the gateways know."""
+        if self._replicas is None or self._replicas.done():
+            self._replicas = asyncio.get_running_loop().create_future()
+            self._channel.send(AskReplicas())
+        async with asyncio.timeout(REPLICAS_TIMEOUT_S):
+            known = await asyncio.shield(self._replicas)
+        return [{"info": info, "load": known.loads[info["incarnation"]]} for info in known.replicas]
+
     async def check_health(self) -> None:
         """Fails where the supervisor is gone: Serve then replaces this actor, which starts another."""
-        if self._reading.done() or self._watching.done():
+        if self._reading.done() or self._leading.done():
             raise RuntimeError("the gateway's supervisor has ended")
 
     async def __del__(self) -> None:
-        if not hasattr(self, "_watching"):
+        if not hasattr(self, "_leading"):
             return
-        self._watching.cancel()
-        await asyncio.gather(self._watching, return_exceptions=True)
+        self._leading.cancel()
+        await asyncio.gather(self._leading, return_exceptions=True)
         if not await asyncio.to_thread(_fleet_goes_on):
             self._channel.send(End())
             await asyncio.wait({self._reading}, timeout=self._fleet.gateway.drain_timeout_s)

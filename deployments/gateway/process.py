@@ -21,7 +21,6 @@ import uvloop
 from cluster.fleet import Fleet
 from cluster.fleet_secrets import SecretsError
 from cluster.keys import KeyFileError
-from deployments.announcement import Announcement
 from deployments.autoscaling.control import Door
 from deployments.engine.access.tls import TlsError
 from deployments.engine.backend import EngineLoad
@@ -39,9 +38,10 @@ from deployments.gateway.control_messages import (
     Started,
     Status,
 )
-from deployments.gateway.exchange import Exchange
 from deployments.gateway.merged_metrics import families_of
+from deployments.gateway.peer_sync import PeerSync
 from deployments.gateway.server import GatewayServer
+from deployments.replica_info import ReplicaInfo
 
 STATUS_PERIOD_S = 0.5
 METRICS_TIMEOUT_S = 5.0
@@ -57,9 +57,9 @@ class GatewayProcess:
         self._channel = channel
         self._name = secrets.token_hex(8)
         self._server = GatewayServer(Fleet.model_validate(configuration.fleet), configuration.own_engines)
-        self._exchange: Exchange | None = None
+        self._peer_sync: PeerSync | None = None
         if configuration.shares_bookings:
-            self._exchange = Exchange(self._server.state.directory, configuration.host, self._server.state.secrets)
+            self._peer_sync = PeerSync(self._server.state.directory, configuration.host, self._server.state.secrets)
         self._access_log: LineWriter | None = None
         if self._server.fleet.gateway.access_log != "off":
             self._access_log = write_access_log(sys.stderr.fileno())
@@ -71,8 +71,8 @@ class GatewayProcess:
     async def start(self, sockets: Sequence[socket.socket]) -> None:
         """Accepts connections. Raises TlsError where the fleet's certificates cannot be used."""
         await self._server.start(sockets)
-        if self._exchange:
-            await self._exchange.start()
+        if self._peer_sync:
+            await self._peer_sync.start()
 
     async def run(self) -> None:
         """Serves until the supervisor asks for the end, or is gone."""
@@ -88,8 +88,8 @@ class GatewayProcess:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            if self._exchange:
-                await self._exchange.stop()
+            if self._peer_sync:
+                await self._peer_sync.stop()
             await self._server.stop()
             if self._access_log:
                 end_access_log(self._access_log)
@@ -118,11 +118,11 @@ class GatewayProcess:
     def _take(self, message: Replicas) -> None:
         if message.replicas != self._replicas:
             self._replicas = message.replicas
-            self._server.update([Announcement.from_dict(replica) for replica in message.replicas])
+            self._server.update([ReplicaInfo.from_dict(replica) for replica in message.replicas])
         directory = self._server.state.directory
         directory.report({incarnation: EngineLoad(**load) for incarnation, load in message.loads.items()})
-        if self._exchange:
-            self._exchange.connect(message.peers)
+        if self._peer_sync:
+            self._peer_sync.connect(message.peers)
 
     async def _report(self) -> None:
         """By the event loop that serves: its silence tells that the loop stands."""
@@ -137,7 +137,7 @@ class GatewayProcess:
                 )
                 for one in state.directory.models
             ]
-            endpoint = self._exchange.endpoint if self._exchange else ""
+            endpoint = self._peer_sync.endpoint if self._peer_sync else ""
             self._channel.send(Status(state.unready(), doors, endpoint))
             await asyncio.sleep(STATUS_PERIOD_S)
 

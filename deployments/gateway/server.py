@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from aiohttp import web
 
 from cluster.fleet import Fleet
-from deployments.announcement import Announcement
 from deployments.gateway.api import ROUTES
 from deployments.gateway.api.openapi.published import DESCRIPTION, ApiDescription
 from deployments.gateway.api.route import Access, OwnRoute, Route
@@ -21,6 +20,7 @@ from deployments.gateway.lifecycle import RequestLifecycle
 from deployments.gateway.listening_socket import BACKLOG, listening_sockets
 from deployments.gateway.request_context import CONTEXT, RequestContext
 from deployments.gateway.state import GatewayState
+from deployments.replica_info import ReplicaInfo
 
 HAND_OVER_S = 10.0
 """Within which clients use an open connection once more, or have it closed."""
@@ -66,7 +66,7 @@ class GatewayServer:
             raise
         self.port = self._runner.addresses[0][1]
 
-    def update(self, replicas: Sequence[Announcement]) -> None:
+    def update(self, replicas: Sequence[ReplicaInfo]) -> None:
         """Takes the full list of replicas that are there now."""
         self.state.update(replicas)
 

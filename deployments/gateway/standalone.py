@@ -21,7 +21,6 @@ from cluster.fleet_secrets import SecretsError, provide_secrets
 from cluster.loading import FleetError, load_fleet
 from cluster.open_fleet import open_to_all
 from cluster.vendors import ENGINE_KINDS
-from deployments.announcement import Announcement
 from deployments.engine.backend import EngineSpec
 from deployments.engine.engine_spec import engine_spec
 from deployments.engine.rendering import renderer_of
@@ -29,6 +28,7 @@ from deployments.gateway.control_messages import Replicas
 from deployments.gateway.listening_socket import listening_sockets
 from deployments.gateway.supervisor import Supervisor
 from deployments.gateway.supervisor_process import cannot_listen
+from deployments.replica_info import ReplicaInfo
 
 REPLICA = re.compile(r"(?:(?P<model>[^=@]+)@)?(?P<pool>[A-Za-z0-9._-]+)=(?P<url>https?://\S+)")
 
@@ -59,7 +59,7 @@ def gateway(
         return 1
 
 
-async def serve(fleet: Fleet, replicas: Sequence[Announcement]) -> int:
+async def serve(fleet: Fleet, replicas: Sequence[ReplicaInfo]) -> int:
     """Serves until SIGTERM or SIGINT, then drains; a second signal ends it at once. Raises OSError."""
     settings = fleet.gateway
     sockets = listening_sockets(settings.host, settings.port)
@@ -105,7 +105,7 @@ async def cancelled(task: asyncio.Task[Any]) -> None:
     await asyncio.gather(task, return_exceptions=True)
 
 
-def static_replicas(fleet: Fleet, options: Sequence[str]) -> list[Announcement]:
+def static_replicas(fleet: Fleet, options: Sequence[str]) -> list[ReplicaInfo]:
     """What the gateway takes each server to be. Raises ValueError for an option that fits no pool."""
     counts: dict[str, int] = {}
     replicas = []
@@ -129,12 +129,12 @@ def _pool(fleet: Fleet, model: str | None, pool: str, option: str) -> tuple[Mode
     raise ValueError(f"--replica '{option}' {reason}; write one of {known}, then =URL")
 
 
-def _replica(fleet: Fleet, model: Model, pool: Pool, number: int, url: str) -> Announcement:
+def _replica(fleet: Fleet, model: Model, pool: Pool, number: int, url: str) -> ReplicaInfo:
     spec = engine_spec(fleet, model, pool)
     if model.checkpoint in RECIPES and ENGINE_KINDS[pool.engine].loads_checkpoint:
         spec = replace(spec, checkpoint=str(resolve(model.checkpoint, model.revision, fleet.cache_folder).path))
     facts: dict[str, Any] = {"block_size": None, "kv_blocks": None, "max_model_len": None}
-    return Announcement(
+    return ReplicaInfo(
         replica=f"{model.name}@{pool.name}#{number}",
         incarnation=url,
         url=url,

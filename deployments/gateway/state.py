@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from cluster.fleet import Fleet
 from cluster.fleet_secrets import open_secrets
-from deployments.announcement import Announcement
 from deployments.engine.access.keys import EngineKeys
 from deployments.gateway.directory import Directory, ServedModel
 from deployments.gateway.feeds import Feeds
@@ -22,6 +21,7 @@ from deployments.gateway.preparation.json_body import Source
 from deployments.gateway.preparation.preparer import preparer
 from deployments.gateway.tenants import Tenants
 from deployments.kv_cache.keying import prefix_keys
+from deployments.replica_info import ReplicaInfo
 
 
 class GatewayState:
@@ -53,14 +53,14 @@ class GatewayState:
         """Metrics of all gateway processes of this node; None where this is the only one."""
         self._loading: dict[Source, asyncio.Task[str]] = {}
 
-    def update(self, replicas: Sequence[Announcement]) -> None:
+    def update(self, replicas: Sequence[ReplicaInfo]) -> None:
         """Takes the full list of replicas that are there now."""
         before = {incarnation for served in self.directory.models for incarnation in served.router.replicas}
         self.directory.update(replicas)
         self.feeds.leave(before - {info.incarnation for info in replicas})
         for served in self.directory.models:
             if served.keyed and served.router.policy.uses_prefixes:
-                self.feeds.follow(served.router, served.announcements.values())
+                self.feeds.follow(served.router, served.replica_infos.values())
             self._load_renderer(served)
         models = self.directory.models
         self.sources = {name: Source(*served.prompts_by()) for served in models for name in served.model.names}

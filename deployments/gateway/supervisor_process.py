@@ -21,9 +21,10 @@ import msgspec
 from cluster.addresses import http_address
 from deployments.gateway.attachment import listen
 from deployments.gateway.control_channel import Channel
-from deployments.gateway.control_messages import Attach, End, NodeStatus, Replicas
+from deployments.gateway.control_messages import AskReplicas, Attach, End, FollowRegistry, NodeStatus
 from deployments.gateway.listening_socket import listening_sockets
 from deployments.gateway.process import parent_decides
+from deployments.gateway.registry_link import RegistryLink
 from deployments.gateway.supervisor import Supervisor
 
 ORPHANED_S = 30.0
@@ -63,19 +64,22 @@ class AttachedSupervisor:
         self._ending = asyncio.Event()
         self._replacing = asyncio.Lock()
         self._failure = ""
+        self._link = RegistryLink(supervisor)
 
     async def run(self, name: str) -> None:
         """Until an actor asks for the end, or none is attached any more."""
         server = await listen(name, self._follow)
         keeping = asyncio.create_task(self._supervisor.keep())
+        linked = asyncio.create_task(self._link.run())
         try:
             while not self._ending.is_set() and not self._orphaned and not keeping.done():
                 self._tell()
                 await asyncio.sleep(STATUS_PERIOD_S)
         finally:
             server.close()
-            keeping.cancel()
-            await asyncio.gather(keeping, return_exceptions=True)
+            for task in (keeping, linked):
+                task.cancel()
+            await asyncio.gather(keeping, linked, return_exceptions=True)
         await self._supervisor.drain()
         await self._detach()
 
@@ -100,8 +104,10 @@ class AttachedSupervisor:
                     case Attach():
                         await self._serve(message)
                         self._attached.add(channel)
-                    case Replicas():
-                        self._supervisor.update(message)
+                    case FollowRegistry(address):
+                        await self._link.follow(address)
+                    case AskReplicas():
+                        channel.send(self._link.replicas())
                     case End():
                         self._ending.set()
                     case _:
@@ -126,12 +132,9 @@ class AttachedSupervisor:
 
     def _tell(self) -> None:
         supervisor = self._supervisor
-        statuses = [process.status for process in supervisor.processes.values()]
         message = NodeStatus(
             port=supervisor.port,
             serving=supervisor.serving and not self._replacing.locked(),
-            doors=[door for status in statuses for door in status.doors],
-            endpoints=[status.endpoint for status in statuses if status.endpoint],
             failure=self._failure or supervisor.failure,
         )
         for channel in self._attached:

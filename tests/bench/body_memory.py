@@ -11,7 +11,7 @@ import requests
 
 from cluster.fleet import Task
 from tests.support.hostile_bodies import CHATS, UPLOADS, HostileBody
-from tests.support.processes import announcement, fake_engine, fake_fleet, fake_pool, gateway
+from tests.support.processes import fake_engine, fake_fleet, fake_pool, gateway, replica_info
 
 AT_ONCE = 4
 """Clients that each send a body at the same time."""
@@ -69,7 +69,7 @@ def run() -> dict[str, float]:
     ):
         pool = fake_pool()
         with fake_engine(pool, task) as engine:
-            replicas = [announcement(engine, pool, task=task, renderer="fake", checkpoint="c")]
+            replicas = [replica_info(engine, pool, task=task, renderer="fake", checkpoint="c")]
             with gateway(fake_fleet(pool, task=task), replicas) as (url, pid):
                 for name, body in bodies.items():
                     figures[f"{task}, {name}: PSS per byte"] = _growth(url, body, psutil.Process(pid))

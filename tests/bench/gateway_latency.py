@@ -8,7 +8,7 @@ import time
 
 import aiohttp
 
-from tests.support.processes import announcement, fake_engine, fake_fleet, fake_pool, gateway
+from tests.support.processes import fake_engine, fake_fleet, fake_pool, gateway, replica_info
 
 ROUNDS = 10
 REQUESTS = 300
@@ -30,7 +30,7 @@ async def latencies(url: str, requests: int) -> list[float]:
 def run() -> dict[str, float]:
     pool = fake_pool(decode_step_s=0, prefill_tokens_per_s=1e9)
     bare, through = [], []
-    with fake_engine(pool) as engine, gateway(fake_fleet(pool), [announcement(engine, pool)]) as (url, _):
+    with fake_engine(pool) as engine, gateway(fake_fleet(pool), [replica_info(engine, pool)]) as (url, _):
         for _ in range(ROUNDS):
             bare.append(statistics.median(asyncio.run(latencies(engine, REQUESTS))))
             through.append(statistics.median(asyncio.run(latencies(url, REQUESTS))))

@@ -14,7 +14,7 @@ from pathlib import Path
 import aiohttp
 import uvloop
 
-from tests.support.processes import announcement, fake_engine, fake_fleet, fake_pool, gateway
+from tests.support.processes import fake_engine, fake_fleet, fake_pool, gateway, replica_info
 
 STREAMS = 300
 TOKENS = 200
@@ -68,7 +68,7 @@ def run() -> dict[str, float]:
     bare: list[list[float]] = []
     through: list[list[float]] = []
     cpu = 0.0
-    with fake_engine(pool) as engine, gateway(fake_fleet(pool), [announcement(engine, pool)]) as (url, pid):
+    with fake_engine(pool) as engine, gateway(fake_fleet(pool), [replica_info(engine, pool)]) as (url, pid):
         for _ in range(ROUNDS):
             bare += uvloop.run(round_of_streams(engine))
             before = cpu_seconds(pid)

@@ -17,9 +17,9 @@ from typing import Any
 import uvloop
 
 from cluster.fleet import Fleet
-from deployments.announcement import Announcement
+from deployments.replica_info import ReplicaInfo
 from tests.support.cpu_time import cpu_seconds
-from tests.support.processes import announcement, fake_engine, fake_fleet, fake_pool, gateway
+from tests.support.processes import fake_engine, fake_fleet, fake_pool, gateway, replica_info
 from tests.support.real_engine import real_engine, real_fleet
 from tests.support.streaming import Streamed, closed_loop
 from tests.support.vllm_router import vllm_router
@@ -68,7 +68,7 @@ def measured(side: Side, body: dict[str, Any], streams: int, requests: int) -> R
     return Round(tokens / span, p50, cpu, len(answers), tokens)
 
 
-def compared(label: str, fleet: Fleet, engine: Announcement, body: dict[str, Any], rounds: int) -> dict[str, float]:
+def compared(label: str, fleet: Fleet, engine: ReplicaInfo, body: dict[str, Any], rounds: int) -> dict[str, float]:
     """Figures of all three sides before `engine`."""
     with ExitStack() as stack:
         sides = {
@@ -142,13 +142,13 @@ def body(model: str) -> dict[str, Any]:
 def before_a_fake(rounds: int) -> dict[str, float]:
     pool = fake_pool(slots=max(REQUESTS), decode_step_s=FAKE_STEP_S, prefill_tokens_per_s=1e9)
     with fake_engine(pool, keyless=True) as url:
-        return compared("fake", fake_fleet(pool), announcement(url, pool), body(FAKE_MODEL), rounds)
+        return compared("fake", fake_fleet(pool), replica_info(url, pool), body(FAKE_MODEL), rounds)
 
 
 async def before_vllm(rounds: int) -> dict[str, float]:
     async with real_engine(REAL_MODEL, "tiny-gpt-oss-sums", None, max(REQUESTS), FLAGS, keyless=True) as engine:
         fleet = real_fleet([engine])
-        return await asyncio.to_thread(compared, "vllm", fleet, engine.announcement, body(REAL_MODEL), rounds)
+        return await asyncio.to_thread(compared, "vllm", fleet, engine.replica_info, body(REAL_MODEL), rounds)
 
 
 def run(rounds: int = ROUNDS) -> dict[str, float]:

@@ -12,7 +12,7 @@ import requests
 
 from cluster.checkpoints import resolve
 from tests.support.hostile_bodies import CHAT, CHATS, HostileBody
-from tests.support.processes import announcement, fake_engine, fake_fleet, fake_pool, gateway
+from tests.support.processes import fake_engine, fake_fleet, fake_pool, gateway, replica_info
 
 ROUNDS, WINDOW_S, EVERY_S = 5, 2.0, 0.005
 SMALL = "alias"
@@ -58,8 +58,8 @@ def run() -> dict[str, float]:
     figures: dict[str, float] = {}
     with fake_engine(fake_pool()) as heavy_engine, fake_engine(fake_pool()) as small_engine:
         replicas = [
-            announcement(heavy_engine, fake_pool(), aliases=(), renderer="harmony", checkpoint=checkpoint),
-            announcement(small_engine, fake_pool(), model=SMALL, aliases=()),
+            replica_info(heavy_engine, fake_pool(), aliases=(), renderer="harmony", checkpoint=checkpoint),
+            replica_info(small_engine, fake_pool(), model=SMALL, aliases=()),
         ]
         with gateway(fleet, replicas) as (url, _):
             for name, body in CHATS.items():

@@ -18,7 +18,7 @@ from PIL import Image
 
 from cluster.fleet import Task
 from tests.support.cache_reporters import cache_reporter, reporting
-from tests.support.processes import announcement, fake_engine, fake_fleet, fake_pool, gateway
+from tests.support.processes import fake_engine, fake_fleet, fake_pool, gateway, replica_info
 
 REPLICAS = 4
 PICTURES = 4
@@ -113,7 +113,7 @@ def run() -> dict[str, float]:
         urls = [stack.enter_context(fake_engine(pool, Task.VISION_CHAT, caches=True)) for pool in pools]
         fleet = fake_fleet(*pools, task=Task.VISION_CHAT)
         announced = [
-            reporting(announcement(url, pool, task=Task.VISION_CHAT), stack.enter_context(cache_reporter(url, fleet)))
+            reporting(replica_info(url, pool, task=Task.VISION_CHAT), stack.enter_context(cache_reporter(url, fleet)))
             for url, pool in zip(urls, pools, strict=True)
         ]
         url, _ = stack.enter_context(gateway(fleet, announced))

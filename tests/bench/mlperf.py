@@ -19,7 +19,7 @@ from typing import Any
 from deployments.engine.process import PROJECT_ROOT
 from loadtest.benchmarks.gpt_oss import GptOss
 from tests.support.fake_prompts import write_prompts
-from tests.support.processes import announcement, fake_engine, fake_fleet, fake_pool, gateway
+from tests.support.processes import fake_engine, fake_fleet, fake_pool, gateway, replica_info
 
 OUT = PROJECT_ROOT / "results" / "bench-mlperf"
 TIMEOUT_S = 1800
@@ -52,7 +52,7 @@ def measured(case: Case, out: Path, *options: str) -> dict[str, Any]:
         fake = {"decode_step_s": case.decode_step_s, "tokens_per_answer": case.tokens, "prefill_tokens_per_s": 1e6}
         pools = [fake_pool(name, slots=case.slots, vendor=name, **fake) for name in ("nvidia", "amd")]
         engines = [stack.enter_context(fake_engine(pool)) for pool in pools]
-        told = [announcement(url, pool) for url, pool in zip(engines, pools, strict=True)]
+        told = [replica_info(url, pool) for url, pool in zip(engines, pools, strict=True)]
         url, _ = stack.enter_context(gateway(fake_fleet(*pools, mlperf=True), told))
         command = [sys.executable, "-m", case.command, "--benchmark", "gpt-oss", "--endpoint", url]
         command += ["--data", str(folder / "prompts.parquet"), "--target-qps", str(case.target_qps), "--out", str(out)]

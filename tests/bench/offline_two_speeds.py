@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from cluster.fleet import Pool, Task
 from tests.support.offline import offline, rate
-from tests.support.processes import announcement, fake_engine, fake_fleet, fake_pool, gateway
+from tests.support.processes import fake_engine, fake_fleet, fake_pool, gateway, replica_info
 
 SAMPLES = 600
 SLOTS = 4
@@ -25,7 +25,7 @@ def pools() -> tuple[Pool, Pool]:
 def measured(*members: tuple[Pool, str]) -> float:
     """Samples per second of a fleet of these pools and engine addresses."""
     fleet = fake_fleet(*(pool for pool, _ in members), mlperf=True)
-    announced = [announcement(url, pool, task=Task.CHAT, max_model_len=MODEL_LEN) for pool, url in members]
+    announced = [replica_info(url, pool, task=Task.CHAT, max_model_len=MODEL_LEN) for pool, url in members]
     with gateway(fleet, announced) as (url, _):
         return rate(offline("gpt-oss", url, SAMPLES))
 

@@ -69,14 +69,14 @@ class Subject:
 
 def ours(policy: str) -> Subject:
     def start(engines: Sequence[RealEngine]) -> Opened:
-        return gateway(real_fleet(engines, policy=policy), [engine.announcement for engine in engines])
+        return gateway(real_fleet(engines, policy=policy), [engine.replica_info for engine in engines])
 
     return Subject(f"ours {policy}", start)
 
 
 def theirs(policy: str, token_ids: bool = False) -> Subject:
     def start(engines: Sequence[RealEngine]) -> Opened:
-        return vllm_router(policy, [engine.announcement for engine in engines])
+        return vllm_router(policy, [engine.replica_info for engine in engines])
 
     return Subject(f"vllm-router {policy}", start, token_ids)
 
@@ -129,7 +129,7 @@ class Bench:
         )
 
     async def _bodies(self, subject: Subject, shape: int, seed: int) -> list[dict[str, Any]]:
-        checkpoint = Path(self.engines[0].announcement.checkpoint)
+        checkpoint = Path(self.engines[0].replica_info.checkpoint)
         chats = list(islice(WORKLOAD.chats(checkpoint, shape, seed), REQUESTS))
         if not subject.token_ids:
             return chats
@@ -176,7 +176,7 @@ async def alone(engine: RealEngine) -> Alone:
     hits: list[Streamed] = []
     async with client() as session:
         for number in range(3):
-            chats = workload.chats(Path(engine.announcement.checkpoint), number, time.time_ns())
+            chats = workload.chats(Path(engine.replica_info.checkpoint), number, time.time_ns())
             for answers, chat in zip((misses, hits, hits), chats, strict=False):
                 answers.append(await streamed(session, engine.url, chat))
     return Alone(

@@ -14,7 +14,7 @@ import aiohttp
 import uvloop
 
 from tests.support.cache_reporters import cache_reporter, reporting
-from tests.support.processes import announcement, fake_engine, fake_fleet, fake_pool, gateway
+from tests.support.processes import fake_engine, fake_fleet, fake_pool, gateway, replica_info
 
 REQUESTS = 100_000
 AT_ONCE = 64
@@ -108,7 +108,7 @@ def run() -> dict[str, float]:
         urls = [stack.enter_context(fake_engine(pool, caches=True)) for pool in pools]
         fleet = fake_fleet(*pools)
         announced = [
-            reporting(announcement(url, pool), stack.enter_context(cache_reporter(url, fleet)))
+            reporting(replica_info(url, pool), stack.enter_context(cache_reporter(url, fleet)))
             for url, pool in zip(urls, pools, strict=True)
         ]
         url, pid = stack.enter_context(gateway(fleet, announced))

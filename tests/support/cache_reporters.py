@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from cluster.fleet import Fleet
-from deployments.announcement import Announcement
 from deployments.engine.backend import EngineFacts
 from deployments.engine.cache_reporter.process import CacheReporter, ReporterSettings
 from deployments.engine.vllm_routes import ask_facts
 from deployments.kv_cache.report_subscriber import ReporterAddresses
+from deployments.replica_info import ReplicaInfo
 from tests.support.engine_keys import direct_session
 from tests.support.processes import HOST
 
@@ -47,9 +47,9 @@ def cache_reporter(url: str, fleet: Fleet, model: str = "m") -> Iterator[Reporte
             waited(reporter.stop())
 
 
-def reporting(announcement: Announcement, addresses: ReporterAddresses) -> Announcement:
+def reporting(replica_info: ReplicaInfo, addresses: ReporterAddresses) -> ReplicaInfo:
     """What the replica announces once it has a reporter there."""
-    return replace(announcement, caches=True, cache_reports=addresses.reports, cache_snapshots=addresses.snapshots)
+    return replace(replica_info, caches=True, cache_reports=addresses.reports, cache_snapshots=addresses.snapshots)
 
 
 def waited(work: Coroutine[Any, Any, Result]) -> Result:

@@ -11,10 +11,10 @@ from typing import Any
 import aiohttp
 
 from cluster.fleet import Fleet, Pool, Task
-from deployments.announcement import Announcement
 from deployments.gateway.server import GatewayServer
+from deployments.replica_info import ReplicaInfo
 from tests.support.engine_keys import direct_session, with_secrets
-from tests.support.processes import HOST, announcement
+from tests.support.processes import HOST, replica_info
 
 
 async def until(condition: Callable[[], bool], timeout_s: float = 10) -> None:
@@ -32,8 +32,8 @@ class Engine:
     pool: Pool
     task: Task = Task.CHAT
 
-    def announced(self, **changes: Any) -> Announcement:
-        return announcement(self.url, self.pool, task=self.task, **changes)
+    def announced(self, **changes: Any) -> ReplicaInfo:
+        return replica_info(self.url, self.pool, task=self.task, **changes)
 
     async def stats(self) -> dict[str, int]:
         async with direct_session() as session, session.get(f"{self.url}/stats") as answer:
@@ -94,7 +94,7 @@ class Front:
 
 
 @asynccontextmanager
-async def front(fleet: Fleet, replicas: Sequence[Announcement]) -> AsyncIterator[Front]:
+async def front(fleet: Fleet, replicas: Sequence[ReplicaInfo]) -> AsyncIterator[Front]:
     """A gateway over `replicas`; at the end nothing may be left booked."""
     server = GatewayServer(with_secrets(fleet))
     await server.start()

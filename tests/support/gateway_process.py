@@ -11,15 +11,15 @@ from pathlib import Path
 import uvloop
 
 from cluster.fleet import Fleet
-from deployments.announcement import Announcement
 from deployments.gateway.server import GatewayServer
+from deployments.replica_info import ReplicaInfo
 
 
 async def main(file: str) -> None:
     content = json.loads(Path(file).read_text())  # noqa: ASYNC240  # before anything is served
     server = GatewayServer(Fleet.model_validate(content["fleet"]))
     await server.start()
-    server.update([Announcement.from_dict(replica) for replica in content["replicas"]])
+    server.update([ReplicaInfo.from_dict(replica) for replica in content["replicas"]])
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from cluster.fleet import FakeEngine, Fleet, Gateway, Model, Pool, Task
-from deployments.announcement import Announcement
 from deployments.engine.backend import EngineSpec, backend
 from deployments.engine.process import PROJECT_ROOT, free_port
+from deployments.replica_info import ReplicaInfo
 from tests.support.engine_keys import engine_environment, engine_keys, secrets_file, with_secrets
 
 HOST = "127.0.0.1"
@@ -57,7 +57,7 @@ def fake_spec(pool: Pool, task: Task = Task.CHAT, caches: bool = True, **changes
     return replace(spec, **changes)
 
 
-def announcement(url: str, pool: Pool, model: str = "m", task: Task = Task.CHAT, **changes: Any) -> Announcement:
+def replica_info(url: str, pool: Pool, model: str = "m", task: Task = Task.CHAT, **changes: Any) -> ReplicaInfo:
     """What a replica at `url` would announce."""
     fields: dict[str, Any] = {
         "replica": f"{model}@{pool.name}#{url.rsplit(':', 1)[-1]}",
@@ -83,7 +83,16 @@ def announcement(url: str, pool: Pool, model: str = "m", task: Task = Task.CHAT,
         "cache_snapshots": None,
         "renderer": "" if task is Task.TRANSCRIPTION else "fake",
     }
-    return Announcement(**{**fields, **changes})
+    return ReplicaInfo(**{**fields, **changes})
+
+
+def unreported(*_: object) -> bool:
+    """For a supervisor of an engine without a registry: its reports."""
+    return True
+
+
+async def unwithdrawn(_: str) -> None:
+    """And its withdrawals."""
 
 
 @contextmanager
@@ -145,13 +154,13 @@ def fault(engine: str, **fault: Any) -> None:
 
 
 @contextmanager
-def gateway(fleet: Fleet, announcements: Sequence[Announcement]) -> Iterator[tuple[str, int]]:
+def gateway(fleet: Fleet, replica_infos: Sequence[ReplicaInfo]) -> Iterator[tuple[str, int]]:
     """The address and process id of a gateway over replicas that do not change."""
     port = free_port(HOST)
     fleet = with_secrets(fleet.model_copy(update={"gateway": fleet.gateway.model_copy(update={"port": port})}))
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "gateway.json"
-        replicas = [a.as_dict() for a in announcements]
+        replicas = [a.as_dict() for a in replica_infos]
         file.write_text(json.dumps({"fleet": fleet.model_dump(mode="json"), "replicas": replicas}))
         command = [sys.executable, "-m", "tests.support.gateway_process", str(file)]
         with process(command, f"http://{HOST}:{port}/ready") as running:

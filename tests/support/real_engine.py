@@ -18,13 +18,13 @@ import psutil
 from cluster.checkpoints import resolve
 from cluster.fleet import Fleet, Gateway, Model, Pool, Task
 from cluster.vendors import ENGINE_KINDS
-from deployments.announcement import Announcement
 from deployments.engine.backend import EngineSpec
 from deployments.engine.process import PROJECT_ROOT
 from deployments.engine.supervisor import Seat, Supervisor
 from deployments.engine.vllm import ACCESS, VllmBackend
+from deployments.replica_info import ReplicaInfo
 from tests.support.engine_keys import secrets_file
-from tests.support.processes import HOST
+from tests.support.processes import HOST, unreported, unwithdrawn
 
 FLEET = "real"
 START_TIMEOUT_S = 300
@@ -57,12 +57,12 @@ class BenchedVllm(VllmBackend):
 class RealEngine:
     """A running engine: what it announced, and the process group in which all its processes are."""
 
-    announcement: Announcement
+    replica_info: ReplicaInfo
     group: int
 
     @property
     def url(self) -> str:
-        return self.announcement.url
+        return self.replica_info.url
 
     def cpu_seconds(self) -> float:
         """CPU seconds that all its processes have used so far."""
@@ -100,16 +100,13 @@ async def real_engine(
         fleet=FLEET,
     )
 
-    async def unheard(*_: object) -> None:
-        """There is no registry to tell."""
-
     with tempfile.TemporaryDirectory() as folder:
-        supervisor = Supervisor(spec, seat, Path(folder) / "engine.log", HOST, unheard, unheard)
+        supervisor = Supervisor(spec, seat, Path(folder) / "engine.log", HOST, unreported, unwithdrawn)
         supervisor.engine.backend = BenchedVllm(core, keyless)
         await supervisor.start()
         try:
-            assert supervisor.announcement is not None
-            yield RealEngine(supervisor.announcement, _group_behind_guard(supervisor))
+            assert supervisor.replica_info is not None
+            yield RealEngine(supervisor.replica_info, _group_behind_guard(supervisor))
         finally:
             await supervisor.stop()
 
@@ -125,7 +122,7 @@ def _group_behind_guard(supervisor: Supervisor) -> int:
 
 def real_fleet(engines: Sequence[RealEngine], **gateway: Any) -> Fleet:
     """The fleet file of these engines, which serve one model between them."""
-    announced = [engine.announcement for engine in engines]
+    announced = [engine.replica_info for engine in engines]
     pools = [Pool(name=a.pool, vendor=a.vendor, engine=a.engine, slots=a.slots) for a in announced]
     model = Model(name=announced[0].model, task=Task.CHAT, checkpoint=announced[0].checkpoint, pools=pools)
     return Fleet(name=FLEET, gateway=Gateway(**{"port": 0, **gateway}), models=[model])

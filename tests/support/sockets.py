@@ -103,8 +103,11 @@ class ZmqStranger:
         return self._subscriber.recv_multipart() if self._subscriber.poll(1000 * timeout_s) else []
 
     def replay(self, timeout_s: float) -> list[bytes]:
-        """Frames of the first answer to a request for all batches that are kept."""
-        self._asker.send_multipart([b"", (0).to_bytes(8, "big")], flags=zmq.NOBLOCK)
+        """Frames of the first answer to a request for all batches that are kept; none where it is cut off."""
+        try:
+            self._asker.send_multipart([b"", (0).to_bytes(8, "big")], flags=zmq.NOBLOCK)
+        except zmq.Again:
+            return []
         return self._asker.recv_multipart() if self._asker.poll(1000 * timeout_s) else []
 
     def close(self) -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from deployments.announcement import Announcement
 from deployments.engine.process import PROJECT_ROOT, free_port
+from deployments.replica_info import ReplicaInfo
 from tests.support.cache_reporters import facts_of, waited
 from tests.support.processes import HOST, process
 
@@ -23,7 +23,7 @@ ENVIRONMENT = PROJECT_ROOT / "build" / f"vllm-router-{VERSION}"
 INSTALL_TIMEOUT_S = 300
 
 
-def kv_sources(engines: Sequence[Announcement]) -> list[str]:
+def kv_sources(engines: Sequence[ReplicaInfo]) -> list[str]:
     """Arguments that tell `kv_aware` where KV events come from: it asks engines by a route that vLLM 0.32 has not.
 
     Even so it knows prefixes only of requests that bring token ids: it tokenises nothing for HTTP engines.
@@ -51,7 +51,7 @@ def installed() -> Path:
 
 
 @contextmanager
-def vllm_router(policy: str, engines: Sequence[Announcement], log_level: str = "error") -> Iterator[tuple[str, int]]:
+def vllm_router(policy: str, engines: Sequence[ReplicaInfo], log_level: str = "error") -> Iterator[tuple[str, int]]:
     """The address and process id of a router with this policy over engines that answer already."""
     port = free_port(HOST)
     command = [str(installed()), "--host", HOST, "--port", str(port), "--prometheus-port", str(free_port(HOST))]

@@ -7,12 +7,12 @@ from typing import Any
 from aiohttp import web
 from pydantic import TypeAdapter
 
-from deployments.announcement import Announcement
 from deployments.gateway.api.openapi.operation import JSON, Operation
 from deployments.gateway.api.openapi.schemas import BOOLEAN, STRING, TEXT_OR_NULL, array, record
 from deployments.gateway.api.route import Access, OwnRoute
 from deployments.gateway.request_context import RequestContext
 from deployments.gateway.state import GatewayState
+from deployments.replica_info import ReplicaInfo
 
 INTERNAL = ("url", "cache_reports", "cache_snapshots")
 """Addresses inside the fleet, which tenants do not see."""
@@ -27,20 +27,20 @@ async def fleet(state: GatewayState, context: RequestContext) -> web.Response:
             "task": served.model.task,
             "checkpoint": served.model.checkpoint,
             "revision": served.model.revision,
-            "replicas": [_visible(info, tenant is None) for info in served.announcements.values()],
+            "replicas": [_visible(info, tenant is None) for info in served.replica_infos.values()],
         }
         for served in (state.directory.models if tenant is None else state.directory.open_to(tenant))
     ]
     return web.json_response({"fleet": state.fleet.name, "mlperf": state.fleet.mlperf, "models": models})
 
 
-def _visible(info: Announcement, operator: bool) -> dict[str, Any]:
+def _visible(info: ReplicaInfo, operator: bool) -> dict[str, Any]:
     return {name: value for name, value in info.as_dict().items() if operator or name not in INTERNAL}
 
 
 def _replica_schema() -> dict[str, Any]:
-    """The fields of an announcement, all of them there for operators."""
-    schema = TypeAdapter(Announcement).json_schema(mode="serialization")
+    """The fields of a replica's info, all of them there for operators."""
+    schema = TypeAdapter(ReplicaInfo).json_schema(mode="serialization")
     return {**schema, "required": [name for name in schema["properties"] if name not in INTERNAL]}
 
 

@@ -25,7 +25,7 @@ async def one_model(state: GatewayState, context: RequestContext) -> web.Respons
 
 
 def _card(state: GatewayState, served: ServedModel, name: str) -> dict[str, object]:
-    lengths = [a.max_model_len for a in served.announcements.values() if a.max_model_len]
+    lengths = [a.max_model_len for a in served.replica_infos.values() if a.max_model_len]
     return {
         "id": name,
         "object": "model",

@@ -10,7 +10,6 @@ from functools import partial
 
 from aiohttp import web
 
-from deployments.announcement import Announcement
 from deployments.gateway.errors import ApiError, engine_error, event_error
 from deployments.gateway.proxy.client_stream import ERROR_EVENT, ClientStream
 from deployments.gateway.proxy.client_writer import ClientWriter
@@ -23,6 +22,7 @@ from deployments.gateway.proxy.upstream import EVENT_STREAM, UpstreamAnswer, Ups
 from deployments.gateway.request_context import RequestContext
 from deployments.gateway.request_fields import HEADER as UNKNOWN_FIELDS
 from deployments.gateway.state import GatewayState
+from deployments.replica_info import ReplicaInfo
 from deployments.routing import Booking
 
 PASSED_ON = ("Accept", "traceparent", "tracestate", "User-Agent")
@@ -42,7 +42,7 @@ class Attempt:
         context: RequestContext,
         booking: Booking,
         failover: Failover,
-        replica: Announcement,
+        replica: ReplicaInfo,
     ) -> None:
         self._state, self._client, self._context, self._booking = state, client, context, booking
         self._failover, self._replica = failover, replica

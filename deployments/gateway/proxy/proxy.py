@@ -54,7 +54,7 @@ class Proxy:
         metrics.decision.labels(context.model_name).observe(booking.decision.seconds)
         served.decisions.append(booking.decision)
         try:
-            replica = served.announcements.get(booking.replica.incarnation)
+            replica = served.replica_infos.get(booking.replica.incarnation)
             if replica is None:
                 raise ReplicaFailed("it left meanwhile", Failure.WITHDRAWN)
             context.replica = replica.replica
@@ -92,7 +92,7 @@ class Proxy:
         return Failover(context.served.admission, attempts, claim, context.model_name, context.request_id)
 
     async def _health(self, context: RequestContext, booking: Booking) -> Health:
-        replica = context.served.announcements.get(booking.replica.incarnation)
+        replica = context.served.replica_infos.get(booking.replica.incarnation)
         return await self._client.health.check(replica.url) if replica else Health.DEAD
 
     async def _continue_elsewhere(self, context: RequestContext, cut: StreamCut) -> web.StreamResponse | None:

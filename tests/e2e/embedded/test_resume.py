@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from cluster.loading import load_fleet
-from deployments.announcement import Announcement
+from deployments.replica_info import ReplicaInfo
 from tests.e2e.embedded.conftest import RunningFleet
 from tests.support.front import Front, front
 from tests.support.relay import Relay, relay
@@ -28,7 +28,7 @@ LONG = {"ignore_eos": True, "max_tokens": 120}
 @asynccontextmanager
 async def broken(fleet: RunningFleet, model: str) -> AsyncIterator[tuple[Front, Relay, Relay]]:
     """A gateway over two ways to the model's one engine, which break as if they were two replicas that die."""
-    announced = Announcement.from_dict(fleet.replicas(model)[0])
+    announced = ReplicaInfo.from_dict(fleet.replicas(model)[0])
     content = load_fleet("embedded").model_dump(mode="json")
     content["gateway"] |= {"port": 0, "policy": "round-robin", "attempts": 6}
     content["models"] = [one for one in content["models"] if one["name"] == model]

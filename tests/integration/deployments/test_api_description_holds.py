@@ -16,7 +16,7 @@ from cluster.keys import digest, new_key
 from deployments.gateway.api import ROUTES
 from deployments.gateway.api.openapi.document import OPERATOR, document
 from deployments.gateway.api.openapi.operation import EVENTS
-from tests.support.processes import announcement, fake_engine, fake_pool, gateway
+from tests.support.processes import fake_engine, fake_pool, gateway, replica_info
 
 pytestmark = pytest.mark.slow
 
@@ -58,8 +58,8 @@ def url() -> Iterator[str]:
         gateway(
             FLEET,
             [
-                announcement(text, TEXT_POOL, aliases=(), max_model_len=MOST_TOKENS),
-                announcement(speech, SPEECH_POOL, "alias", Task.TRANSCRIPTION, aliases=(), max_model_len=MOST_TOKENS),
+                replica_info(text, TEXT_POOL, aliases=(), max_model_len=MOST_TOKENS),
+                replica_info(speech, SPEECH_POOL, "alias", Task.TRANSCRIPTION, aliases=(), max_model_len=MOST_TOKENS),
             ],
         ) as (address, _),
     ):

@@ -9,6 +9,7 @@ import secrets
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,13 @@ import uvloop
 from cluster.fleet import Fleet
 from deployments.gateway.attachment import CREDENTIALS, attach, socket_name
 from deployments.gateway.control_channel import Channel
-from deployments.gateway.control_messages import Attach, End, NodeStatus, Replicas
+from deployments.gateway.control_messages import AskReplicas, Attach, End, FollowRegistry, NodeStatus, Replicas
 from deployments.gateway.supervisor_process import Startup
+from deployments.registry.messages import Withdrawal
 from tests.support.front import Engine
 from tests.support.process_table import gone
 from tests.support.processes import HOST, PROJECT_ROOT, fake_fleet
+from tests.support.registries import RunningRegistry, registry
 
 ORPHANED_S = 2.0
 BODY = {"model": "m", "prompt": "hello", "max_tokens": 4}
@@ -34,10 +37,10 @@ BODY = {"model": "m", "prompt": "hello", "max_tokens": 4}
 class Actor:
     """What a Serve actor does, without Ray."""
 
-    def __init__(self, channel: Channel, fleet: Fleet, engine: Engine) -> None:
+    def __init__(self, channel: Channel, fleet: Fleet, known: RunningRegistry) -> None:
         self.channel = channel
         channel.send(Attach(fleet.model_dump(mode="json"), HOST))
-        channel.send(Replicas([engine.announced().as_dict()], {}))
+        channel.send(FollowRegistry(known.address))
 
     async def status(self) -> NodeStatus:
         """Once the fleet is served, or cannot be."""
@@ -46,6 +49,14 @@ class Actor:
                 if isinstance(message, NodeStatus) and (message.serving or message.failure):
                     return message
         raise AssertionError("the supervisor has ended")
+
+    async def replicas(self) -> Replicas:
+        """What the supervisor knows."""
+        self.channel.send(AskReplicas())
+        async with asyncio.timeout(60):
+            while not isinstance(message := await self.channel.receive(), Replicas):
+                assert message is not None, "the supervisor has ended"
+            return message
 
     async def ended(self) -> None:
         """Returns once the supervisor is gone."""
@@ -66,6 +77,22 @@ async def attached(name: str) -> Channel:
         while (channel := await attach(name)) is None:  # noqa: ASYNC110  # another process
             await asyncio.sleep(0.05)
     return channel
+
+
+@pytest.fixture
+async def known(engines: tuple[Engine, Engine]) -> AsyncIterator[RunningRegistry]:
+    """A registry to which the first engine's replica reports."""
+    async with registry() as running:
+
+        async def report() -> None:
+            while True:
+                running.hear(engines[0].announced())
+                await asyncio.sleep(1)
+
+        reporting = asyncio.create_task(report())
+        yield running
+        reporting.cancel()
+        await asyncio.gather(reporting, return_exceptions=True)
 
 
 @pytest.fixture
@@ -100,27 +127,28 @@ async def answers(url: str) -> None:
 
 
 async def test_successor_of_an_actor_adopts_the_supervisor(
-    supervisor: tuple[str, Fleet, str], engines: tuple[Engine, Engine]
+    supervisor: tuple[str, Fleet, str], engines: tuple[Engine, Engine], known: RunningRegistry
 ) -> None:
     name, fleet, url = supervisor
-    first = Actor(await attached(name), fleet, engines[0])
+    first = Actor(await attached(name), fleet, known)
     status = await first.status()
     assert url.endswith(f":{status.port}")
     await answers(url)
     first.channel.close()
     await asyncio.sleep(ORPHANED_S / 4)
-    second = Actor(await attached(name), fleet, engines[0])
+    second = Actor(await attached(name), fleet, known)
     assert (await second.status()).port == status.port
     await asyncio.sleep(ORPHANED_S)
     assert await ask(url) == 200
-    assert {door["model"] for door in (await second.status()).doors} == {"m"}
+    assert {door["model"] for door in known.membership.doors()} == {"m"}
+    assert [info["incarnation"] for info in (await second.replicas()).replicas] == [engines[0].url]
 
 
 async def test_other_fleet_is_served_without_losing_a_request(
-    supervisor: tuple[str, Fleet, str], engines: tuple[Engine, Engine]
+    supervisor: tuple[str, Fleet, str], known: RunningRegistry
 ) -> None:
     name, fleet, url = supervisor
-    first = Actor(await attached(name), fleet, engines[0])
+    first = Actor(await attached(name), fleet, known)
     await first.status()
     await answers(url)
     model = fleet.models[0].model_copy(update={"aliases": ["new"]})
@@ -132,7 +160,7 @@ async def test_other_fleet_is_served_without_losing_a_request(
             statuses.append(await ask(url))
 
     loading = [asyncio.create_task(load()) for _ in range(2)]
-    second = Actor(await attached(name), changed, engines[0])
+    second = Actor(await attached(name), changed, known)
     assert not (await second.status()).failure
     async with aiohttp.ClientSession() as session, session.get(f"{url}/v1/models/new") as answer:
         assert answer.status == 200
@@ -145,16 +173,41 @@ async def test_other_fleet_is_served_without_losing_a_request(
 
 
 async def test_fleet_that_cannot_be_served_leaves_the_former_one(
-    supervisor: tuple[str, Fleet, str], engines: tuple[Engine, Engine], tmp_path: Path
+    supervisor: tuple[str, Fleet, str], tmp_path: Path, known: RunningRegistry
 ) -> None:
     name, fleet, url = supervisor
-    await Actor(await attached(name), fleet, engines[0]).status()
+    await Actor(await attached(name), fleet, known).status()
     await answers(url)
     content: dict[str, Any] = fleet.model_dump(mode="json")
     content["tenants"] = [{"name": "us", "key_file": str(tmp_path / "missing")}]
-    second = Actor(await attached(name), Fleet.model_validate(content), engines[0])
+    second = Actor(await attached(name), Fleet.model_validate(content), known)
     assert "missing: No such file" in (await second.status()).failure
     assert await ask(url) == 200
+
+
+async def test_restarted_registry_takes_nothing_away_and_what_it_hears_is_added(
+    supervisor: tuple[str, Fleet, str], engines: tuple[Engine, Engine], known: RunningRegistry
+) -> None:
+    name, fleet, url = supervisor
+    actor = Actor(await attached(name), fleet, known)
+    await actor.status()
+    await answers(url)
+    async with registry("restarted") as restarted:
+        actor.channel.send(FollowRegistry(restarted.address))
+        until = time.monotonic() + 60
+        while not restarted.membership.doors():
+            assert time.monotonic() < until
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(1.5)
+        assert await ask(url) == 200, "its empty list is no news"
+        restarted.hear(engines[1].announced())
+        while len((await actor.replicas()).replicas) < 2:
+            assert time.monotonic() < until
+            await asyncio.sleep(0.05)
+        restarted.membership.take(Withdrawal(engines[0].url), time.monotonic())
+        while [info["incarnation"] for info in (await actor.replicas()).replicas] != [engines[1].url]:
+            assert time.monotonic() < until
+            await asyncio.sleep(0.05)
 
 
 async def test_supervisor_without_an_actor_ends(supervisor: tuple[str, Fleet, str]) -> None:
@@ -198,22 +251,22 @@ async def test_actors_attach_from_serves_own_kind_of_loop(supervisor: tuple[str,
 
 async def test_taken_port_is_told_to_the_starter(supervisor: tuple[str, Fleet, str], tmp_path: Path) -> None:
     name, fleet, url = supervisor
-    attachment = await attached(name)  # else it might end before the other one starts
+    channel = await attached(name)  # without an actor it would end
     port = int(url.rpartition(":")[2])
     gateway = fleet.gateway.model_copy(update={"port": port})
     other = fleet.model_copy(update={"gateway": gateway})
     started = await asyncio.to_thread(start, socket_name(secrets.token_hex(8)), other, tmp_path)
     assert started.returncode == 1
     assert f"cannot listen on {HOST}:{port}: Address already in use" in started.stdout
-    attachment.close()
+    channel.close()
 
 
 async def test_supervisor_is_in_a_session_of_its_own(
-    supervisor: tuple[str, Fleet, str], engines: tuple[Engine, Engine]
+    supervisor: tuple[str, Fleet, str], known: RunningRegistry
 ) -> None:
     """Ray ends an actor's children, and all of its process group."""
     name, fleet, _ = supervisor
-    actor = Actor(await attached(name), fleet, engines[0])
+    actor = Actor(await attached(name), fleet, known)
     await actor.status()
     pids = await asyncio.to_thread(_supervisors)
     assert pids

@@ -21,7 +21,7 @@ from deployments.engine.cache_reporter import process as reporter_process
 from deployments.engine.process import PROJECT_ROOT
 from deployments.engine.supervisor import Seat, Supervisor
 from tests.support.process_table import descendants, gone
-from tests.support.processes import fake_pool, fake_spec
+from tests.support.processes import fake_pool, fake_spec, unreported, unwithdrawn
 
 OWNER = """
 import subprocess, sys
@@ -39,10 +39,7 @@ async def supervised(folder: Path) -> AsyncIterator[Supervisor]:
     secrets.write_text(SECRET)
     seat = Seat("m@p#1", "m", "p", "cpu", None, 1, 30, "reported", str(secrets))
 
-    async def unheard(*_: object) -> None:
-        """There is no registry."""
-
-    made = Supervisor(fake_spec(fake_pool()), seat, folder / "log", "127.0.0.1", unheard, unheard)
+    made = Supervisor(fake_spec(fake_pool()), seat, folder / "log", "127.0.0.1", unreported, unwithdrawn)
     await made.start()
     try:
         yield made
@@ -64,13 +61,13 @@ def reporters(before: set[int]) -> list[psutil.Process]:
 async def test_a_reporter_that_dies_is_replaced_and_announced_anew(tmp_path: Path) -> None:
     before = descendants()
     async with supervised(tmp_path) as made:
-        assert made.announcement is not None
-        first, incarnation = made.announcement.cache_reports, made.announcement.incarnation
+        assert made.replica_info is not None
+        first, incarnation = made.replica_info.cache_reports, made.replica_info.incarnation
         assert first is not None
         (reporter,) = reporters(before)
         reporter.kill()
-        await until(lambda: made.announcement and made.announcement.cache_reports not in (None, first))
-        assert made.announcement.incarnation == incarnation, "the engine is the same"
+        await until(lambda: made.replica_info and made.replica_info.cache_reports not in (None, first))
+        assert made.replica_info.incarnation == incarnation, "the engine is the same"
 
 
 async def test_a_reporter_ends_with_its_engine_and_the_next_engine_has_its_own(
@@ -79,8 +76,8 @@ async def test_a_reporter_ends_with_its_engine_and_the_next_engine_has_its_own(
     monkeypatch.setattr(module, "LOAD_PERIOD_S", 0.05)
     before = descendants()
     async with supervised(tmp_path) as made:
-        assert made.announcement is not None
-        first = made.announcement.incarnation
+        assert made.replica_info is not None
+        first = made.replica_info.incarnation
         (old,) = reporters(before)
         (engine,) = [
             one
@@ -88,7 +85,7 @@ async def test_a_reporter_ends_with_its_engine_and_the_next_engine_has_its_own(
             if "deployments.engine.fake" in one.cmdline() and "deployments.engine.guard" not in one.cmdline()
         ]
         engine.kill()
-        await until(lambda: made.announcement and made.announcement.incarnation != first)
+        await until(lambda: made.replica_info and made.replica_info.incarnation != first)
         assert not old.is_running()
         (new,) = reporters(before)
     assert gone({old.pid, new.pid}, 1)
@@ -97,8 +94,8 @@ async def test_a_reporter_ends_with_its_engine_and_the_next_engine_has_its_own(
 async def test_no_process_shows_the_secret(tmp_path: Path) -> None:
     before = descendants()
     async with supervised(tmp_path) as made:
-        assert made.announcement is not None
-        assert SECRET not in json.dumps(made.announcement.as_dict())
+        assert made.replica_info is not None
+        assert SECRET not in json.dumps(made.replica_info.as_dict())
         for pid in descendants() - before:
             one = psutil.Process(pid)
             assert SECRET not in " ".join([*one.cmdline(), *one.environ().values()])

@@ -14,7 +14,7 @@ from deployments.gateway.request_context import RequestContext
 from deployments.gateway.server import GatewayServer
 from tests.support.engine_keys import with_secrets
 from tests.support.front import front
-from tests.support.processes import HOST, announcement, fake_fleet, fake_pool
+from tests.support.processes import HOST, fake_fleet, fake_pool, replica_info
 from tests.support.stub_engine import stub_engine
 
 CLIENT = "198.51.100.7"
@@ -67,7 +67,7 @@ async def test_engines_see_none_of_these_headers(trusted: list[str]) -> None:
     async with stub_engine(answer) as url:
         pool = fake_pool()
         fleet = fake_fleet(pool).model_copy(update={"gateway": settings})
-        async with front(fleet, [announcement(url, pool)]) as door:
+        async with front(fleet, [replica_info(url, pool)]) as door:
             body = {"model": "m", "prompt": "hello"}
             async with door.session.post("/v1/completions", json=body, headers=headers) as got:
                 assert got.status == 200

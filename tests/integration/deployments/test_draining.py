@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from tests.support.front import Engine, Front, front, until
-from tests.support.processes import announcement, fake_engine, fake_fleet, fake_pool, gateway
+from tests.support.processes import fake_engine, fake_fleet, fake_pool, gateway, replica_info
 
 LONG = 500
 """Tokens of an answer of about a second."""
@@ -69,7 +69,7 @@ async def test_what_takes_too_long_is_cut_off(engines: tuple[Engine, Engine]) ->
 
 async def test_sigterm_is_an_orderly_end() -> None:
     pool = fake_pool(decode_step_s=0.002)
-    with fake_engine(pool) as url, gateway(fake_fleet(pool), [announcement(url, pool)]) as (address, pid):
+    with fake_engine(pool) as url, gateway(fake_fleet(pool), [replica_info(url, pool)]) as (address, pid):
         async with aiohttp.ClientSession(address, timeout=aiohttp.ClientTimeout(total=30)) as session:
             body = {"model": "m", "prompt": "hello", "max_tokens": LONG, "stream": True}
             async with session.post("/v1/completions", json=body) as answer:

@@ -13,15 +13,15 @@ from typing import Any
 import pytest
 
 from cluster.fleet import Pool, Task
-from deployments.announcement import Announcement
 from deployments.engine.backend import backend
 from deployments.engine.process import free_port
-from deployments.gateway.exchange import Exchange
+from deployments.gateway.peer_sync import PeerSync
 from deployments.kv_cache.replay_protocol import FeedState
 from deployments.kv_cache.report_subscriber import ReporterAddresses
+from deployments.replica_info import ReplicaInfo
 from tests.support.cache_reporters import cache_reporter, reporting
 from tests.support.front import Engine, Front, front, until
-from tests.support.processes import HOST, announcement, fake_engine, fake_fleet, fake_pool, fake_spec, process
+from tests.support.processes import HOST, fake_engine, fake_fleet, fake_pool, fake_spec, process, replica_info
 
 
 def pool_of(name: str, **fake: Any) -> Pool:
@@ -53,9 +53,9 @@ def caching_engine(pool: Pool) -> Iterator[Engine]:
         yield engine
 
 
-async def announced(engine: Engine, task: Task = Task.CHAT, **changes: Any) -> Announcement:
+async def announced(engine: Engine, task: Task = Task.CHAT, **changes: Any) -> ReplicaInfo:
     """As its replica would announce it: with what the engine tells of itself."""
-    made = announcement(engine.url, engine.pool, task=task, renderer="fake")
+    made = replica_info(engine.url, engine.pool, task=task, renderer="fake")
     return replace(reporting(made, REPORTERS[engine.url]), **changes)
 
 
@@ -184,14 +184,14 @@ async def test_two_gateways_see_each_others_bookings(cached_engines: tuple[Engin
     fleet = fake_fleet(a.pool, b.pool)
     replicas = [a.announced(), b.announced()]
     async with front(fleet, replicas) as one, front(fleet, replicas) as two:
-        exchanges = [
-            Exchange(gateway.server.state.directory, "127.0.0.1", gateway.server.state.secrets)
+        syncs = [
+            PeerSync(gateway.server.state.directory, "127.0.0.1", gateway.server.state.secrets)
             for gateway in (one, two)
         ]
-        for exchange in exchanges:
-            await exchange.start()
-        for exchange in exchanges:
-            exchange.connect([e.endpoint for e in exchanges])
+        for peer_sync in syncs:
+            await peer_sync.start()
+        for peer_sync in syncs:
+            peer_sync.connect([e.endpoint for e in syncs])
         try:
             await asyncio.sleep(0.2)
             long_one = asyncio.create_task(one.ask(prompt="x", max_tokens=300))
@@ -202,8 +202,8 @@ async def test_two_gateways_see_each_others_bookings(cached_engines: tuple[Engin
             burst = await asyncio.gather(*[g.ask(prompt=prompt(5000 + n, 300)) for n in range(20) for g in (one, two)])
             assert Counter(status for status, _, _ in burst) == {200: 40}
         finally:
-            for exchange in exchanges:
-                await exchange.stop()
+            for peer_sync in syncs:
+                await peer_sync.stop()
 
 
 async def test_a_killed_engines_claims_are_believed_no_longer_than_a_second() -> None:

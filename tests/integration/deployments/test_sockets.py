@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,11 +18,13 @@ import pytest
 
 from cluster.fleet import Fleet, Operator, Tenant
 from cluster.keys import digest, new_key
-from deployments.announcement import Announcement
 from deployments.engine.supervisor import Seat, Supervisor
+from deployments.registry.messages import RegistryAddress
+from deployments.replica_info import ReplicaInfo
 from tests.support.engine_keys import FLEET
 from tests.support.process_table import descendants
-from tests.support.processes import HOST, fake_fleet, fake_pool, fake_spec, gateway
+from tests.support.processes import HOST, fake_fleet, fake_pool, fake_spec, gateway, unreported, unwithdrawn
+from tests.support.registries import registry_process
 from tests.support.sockets import ZmqStranger, http_answer, listening
 
 KEY = new_key()
@@ -44,6 +47,8 @@ SOCKETS = {
     "gateway": Expected("http", opens=frozenset({"/health", "/-/healthz", "/ready"})),
     "cache_reports": Expected("zmq"),
     "cache_snapshots": Expected("zmq"),
+    "registry_reports": Expected("zmq"),
+    "registry_news": Expected("zmq"),
 }
 
 PATHS = (
@@ -55,18 +60,20 @@ PATHS = (
 
 @dataclass(frozen=True)
 class SmallFleet:
-    """One engine under its supervisor, and a gateway before it that knows one tenant."""
+    """One engine under its supervisor, a registry, and a gateway that knows one tenant."""
 
     address: str
-    announcement: Announcement
+    replica_info: ReplicaInfo
+    registry: RegistryAddress
     others: set[int]
     """Processes of other tests."""
 
     def ports(self) -> dict[int, str]:
         """Port -> name in `SOCKETS`."""
-        told = self.announcement
+        told = self.replica_info
         urls = {"engine": told.url, "gateway": self.address}
         urls |= {"cache_reports": str(told.cache_reports), "cache_snapshots": str(told.cache_snapshots)}
+        urls |= {"registry_reports": self.registry.reports, "registry_news": self.registry.news}
         return {urlsplit(str(url)).port or 0: name for name, url in urls.items()}
 
     async def work(self) -> None:
@@ -89,21 +96,19 @@ def fleet() -> Fleet:
 
 @pytest.fixture
 async def small(tmp_path: Path) -> AsyncIterator[SmallFleet]:
-    async def unheard(*_: object) -> None:
-        """There is no registry to tell."""
 
     seat = Seat("m@a#1", "m", "a", "cpu", None, drain_timeout_s=1, readiness_timeout_s=60, fleet=FLEET)
     others = descendants()
-    supervisor = Supervisor(fake_spec(POOL), seat, tmp_path / "log", HOST, unheard, unheard)
+    supervisor = Supervisor(fake_spec(POOL), seat, tmp_path / "log", HOST, unreported, unwithdrawn)
     await supervisor.start()
     try:
-        assert supervisor.announcement is not None
-        running = gateway(fleet(), [supervisor.announcement])
-        address, _ = await asyncio.to_thread(running.__enter__)
-        try:
-            yield SmallFleet(address, supervisor.announcement, others)
-        finally:
-            await asyncio.to_thread(running.__exit__, None, None, None)
+        assert supervisor.replica_info is not None
+        with ExitStack() as stack:
+            running = gateway(fleet(), [supervisor.replica_info])
+            address, _ = await asyncio.to_thread(stack.enter_context, running)
+            registry = registry_process(supervisor.replica_info)
+            _, listens = await asyncio.to_thread(stack.enter_context, registry)
+            yield SmallFleet(address, supervisor.replica_info, listens, others)
     finally:
         await supervisor.stop()
 
@@ -142,19 +147,23 @@ async def test_a_zeromq_socket_gives_an_http_client_nothing(small: SmallFleet) -
 
 
 async def test_a_stranger_subscribes_to_nothing_and_is_sent_nothing(small: SmallFleet) -> None:
-    told = small.announcement
-    stranger = ZmqStranger(bare(told.cache_reports), bare(told.cache_snapshots))
-    try:
-        for _ in range(3):  # a subscription takes a moment to reach the publisher
-            await small.work()
-            events = await asyncio.to_thread(stranger.events, NOTHING_S)
-            if events:
-                break
-        replayed = await asyncio.to_thread(stranger.replay, NOTHING_S)
-    finally:
-        stranger.close()
-    assert not events
-    assert not replayed
+    told = small.replica_info
+    for publisher, answerer in (
+        (bare(told.cache_reports), bare(told.cache_snapshots)),
+        (bare(small.registry.news), bare(small.registry.reports)),
+    ):
+        stranger = ZmqStranger(publisher, answerer)
+        try:
+            for _ in range(3):  # a subscription takes a moment to reach the publisher
+                await small.work()
+                events = await asyncio.to_thread(stranger.events, NOTHING_S)
+                if events:
+                    break
+            replayed = await asyncio.to_thread(stranger.replay, NOTHING_S)
+        finally:
+            stranger.close()
+        assert not events
+        assert not replayed
 
 
 def bare(address: str | None) -> str:

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from deployments.announcement import Announcement
 from deployments.engine import process
 from deployments.engine import supervisor as module
-from deployments.engine.backend import BACKENDS, EngineSpec
+from deployments.engine.backend import BACKENDS, EngineLoad, EngineSpec
 from deployments.engine.process import EngineError
 from deployments.engine.supervisor import Seat, Supervisor
+from deployments.replica_info import ReplicaInfo
 from tests.support.process_table import gone
 from tests.support.processes import fake_pool, fake_spec
 from tests.support.script_engine import processes_of, spec
@@ -37,32 +35,32 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Registry:
-    """Notes what it is told; `broken` makes it fail."""
+    """Notes what is reported; `broken` makes it take nothing."""
 
     def __init__(self) -> None:
-        self.heartbeats: list[tuple[dict[str, Any], dict[str, Any]]] = []
+        self.reports: list[tuple[ReplicaInfo, EngineLoad]] = []
         self.withdrawn: list[str] = []
         self.broken = False
 
-    async def heartbeat(self, announcement: dict[str, Any], load: dict[str, Any]) -> None:
-        if self.broken:
-            raise RuntimeError("the registry is gone")
-        self.heartbeats.append((announcement, load))
+    def report(self, info: ReplicaInfo, load: EngineLoad) -> bool:
+        if not self.broken:
+            self.reports.append((info, load))
+        return not self.broken
 
     async def withdraw(self, incarnation: str) -> None:
         if self.broken:
-            raise RuntimeError("the registry is gone")
+            raise TimeoutError
         self.withdrawn.append(incarnation)
 
     @property
     def incarnations(self) -> list[str]:
-        return list(dict.fromkeys(announcement["incarnation"] for announcement, _ in self.heartbeats))
+        return list(dict.fromkeys(info.incarnation for info, _ in self.reports))
 
 
 @asynccontextmanager
 async def supervised(wanted: EngineSpec, folder: Path) -> AsyncIterator[tuple[Supervisor, Registry]]:
     registry = Registry()
-    made = Supervisor(wanted, SEAT, folder / "log", "127.0.0.1", registry.heartbeat, registry.withdraw)
+    made = Supervisor(wanted, SEAT, folder / "log", "127.0.0.1", registry.report, registry.withdraw)
     made.engine.grace_s = 0.5
     await made.start()
     try:
@@ -79,9 +77,9 @@ async def until(reached: Callable[[], bool], timeout_s: float = 10) -> None:
 
 async def test_a_replica_announces_its_seat_its_engine_and_what_the_engine_tells(tmp_path: Path) -> None:
     async with supervised(spec(tensor_parallel=2, revision="r"), tmp_path) as (made, registry):
-        await until(lambda: bool(registry.heartbeats))
-        told = Announcement.from_dict(registry.heartbeats[0][0])
-        assert told == made.announcement
+        await until(lambda: bool(registry.reports))
+        told = registry.reports[0][0]
+        assert told == made.replica_info
         assert (told.replica, told.model, told.pool, told.vendor, told.accelerator) == (
             "m@p#1",
             "m",
@@ -92,22 +90,22 @@ async def test_a_replica_announces_its_seat_its_engine_and_what_the_engine_tells
         assert (told.tensor_parallel, told.revision, told.block_size, told.kv_blocks) == (2, "r", 16, 9)
         for address in (told.cache_reports, told.cache_snapshots):
             assert str(address).startswith("tcp://127.0.0.1:")
-        assert "host" not in json.dumps(registry.heartbeats), "where the engine's own events are is nobody's business"
+        assert "host" not in str(told), "where the engine's own events are is nobody's business"
         assert (told.incarnation, told.url, told.caches) == (made.engine.incarnation, made.engine.url, True)
     assert registry.withdrawn == [told.incarnation]
 
 
-async def test_an_idle_replica_sends_few_heartbeats(tmp_path: Path) -> None:
+async def test_an_idle_replica_sends_few_reports(tmp_path: Path) -> None:
     async with supervised(spec(), tmp_path) as (_, registry):
-        await until(lambda: bool(registry.heartbeats))
+        await until(lambda: bool(registry.reports))
         await asyncio.sleep(0.5)
-        assert len(registry.heartbeats) == 1
+        assert len(registry.reports) == 1
 
 
 async def test_an_engine_that_dies_comes_back_as_a_new_incarnation(tmp_path: Path) -> None:
     async with supervised(spec("child"), tmp_path) as (made, registry):
         first, processes = made.engine.incarnation, await processes_of(made.engine.url)
-        await until(lambda: bool(registry.heartbeats))
+        await until(lambda: bool(registry.reports))
         os.kill(processes[0], signal.SIGKILL)
         await until(lambda: len(registry.incarnations) == 2)
         assert registry.withdrawn == [first]
@@ -119,7 +117,7 @@ async def test_an_engine_that_dies_comes_back_as_a_new_incarnation(tmp_path: Pat
 async def test_an_engine_that_hangs_is_restarted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "HANG_S", 0.3)
     async with supervised(spec(), tmp_path) as (made, registry):
-        await until(lambda: bool(registry.heartbeats))
+        await until(lambda: bool(registry.reports))
         (pid,) = await processes_of(made.engine.url)
         assert made._session is not None
         made._session._timeout = made._session.timeout.__class__(total=0.2)
@@ -132,7 +130,7 @@ async def test_an_engine_that_keeps_dying_is_given_up(tmp_path: Path) -> None:
     async with supervised(spec("brief"), tmp_path) as (made, registry):
         await until(lambda: made.failure is not None, 20)
         assert "ended with code 7, after 3 starts within 600 s" in str(made.failure)
-        assert made.announcement is None
+        assert made.replica_info is None
         assert len(registry.withdrawn) == 3
 
 
@@ -142,30 +140,30 @@ async def test_an_engine_that_does_not_come_back_is_given_up(tmp_path: Path) -> 
         os.kill((await processes_of(made.engine.url))[0], signal.SIGKILL)
         await until(lambda: made.failure is not None)
         assert "does not tell what it is" in str(made.failure)
-        assert made.announcement is None
+        assert made.replica_info is None
 
 
 @pytest.mark.parametrize("behaviour", ["exits", "mute"])
 async def test_an_engine_that_cannot_start_leaves_nothing(tmp_path: Path, behaviour: str) -> None:
     registry = Registry()
-    made = Supervisor(spec(behaviour), SEAT, tmp_path / "log", "127.0.0.1", registry.heartbeat, registry.withdraw)
+    made = Supervisor(spec(behaviour), SEAT, tmp_path / "log", "127.0.0.1", registry.report, registry.withdraw)
     with pytest.raises(EngineError):
         await made.start()
     with pytest.raises(OSError, match="Connect call failed"):
         await asyncio.open_connection("127.0.0.1", int(made.engine.url.rsplit(":", 1)[1]))
     await made.stop()
-    assert registry.heartbeats == []
+    assert registry.reports == []
 
 
-async def test_a_registry_that_fails_is_told_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_report_that_could_not_be_sent_is_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "IDLE_HEARTBEAT_S", 0.05)
     registry = Registry()
     registry.broken = True
-    made = Supervisor(spec(), SEAT, tmp_path / "log", "127.0.0.1", registry.heartbeat, registry.withdraw)
+    made = Supervisor(spec(), SEAT, tmp_path / "log", "127.0.0.1", registry.report, registry.withdraw)
     await made.start()
     await asyncio.sleep(0.2)
     registry.broken = False
-    await until(lambda: bool(registry.heartbeats))
+    await until(lambda: bool(registry.reports))
     registry.broken = True
     await made.stop()
 
@@ -177,7 +175,7 @@ async def test_leaving_waits_for_the_requests_that_run(tmp_path: Path) -> None:
         body = {"model": "m", "prompt": "x", "max_tokens": 20}
         async with asyncio.TaskGroup() as group:
             asking = group.create_task(made._session.post(f"{made.engine.url}/v1/completions", json=body))
-            await until(lambda: bool(registry.heartbeats) and registry.heartbeats[-1][1]["running"] == 1)
+            await until(lambda: bool(registry.reports) and registry.reports[-1][1].running == 1)
             started = time.monotonic()
             group.create_task(made.stop())
             await until(lambda: bool(registry.withdrawn), 1)

@@ -21,7 +21,7 @@ from deployments.gateway.tenants import Tenants
 from tests.support.engine_keys import engine_keys
 from tests.support.front import Engine, Front, front, until
 from tests.support.http import recording
-from tests.support.processes import HOST, announcement, fake_fleet, fake_pool
+from tests.support.processes import HOST, fake_fleet, fake_pool, replica_info
 
 OURS, THEIRS, OPERATOR = new_key(), new_key(), new_key()
 COMPLETIONS = "/v1/completions"
@@ -217,7 +217,7 @@ async def test_a_replica_does_not_see_the_key() -> None:
     await web.TCPSite(runner, HOST, 0).start()
     pool = fake_pool()
     try:
-        replica = announcement(f"http://{HOST}:{runner.addresses[0][1]}", pool)
+        replica = replica_info(f"http://{HOST}:{runner.addresses[0][1]}", pool)
         async with front(with_tenants(fake_fleet(pool)), [replica]) as gateway:
             assert (await ask(gateway))[0].status == 200
     finally:

@@ -17,7 +17,7 @@ import pytest
 from cluster.fleet import Limits, Tenant
 from cluster.keys import digest
 from tests.support.commands import TIMEOUT_S, exit_of, start
-from tests.support.processes import announcement, fake_engine, fake_fleet, fake_pool, gateway
+from tests.support.processes import fake_engine, fake_fleet, fake_pool, gateway, replica_info
 from tests.support.recording_proxy import recording_proxy
 
 LINES = 800
@@ -33,7 +33,7 @@ def url() -> Iterator[str]:
     pool = fake_pool(slots=8, prefill_tokens_per_s=1e6, decode_step_s=0.01)
     with (
         fake_engine(pool, caches=True) as engine,
-        gateway(fake_fleet(pool), [announcement(engine, pool, caches=True)]) as (address, _),
+        gateway(fake_fleet(pool), [replica_info(engine, pool, caches=True)]) as (address, _),
     ):
         yield address
 
@@ -153,7 +153,7 @@ def test_a_limit_of_the_tenant_slows_a_batch_down_and_fails_nothing(cluster: str
     pool = fake_pool(slots=8, prefill_tokens_per_s=1e6, decode_step_s=0.001)
     fleet = fake_fleet(pool).model_copy(update={"tenants": [limited]})
     source, out = write(tmp_path / "in.jsonl", lines=PER_MINUTE + 8), tmp_path / "out"
-    with fake_engine(pool) as engine, gateway(fleet, [announcement(engine, pool)]) as (address, _):
+    with fake_engine(pool) as engine, gateway(fleet, [replica_info(engine, pool)]) as (address, _):
         code, output = exit_of(batch(cluster, source, out, "--endpoint", address, "--api-key", KEY))
     assert code == 0, output
     assert len(answers(out)) == PER_MINUTE + 8

@@ -20,7 +20,7 @@ from cluster.keys import digest
 from loadtest.benchmarks.gpt_oss import GptOss
 from loadtest.journal import Journal
 from tests.support.commands import TIMEOUT_S, exit_of, start
-from tests.support.processes import announcement, fake_engine, fake_fleet, fake_pool, gateway, stats
+from tests.support.processes import fake_engine, fake_fleet, fake_pool, gateway, replica_info, stats
 
 SAMPLES = GptOss.quick_samples
 COMMON = ("--benchmark", "gpt-oss", "--quick")
@@ -161,7 +161,7 @@ def test_ctrl_c_is_clean(engine: str, tmp_path: Path) -> None:
 def test_a_gateway_with_tenants_is_asked_with_a_key(key: str | None, cluster: str, tmp_path: Path) -> None:
     pool = fake_pool(slots=16, **FAST)
     fleet = fake_fleet(pool).model_copy(update={"tenants": [Tenant(name="t", key_sha256=[digest(KEY)])]})
-    with fake_engine(pool) as engine, gateway(fleet, [announcement(engine, pool)]) as (url, _):
+    with fake_engine(pool) as engine, gateway(fleet, [replica_info(engine, pool)]) as (url, _):
         code, output = exit_of(ask(url, tmp_path, *(["--api-key", key] if key else []), ray=cluster))
     if key is None:
         assert code == 2

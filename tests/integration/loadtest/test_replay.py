@@ -17,18 +17,18 @@ import pandas as pd
 import pytest
 
 from cluster.fleet import Fleet, Gateway, Model, Pool, Task
-from deployments.announcement import Announcement
 from deployments.engine.backend import backend
 from deployments.engine.process import PROJECT_ROOT, free_port
+from deployments.replica_info import ReplicaInfo
 from tests.support.processes import (
     HOST,
-    announcement,
     fake_engine,
     fake_pool,
     fake_spec,
     fault,
     gateway,
     process,
+    replica_info,
     stats,
 )
 
@@ -77,7 +77,7 @@ def two_replicas(resume: bool = True, **fake: Any) -> Iterator[tuple[str, list[s
     fleet = Fleet(name="fakes", gateway=Gateway(port=0, resume=resume), models=[model])
     with ExitStack() as stack:
         urls = [stack.enter_context(fake_engine(pool, caches=True)) for pool in pools]
-        told = [announcement(url, pool, caches=True) for url, pool in zip(urls, pools, strict=True)]
+        told = [replica_info(url, pool, caches=True) for url, pool in zip(urls, pools, strict=True)]
         url, _ = stack.enter_context(gateway(fleet, told))
         yield url, urls
 
@@ -124,10 +124,10 @@ def test_a_mix_of_three_models(tmp_path: Path) -> None:
     models = [Model(name=n, task=task, checkpoint="virtual", pools=[pools[n]]) for n, task in tasks.items()]
     fleet = Fleet(name="fakes", gateway=Gateway(port=0), models=models)
     with ExitStack() as stack:
-        replicas: list[Announcement] = []
+        replicas: list[ReplicaInfo] = []
         for name, task in tasks.items():
             address = stack.enter_context(engine(name, pools[name], task))
-            replicas.append(announcement(address, pools[name], name, task, aliases=(), max_model_len=2048))
+            replicas.append(replica_info(address, pools[name], name, task, aliases=(), max_model_len=2048))
         url, _ = stack.enter_context(gateway(fleet, replicas))
         traces = [
             "model=oss:shared-prefix:count=20,rate=20,groups=2,system=3200,question=1600,output=80",

@@ -19,7 +19,7 @@ from loadtest.loadgen.log import find_log, read_accuracy_log, read_values
 from loadtest.loadgen.rounds import SEEDS, Round
 from tests.support.commands import end, run, start
 from tests.support.fake_prompts import write_prompts
-from tests.support.processes import announcement, fake_engine, fake_fleet, fake_pool, fault, gateway, stats
+from tests.support.processes import fake_engine, fake_fleet, fake_pool, fault, gateway, replica_info, stats
 
 FAST = {"prefill_tokens_per_s": 1e6, "decode_step_s": 0.005, "tokens_per_answer": 20}
 SAMPLES = 128
@@ -38,7 +38,7 @@ def fleet(task: Task = Task.CHAT, mlperf: bool = True, **fake: Any) -> Iterator[
     pools = [fake_pool(vendor, vendor=vendor, **{**FAST, **fake}) for vendor in ("nvidia", "amd")]
     with ExitStack() as stack:
         engines = [stack.enter_context(fake_engine(pool, task)) for pool in pools]
-        told = [announcement(url, pool, task=task) for url, pool in zip(engines, pools, strict=True)]
+        told = [replica_info(url, pool, task=task) for url, pool in zip(engines, pools, strict=True)]
         url, _ = stack.enter_context(gateway(fake_fleet(*pools, task=task, mlperf=mlperf), told))
         yield url, engines
 
@@ -239,7 +239,7 @@ def test_what_cannot_be_run_is_refused(fast: str, prompts: Path, tmp_path: Path)
 def test_caches_stop_an_official_run(prompts: Path, tmp_path: Path) -> None:
     pool = fake_pool("nvidia", **FAST)
     with fake_engine(pool, caches=True) as engine:
-        told = [announcement(engine, pool, caches=True), announcement(engine, pool, replica="b", incarnation="b")]
+        told = [replica_info(engine, pool, caches=True), replica_info(engine, pool, replica="b", incarnation="b")]
         with gateway(fake_fleet(pool), told) as (url, _):
             options = ["--benchmark", "gpt-oss", "--endpoint", url, "--data", str(prompts), "--target-qps", "10"]
             ended = run("loadtest.server", tmp_path, *options)

@@ -14,7 +14,7 @@ from cluster.tables import aligned
 
 def replica(pool: str, running: int, waiting: int, kv_use: float, version: str = "0.32.0") -> dict[str, Any]:
     told = {"model": "gpt-oss", "pool": pool, "engine": "cpu", "engine_version": version}
-    return {"announcement": told, "load": {"running": running, "waiting": waiting, "kv_use": kv_use}}
+    return {"info": told, "load": {"running": running, "waiting": waiting, "kv_use": kv_use}}
 
 
 def test_pools_with_what_is_wanted_and_what_is_there() -> None:

@@ -1,4 +1,4 @@
-"""Name of a renderer -> how it is made of a checkpoint. Announcements name the one of their engine."""
+"""Name of a renderer -> how it is made of a checkpoint. Each `ReplicaInfo` names the one of its engine."""
 
 from __future__ import annotations
 

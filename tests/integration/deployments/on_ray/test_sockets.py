@@ -14,10 +14,15 @@ import pytest
 import requests
 
 from deployments.engine.process import PROJECT_ROOT, free_port
+from deployments.registry import endpoint
 from deployments.run import serving
-from tests.support.process_table import descendants, of_session
+from tests.support.process_table import descendants, of_session, with_arguments
 from tests.support.processes import fake_fleet, fake_pool
-from tests.support.sockets import Listening, http_answer, listening
+from tests.support.sockets import Listening, ZmqStranger, http_answer, listening
+
+PUBLISHERS = {"cache_reports", "registry_news", "bookings"}
+ANSWERERS = {"cache_snapshots", "registry_reports"}
+OWN = {"gateway", "engine"} | PUBLISHERS | ANSWERERS
 
 GRPC_GREETING = b"\x00\x00\x18\x04"
 """An HTTP/2 server's settings: what Ray's servers send to anyone who connects."""
@@ -58,9 +63,14 @@ class Fleet:
     replica: dict[str, str]
 
     def own_ports(self) -> dict[int, str]:
+        registry = endpoint.find()
+        assert registry
         urls = {"gateway": self.url, "engine": self.replica["url"]}
         urls |= {key: self.replica[key] for key in ("cache_reports", "cache_snapshots")}
-        return {urlsplit(url).port or 0: name for name, url in urls.items()}
+        urls |= {"registry_reports": registry.reports, "registry_news": registry.news}
+        ports = {urlsplit(url).port or 0: name for name, url in urls.items()}
+        processes = listening(with_arguments("deployments.gateway.process") & of_session())
+        return {one.port: "bookings" for one in processes} | ports
 
     def sockets(self) -> set[Listening]:
         """Also of the gateway's supervisor and its processes, which have left this process."""
@@ -74,7 +84,7 @@ class Fleet:
 
 @pytest.fixture(scope="module")
 def fleet(small_ray: None) -> Iterator[Fleet]:
-    made = fake_fleet(fake_pool(decode_step_s=0.001), port=free_port("127.0.0.1"))
+    made = fake_fleet(fake_pool(decode_step_s=0.001), port=free_port("127.0.0.1"), processes=2)
     with serving(made) as url:
         (model,) = requests.get(f"{url}/fleet", timeout=10).json()["models"]
         (replica,) = model["replicas"]
@@ -92,8 +102,22 @@ def reachable(one: Listening) -> str:
 
 def test_a_fleet_on_one_node_listens_on_loopback_alone(fleet: Fleet) -> None:
     ours = [one for one in fleet.sockets() if one.port in fleet.own_ports()]
-    assert {fleet.own_ports()[one.port] for one in ours} == {"gateway", "engine", "cache_reports", "cache_snapshots"}
+    assert {fleet.own_ports()[one.port] for one in ours} == OWN
     assert {one.host for one in ours} == {"127.0.0.1"}
+
+
+def test_no_zeromq_socket_gives_a_stranger_anything(fleet: Fleet) -> None:
+    """Bookings and the registry's news are published once a second at least."""
+    ports = fleet.own_ports()
+    answerers = [port for port, name in ports.items() if name in ANSWERERS]
+    for publisher in [port for port, name in ports.items() if name in PUBLISHERS]:
+        for answerer in answerers:
+            stranger = ZmqStranger(f"tcp://127.0.0.1:{publisher}", f"tcp://127.0.0.1:{answerer}")
+            try:
+                assert not stranger.events(1.5), ports[publisher]
+                assert not stranger.replay(0.5), ports[answerer]
+            finally:
+                stranger.close()
 
 
 def test_every_other_socket_is_of_a_program_that_the_documentation_lists(fleet: Fleet) -> None:

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-from typing import Any
-
 from cluster.fleet import Fleet
 from deployments.autoscaling.control import Door, Scaling
-from tests.support.processes import fake_fleet, fake_pool
+from deployments.engine.backend import EngineLoad
+from deployments.replica_info import ReplicaInfo
+from tests.support.processes import fake_fleet, fake_pool, replica_info
 
 
 def fleet() -> Fleet:
@@ -13,8 +13,8 @@ def fleet() -> Fleet:
     return fake_fleet(grows, fixed)
 
 
-def replica(pool: str, running: int, waiting: int = 0) -> tuple[dict[str, Any], dict[str, Any]]:
-    return {"model": "m", "pool": pool}, {"running": running, "waiting": waiting, "kv_use": 0.0}
+def replica(pool: str, running: int, waiting: int = 0) -> tuple[ReplicaInfo, EngineLoad]:
+    return replica_info("http://127.0.0.1:1", fake_pool(pool)), EngineLoad(running, waiting)
 
 
 def door(waiting: int, source: str = "a", booked_s: float = 0.0) -> Door:

@@ -7,7 +7,7 @@ from cluster.fleet import Fleet, Model, Task
 from deployments.engine.backend import EngineLoad
 from deployments.gateway.directory import Directory, ServedModel
 from deployments.routing import Request
-from tests.support.processes import announcement, fake_fleet, fake_pool
+from tests.support.processes import fake_fleet, fake_pool, replica_info
 
 
 def directory(**gateway: Any) -> tuple[Directory, ServedModel]:
@@ -15,8 +15,8 @@ def directory(**gateway: Any) -> tuple[Directory, ServedModel]:
     return made, made.models[0]
 
 
-A = announcement("http://h:1", fake_pool("a", slots=4))
-B = announcement("http://h:2", fake_pool("b", slots=5))
+A = replica_info("http://h:1", fake_pool("a", slots=4))
+B = replica_info("http://h:2", fake_pool("b", slots=5))
 
 
 def test_a_model_is_found_by_name_and_alias() -> None:
@@ -30,7 +30,7 @@ def test_replicas_come_with_room_for_more_than_their_slots() -> None:
     found.update([A, B])
     limits = {replica.pool: served.router.table.limit[replica.row] for replica in served.router.replicas.values()}
     assert limits == {"a": 6, "b": 8}
-    assert list(served.announcements) == ["http://h:1", "http://h:2"]
+    assert list(served.replica_infos) == ["http://h:1", "http://h:2"]
 
 
 def test_a_replica_that_stays_keeps_its_bookings() -> None:
@@ -53,7 +53,7 @@ def test_a_new_incarnation_starts_with_nothing_and_the_old_one_leaves() -> None:
     (old,) = router.replicas.values()
     booking = router.place(Request(tokens=7), 1.0)
     assert booking is not None
-    restarted = announcement("http://h:3", fake_pool("a"), replica=A.replica, incarnation="new")
+    restarted = replica_info("http://h:3", fake_pool("a"), replica=A.replica, incarnation="new")
     found.update([restarted])
     (new,) = router.replicas.values()
     assert (new.name, new.incarnation, router.table.open_requests[new.row]) == (old.name, "new", 0)
@@ -70,7 +70,7 @@ def test_models_are_missing_until_they_have_a_replica() -> None:
     assert found.missing() == ["m", "n"]
     found.update([A])
     assert found.missing() == ["n"]
-    found.update([A, announcement("http://h:9", pool, model="n")])
+    found.update([A, replica_info("http://h:9", pool, model="n")])
     assert found.missing() == []
     found.update([])
     assert found.missing() == ["m", "n"]
@@ -86,7 +86,7 @@ def test_engines_tell_how_busy_they_are() -> None:
 
 def test_replicas_of_models_that_the_fleet_does_not_have_are_left_out() -> None:
     found, served = directory()
-    found.update([announcement("http://h:1", fake_pool(), model="other")])
+    found.update([replica_info("http://h:1", fake_pool(), model="other")])
     assert served.router.replicas == {}
 
 

@@ -21,7 +21,7 @@ from deployments.routing import Router
 from deployments.routing.prompt import Prompt
 from deployments.routing.seeds import seed_of
 from tests.support.front import until
-from tests.support.processes import announcement, fake_pool
+from tests.support.processes import fake_pool, replica_info
 
 SECRETS = FleetSecrets((b"a-secret-of-this-fleet",))
 URL = "http://127.0.0.1:1"
@@ -54,7 +54,7 @@ def router() -> Router:
 async def test_a_prompt_is_found_by_what_the_reporter_says() -> None:
     known, feeds = router(), Feeds(SECRETS)
     async with reporter(TOKENS) as addresses:
-        feeds.follow(known, [announcement(URL, fake_pool(), **addresses)])
+        feeds.follow(known, [replica_info(URL, fake_pool(), **addresses)])
         await until(lambda: feeds.state(URL) is FeedState.EXACT)
         keys = known.index.prompt_keys(Prompt([*TOKENS, *TOKENS]))
         assert known.index.matches(keys) == [(1, 4)]
@@ -63,7 +63,7 @@ async def test_a_prompt_is_found_by_what_the_reporter_says() -> None:
 
 async def test_another_reporter_of_the_same_engine_takes_the_first_ones_place() -> None:
     known, feeds = router(), Feeds(SECRETS)
-    announced = announcement(URL, fake_pool())
+    announced = replica_info(URL, fake_pool())
     async with reporter(TOKENS) as first, reporter(TOKENS[:32]) as second:
         feeds.follow(known, [replace(announced, **first)])
         await until(lambda: known.index.keys == 4)
@@ -77,7 +77,7 @@ async def test_another_reporter_of_the_same_engine_takes_the_first_ones_place() 
 async def test_without_secrets_nothing_is_followed() -> None:
     known, feeds = router(), Feeds()
     async with reporter(TOKENS) as addresses:
-        feeds.follow(known, [announcement(URL, fake_pool(), **addresses)])
+        feeds.follow(known, [replica_info(URL, fake_pool(), **addresses)])
         assert feeds.state(URL) is None
 
 
@@ -85,7 +85,7 @@ async def test_nothing_runs_on_after_the_end() -> None:
     before = asyncio.all_tasks()
     known, feeds = router(), Feeds(SECRETS)
     addresses = {"cache_reports": "tcp://127.0.0.1:9", "cache_snapshots": "tcp://127.0.0.1:9"}
-    feeds.follow(known, [announcement(URL, fake_pool(), **addresses)])
+    feeds.follow(known, [replica_info(URL, fake_pool(), **addresses)])
     await asyncio.sleep(0)
     await feeds.close()
     assert asyncio.all_tasks() == before

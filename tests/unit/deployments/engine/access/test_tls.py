@@ -26,7 +26,7 @@ from deployments.gateway.proxy.failures import ReplicaFailed
 from deployments.gateway.proxy.time_limits import AnswerTimer, Seconds
 from deployments.gateway.proxy.upstream import UpstreamClient
 from tests.support.front import front
-from tests.support.processes import announcement, fake_fleet, fake_pool, fake_spec
+from tests.support.processes import fake_fleet, fake_pool, fake_spec, replica_info
 
 TIMEOUT = aiohttp.ClientTimeout(total=10)
 NAME = "engines.mixfleet"
@@ -102,7 +102,7 @@ async def test_gateway_and_supervisor_speak_tls_with_an_engine_of_their_authorit
             facts = await made.backend.facts(session, made.url, made.spec)
             assert facts.kv_events is not None
             assert facts.kv_events.startswith("ipc://")
-        async with front(in_fleet(pool, tls), [announcement(made.url, pool)]) as gateway:
+        async with front(in_fleet(pool, tls), [replica_info(made.url, pool)]) as gateway:
             status, answer, _ = await gateway.ask()
             assert (status, answer["usage"]["completion_tokens"]) == (200, 4)
         async with engine_session(made.keys, TIMEOUT, tls=client_context(tls)) as session:

@@ -1,4 +1,4 @@
-"""What replicas tell the gateways of themselves; how busy they are goes beside it, in every heartbeat."""
+"""What replicas tell the gateways of themselves; how busy they are goes beside it, in every report."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Self
 
 
 @dataclass(frozen=True)
-class Announcement:
+class ReplicaInfo:
     """A replica that can take requests. A restarted engine announces itself under a new incarnation."""
 
     replica: str

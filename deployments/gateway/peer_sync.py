@@ -36,12 +36,12 @@ Open = dict[str, dict[str, tuple[int, int, int, tuple[float, ...]]]]
 """Model -> incarnation -> the fields of an `Outstanding`."""
 
 
-class _Told(msgspec.Struct, array_like=True):
+class _Bookings(msgspec.Struct, array_like=True):
     gateway: str
     open: Open
 
 
-class Exchange:
+class PeerSync:
     """One gateway's part. Belongs to one event loop, as the directory does."""
 
     def __init__(self, directory: Directory, host: str, fleet_secrets: FleetSecrets) -> None:
@@ -55,7 +55,7 @@ class Exchange:
         self._tasks: list[asyncio.Task[None]] = []
         self._keys = SocketKeys.of(fleet_secrets, PURPOSE)
         self._server: Server | None = None
-        self._decoder = msgspec.msgpack.Decoder(_Told)
+        self._decoder = msgspec.msgpack.Decoder(_Bookings)
 
     async def start(self) -> None:
         self._server = Server(self._keys, self._host)
@@ -92,7 +92,7 @@ class Exchange:
             now = time.monotonic()
             current = self._open()
             if current != told or now - told_at >= IDLE_PERIOD_S:
-                self._out.send(msgspec.msgpack.encode(_Told(self.name, current)))
+                self._out.send(msgspec.msgpack.encode(_Bookings(self.name, current)))
                 told, told_at = current, now
             self._forget_the_silent(now)
             await asyncio.sleep(PERIOD_S)

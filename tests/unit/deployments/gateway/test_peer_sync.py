@@ -10,32 +10,32 @@ import zmq
 from cluster.fleet_secrets import FleetSecrets
 from deployments.encrypted_sockets import SocketKeys, client_socket, connect
 from deployments.gateway.directory import Directory
-from deployments.gateway.exchange import Exchange
+from deployments.gateway.peer_sync import PeerSync
 from deployments.kv_cache import report_subscriber
 from deployments.routing import Request, Router
 from tests.support.front import until
-from tests.support.processes import announcement, fake_fleet, fake_pool
+from tests.support.processes import fake_fleet, fake_pool, replica_info
 
 SECRETS = FleetSecrets((b"a-secret-of-this-fleet",))
 OTHERS = FleetSecrets((b"a-secret-of-another-fleet",))
 
 
 @asynccontextmanager
-async def gateway(secrets: FleetSecrets) -> AsyncIterator[tuple[Exchange, Router]]:
+async def gateway(secrets: FleetSecrets) -> AsyncIterator[tuple[PeerSync, Router]]:
     directory = Directory(fake_fleet())
-    directory.update([announcement("http://127.0.0.1:1", fake_pool())])
-    exchange = Exchange(directory, "127.0.0.1", secrets)
-    await exchange.start()
+    directory.update([replica_info("http://127.0.0.1:1", fake_pool())])
+    peer_sync = PeerSync(directory, "127.0.0.1", secrets)
+    await peer_sync.start()
     try:
-        yield exchange, directory.models[0].router
+        yield peer_sync, directory.models[0].router
     finally:
-        await exchange.stop()
+        await peer_sync.stop()
 
 
 async def test_only_gateways_of_the_fleet_hear_of_bookings() -> None:
     async with gateway(SECRETS) as (one, router), gateway(SECRETS) as (two, known), gateway(OTHERS) as (alien, none):
-        for exchange in (two, alien):
-            exchange.connect([one.endpoint, two.endpoint, alien.endpoint, "no address", "tcp://127.0.0.1:1#00"])
+        for peer_sync in (two, alien):
+            peer_sync.connect([one.endpoint, two.endpoint, alien.endpoint, "no address", "tcp://127.0.0.1:1#00"])
         one.connect([two.endpoint, alien.endpoint])
         booking = router.place(Request(tokens=100), 1.0)
         assert booking is not None
@@ -57,4 +57,4 @@ async def test_keys_for_cache_reports_do_not_open_it() -> None:
 
 
 async def test_an_exchange_that_never_started_can_be_stopped() -> None:
-    await Exchange(Directory(fake_fleet()), "127.0.0.1", SECRETS).stop()
+    await PeerSync(Directory(fake_fleet()), "127.0.0.1", SECRETS).stop()
