@@ -18,12 +18,12 @@ import yaml
 
 from cluster.fleet import Fleet
 from tests.support.front import Engine
+from tests.support.gateway_pids import SERVES, serving_pids
 from tests.support.processes import PROJECT_ROOT, fake_fleet
 
 START_TIMEOUT_S = 60
 BODY = {"model": "m", "prompt": "hello", "max_tokens": 4}
 LISTENING = "listening on "
-SERVES = re.compile(r"gateway process (\d+) \(pid (\d+)\) serves after ([\d.]+) s")
 WAITS = re.compile(r"gateway process \(pid (\d+)\) waits in reserve")
 
 
@@ -41,8 +41,7 @@ class StandaloneGateway:
 
     def serving_pids(self) -> list[int]:
         """Ids of the gateway processes that accept connections or were the last to do so, by their number."""
-        latest = {int(slot): int(pid) for slot, pid, _ in SERVES.findall(self.log.read_text())}
-        return [pid for _, pid in sorted(latest.items())]
+        return serving_pids(self.log)
 
     def start_seconds(self) -> list[float]:
         """How long each process took from the decision that it should serve until it did, in their order."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -28,6 +30,10 @@ class Access(StrEnum):
     TENANT_OR_OPERATOR = "tenant or operator"
 
 
+VARIABLE = re.compile(r"\{(\w+)[^}]*\}")
+"""A part of a path that differs by request, with the pattern that it has for aiohttp."""
+
+
 @dataclass(frozen=True)
 class Route:
     """A path and a method. `summary` and `operation` are for those who read the API's description."""
@@ -37,6 +43,11 @@ class Route:
     access: Access
     summary: str
     operation: Operation = field(default=Operation(), kw_only=True)
+
+    @cached_property
+    def template(self) -> str:
+        """The path as people write it, such as `/v1/models/{name}`."""
+        return VARIABLE.sub(r"{\1}", self.path)
 
 
 @dataclass(frozen=True)

@@ -89,7 +89,7 @@ def _line(context: RequestContext, response: web.StreamResponse | None) -> Line:
         request_id=context.request_id,
         client=context.client_address,
         method=request.method[:METHOD_CHARACTERS],
-        route=context.route.path,
+        route=context.route.template,
         status=status,
         outcome=_outcome(context, response),
         duration_s=round(context.elapsed_s, 6),

@@ -124,7 +124,7 @@ async def test_paths_keys_prompts_and_agents_of_clients_are_in_no_line(logged: F
         assert text.isprintable()
         for word in ("secret", "agent", "6.6.6.6", KEY, KEY[-8:]):
             assert word not in text
-    assert [json.loads(text)["route"] for text in texts[:2]] == ["/{path:.*}", "/v1/models/{name:.+}"]
+    assert [json.loads(text)["route"] for text in texts[:2]] == ["/{path}", "/v1/models/{name}"]
 
 
 async def test_client_that_leaves_a_stream_has_a_line(

@@ -222,10 +222,10 @@ async def test_supervisor_without_an_actor_ends(supervisor: tuple[str, Fleet, st
 
 
 async def test_end_leaves_no_traceback_in_the_log(
-    supervisor: tuple[str, Fleet, str], engines: tuple[Engine, Engine], tmp_path: Path
+    supervisor: tuple[str, Fleet, str], known: RunningRegistry, tmp_path: Path
 ) -> None:
     name, fleet, _ = supervisor
-    actor = Actor(await attached(name), fleet, engines[0])
+    actor = Actor(await attached(name), fleet, known)
     await actor.status()
     peer = actor.channel._writer.get_extra_info("socket")
     pid, _, _ = CREDENTIALS.unpack(peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size))

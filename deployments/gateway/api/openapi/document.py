@@ -15,7 +15,6 @@ from deployments.gateway.api.openapi.statuses import Status, component_name, err
 from deployments.gateway.api.route import Access, ModelRoute, Route
 from deployments.gateway.http_errors import REQUEST_ID
 
-VARIABLE = re.compile(r"\{(\w+)[^}]*\}")
 MODEL = "MODEL"
 """Stands for a model's name in examples. The document names no model: GET /v1/models does, for each who asks."""
 
@@ -44,7 +43,7 @@ def document(fleet: Fleet, routes: Iterable[Route], tasks: Collection[Task], ope
     paths: dict[str, dict[str, Any]] = {}
     errors: dict[str, dict[str, Any]] = {}
     for route in offered(routes, tasks, operator, fleet):
-        paths.setdefault(VARIABLE.sub(r"{\1}", route.path), {})[route.method.lower()] = _operation(route, fleet)
+        paths.setdefault(route.template, {})[route.method.lower()] = _operation(route, fleet)
         errors |= {component_name(*each): _error(*each) for each in errors_of(route, fleet).items()}
     return {
         "openapi": "3.1.0",

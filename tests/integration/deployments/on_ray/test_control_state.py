@@ -20,7 +20,8 @@ from deployments.engine.process import free_port
 from deployments.registry import endpoint
 from deployments.registry.messages import RegistryAddress
 from deployments.run import serving
-from tests.support.process_table import descendants, of_session, with_arguments
+from tests.support.gateway_pids import serving_on_ray
+from tests.support.process_table import descendants, with_arguments
 from tests.support.processes import fake_fleet, fake_pool
 from tests.support.sockets import listening
 
@@ -110,7 +111,7 @@ def stopped(pid: int) -> Iterator[None]:
 
 def test_stopped_gateway_process_delays_nobodys_knowledge(url: str) -> None:
     before = replicas(url)["a"]
-    processes = with_arguments("deployments.gateway.process") & of_session()
+    processes = serving_on_ray()
     assert len(processes) == 2
     with stopped(min(processes)):
         # Only the other process accepts connections now.

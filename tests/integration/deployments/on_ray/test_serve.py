@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -22,9 +21,9 @@ from cluster.tables import plain
 from deployments.engine.process import free_port
 from deployments.room import NoRoom, require_room
 from deployments.run import serving
-from tests.support.process_table import alive, descendants, gone, of_session, parent, with_arguments
+from tests.support.gateway_pids import serving_on_ray
+from tests.support.process_table import alive, descendants, gone, parent, with_arguments
 from tests.support.processes import fake_fleet, fake_pool
-from tests.support.sockets import listening
 
 RECOVERY_S = 90
 
@@ -141,7 +140,7 @@ def _is_replaced(pid: int, deployment: str) -> bool:
 
 def test_killed_gateway_actor_interrupts_nobody_and_its_successor_adopts_the_processes(url: str) -> None:
     body = {"model": "m", "prompt": "hello", "max_tokens": 2_000, "stream": True}
-    processes = gateway_processes(url)
+    processes = serving_on_ray()
     with requests.post(f"{url}/v1/completions", json=body, stream=True, timeout=60) as stream:
         pieces = stream.iter_content(100)
         first = next(pieces)
@@ -152,7 +151,7 @@ def test_killed_gateway_actor_interrupts_nobody_and_its_successor_adopts_the_pro
     until(lambda: bool(actors("ServeReplica:default:gateway") - {killed}), 60)
     until(lambda: serve.status().applications[APPLICATION].status == "RUNNING", 60)
     assert ask(url).status_code == 200
-    assert gateway_processes(url) == processes
+    assert serving_on_ray() == processes
 
 
 def test_a_killed_gateway_process_closes_its_connections_at_once_and_is_replaced(url: str) -> None:
@@ -161,7 +160,7 @@ def test_a_killed_gateway_process_closes_its_connections_at_once_and_is_replaced
         pieces = stream.iter_content(100)
         next(pieces)
         killed = time.monotonic()
-        (process,) = gateway_processes(url)
+        (process,) = serving_on_ray()
         os.kill(process, signal.SIGKILL)
         with pytest.raises(requests.exceptions.RequestException):
             list(pieces)
@@ -169,14 +168,7 @@ def test_a_killed_gateway_process_closes_its_connections_at_once_and_is_replaced
     until(lambda: _answers(url), 30)
     assert [ask(url).status_code for _ in range(20)] == [200] * 20
     assert set(replicas(url)) == {"a", "b"}
-    assert gateway_processes(url) != {process}
-
-
-def gateway_processes(url: str) -> set[int]:
-    """Ids of the processes that answer requests at this address."""
-    port = urlsplit(url).port
-    pids = with_arguments("deployments.gateway.process") & of_session()
-    return {one.pid for one in listening(pids) if one.port == port}
+    assert serving_on_ray() != {process}
 
 
 def _answers(url: str) -> bool:

@@ -34,7 +34,7 @@ from tests.support.processes import fake_pool, replica_info
 
 INFO = replica_info("http://127.0.0.1:1", fake_pool())
 REPLICA = ReplicaReport(INFO, EngineLoad(1, 2, 0.5))
-GATEWAY = GatewayReport("g", ("tcp://127.0.0.1:1#00",), (Door(model="m", waiting=1, booked_s={"a": 0.5}),))
+GATEWAY = GatewayReport("g", ("tcp://127.0.0.1:1#00",), (Door(source="g1", model="m", waiting=1, booked_s={"a": 0.5}),))
 LISTING = Listing("r", (REPLICA,), {"g": GATEWAY.endpoints}, ("gone",))
 DECODERS = (decode_report, decode_receipt, decode_news, decode_address)
 
