@@ -25,7 +25,8 @@ def request_id(headers: Mapping[str, str]) -> str:
 
 async def name_answer(request: web.Request, response: web.StreamResponse) -> None:
     """Sets `x-request-id` where nothing else did. For `Application.on_response_prepare`."""
-    response.headers.setdefault(REQUEST_ID, request_id(request.headers))
+    if REQUEST_ID not in response.headers:
+        response.headers[REQUEST_ID] = request_id(request.headers)
 
 
 _OVERLOADED_BODY = error_body(503, "the gateway has too many connections; try again", None, "overloaded")

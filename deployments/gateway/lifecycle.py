@@ -7,7 +7,7 @@ from aiohttp import web
 from deployments.gateway.api import MODEL_ROUTES
 from deployments.gateway.api.route import ModelRoute, OwnRoute, Route
 from deployments.gateway.http_errors import request_id
-from deployments.gateway.middleware import MIDDLEWARES, chain
+from deployments.gateway.middleware import chain, middlewares_of
 from deployments.gateway.middleware.quota import charge_work
 from deployments.gateway.preparation.byte_budget import ByteClaim
 from deployments.gateway.preparation.preparation import Preparation
@@ -23,7 +23,7 @@ class RequestLifecycle:
         self._state = state
         self._preparation = Preparation(state, MODEL_ROUTES)
         self._proxy = Proxy(state)
-        self._through_middlewares = chain(MIDDLEWARES, state, self._answer)
+        self._through_middlewares = chain(middlewares_of(state.fleet.gateway), state, self._answer)
 
     async def close(self) -> None:
         await self._proxy.close()

@@ -124,7 +124,7 @@ def _tokens(part: Any) -> float:
         part = left.pop()
         if isinstance(part, str):
             tokens += len(part) / CHARACTERS_PER_TOKEN
-        elif isinstance(part, Mapping):
+        elif isinstance(part, dict):
             kind = part.get("type")
             if isinstance(kind, str) and kind in MEDIA_PARTS:
                 tokens += TOKENS_PER_IMAGE
@@ -133,7 +133,7 @@ def _tokens(part: Any) -> float:
                 left.extend(value for key, value in part.items() if key not in media)
             else:
                 left.extend(part.values())
-        elif isinstance(part, Sequence):
+        elif isinstance(part, list | tuple):
             if part and isinstance(part[0], int):
                 tokens += len(part)
             else:

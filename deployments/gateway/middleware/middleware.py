@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
 from typing import Protocol
 
 from aiohttp import web
@@ -23,11 +22,9 @@ class Middleware(Protocol):
 def chain(middlewares: Sequence[Middleware], state: GatewayState, answer: Answer) -> Answer:
     """`answer` behind all of them, the first of them outermost."""
     for middleware in reversed(middlewares):
-        answer = partial(_call, middleware, state, answer)
+        answer = _before(middleware, state, answer)
     return answer
 
 
-async def _call(
-    middleware: Middleware, state: GatewayState, following: Answer, context: RequestContext
-) -> web.StreamResponse:
-    return await middleware(state, context, following)
+def _before(middleware: Middleware, state: GatewayState, following: Answer) -> Answer:
+    return lambda context: middleware(state, context, following)

@@ -17,7 +17,7 @@ from deployments.gateway.proxy.engine_health import Health
 from deployments.gateway.proxy.failover import Failover
 from deployments.gateway.proxy.failures import ReplicaFailed, StreamCut
 from deployments.gateway.proxy.outlier_ejection import Failure
-from deployments.gateway.proxy.time_limits import AnswerTimedOut, AnswerTimer, Limit, seconds_for
+from deployments.gateway.proxy.time_limits import AnswerTimedOut, AnswerTimer, Limit, Seconds
 from deployments.gateway.proxy.upstream import EVENT_STREAM, UpstreamAnswer, UpstreamClient
 from deployments.gateway.request_context import RequestContext
 from deployments.gateway.request_fields import HEADER as UNKNOWN_FIELDS
@@ -43,11 +43,11 @@ class Attempt:
         booking: Booking,
         failover: Failover,
         replica: ReplicaInfo,
+        limits: Seconds,
     ) -> None:
         self._state, self._client, self._context, self._booking = state, client, context, booking
         self._failover, self._replica = failover, replica
         self._settings = state.fleet.gateway
-        limits = seconds_for(self._settings, context.upstream.path, context.upstream.work.streams)
         self._timer = AnswerTimer(limits, self._is_frozen)
         self._answer: UpstreamAnswer | None = None
         self._succeeded = False

@@ -17,6 +17,7 @@ from deployments.gateway.proxy.failures import ReplicaFailed, StreamCut
 from deployments.gateway.proxy.limits_collector import LimitsCollector
 from deployments.gateway.proxy.outlier_ejection import Failure
 from deployments.gateway.proxy.retry_budget import RetryBudget, RetryClaim
+from deployments.gateway.proxy.time_limits import LimitsByRoute
 from deployments.gateway.proxy.upstream import UpstreamClient
 from deployments.gateway.request_context import RequestContext, UpstreamRequest
 from deployments.gateway.resume import NotExact
@@ -35,6 +36,7 @@ class Proxy:
     def __init__(self, state: GatewayState) -> None:
         self._state = state
         self._client = UpstreamClient(state.fleet.gateway, state.engine_headers, state.fleet.engine_tls)
+        self._limits = LimitsByRoute(state.fleet.gateway)
         self._retries = RetryBudget(state.fleet.gateway.retry_share)
         state.metrics.registry.register(LimitsCollector(state.directory, self._retries))
 
@@ -58,7 +60,8 @@ class Proxy:
             if replica is None:
                 raise ReplicaFailed("it left meanwhile", Failure.WITHDRAWN)
             context.replica = replica.replica
-            attempt = Attempt(self._state, self._client, context, booking, failover, replica)
+            limits = self._limits.seconds(context.upstream.path, context.upstream.work.streams)
+            attempt = Attempt(self._state, self._client, context, booking, failover, replica, limits)
             async with attempt.within_time_limits():
                 yield attempt
         except (ReplicaFailed, StreamCut) as failed:

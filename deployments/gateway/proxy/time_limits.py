@@ -71,6 +71,21 @@ def seconds_for(settings: Gateway, route: str, streams: bool) -> Seconds:
     return Seconds(first, between, whole)
 
 
+class LimitsByRoute:
+    """What `seconds_for` says, remembered by route."""
+
+    def __init__(self, settings: Gateway) -> None:
+        self._settings = settings
+        self._known: dict[tuple[str, bool], Seconds] = {}
+
+    def seconds(self, route: str, streams: bool) -> Seconds:
+        """`route` is one of the gateway's own paths, of which there are few."""
+        found = self._known.get((route, streams))
+        if found is None:
+            found = self._known[route, streams] = seconds_for(self._settings, route, streams)
+        return found
+
+
 class AnswerTimer:
     """Watches one attempt's answer. `is_frozen` checks the replica's health."""
 
