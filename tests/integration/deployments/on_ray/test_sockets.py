@@ -70,7 +70,8 @@ class Fleet:
         urls |= {"registry_reports": registry.reports, "registry_news": registry.news}
         ports = {urlsplit(url).port or 0: name for name, url in urls.items()}
         processes = listening(with_arguments("deployments.gateway.process") & of_session())
-        return {one.port: "bookings" for one in processes} | ports
+        own = {one.pid for one in processes if one.port == urlsplit(self.url).port}  # others may be of another test's
+        return {one.port: "bookings" for one in processes if one.pid in own} | ports
 
     def sockets(self) -> set[Listening]:
         """Also of the gateway's supervisor and its processes, which have left this process."""
