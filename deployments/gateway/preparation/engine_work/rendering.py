@@ -14,7 +14,7 @@ MOST_UNITS = 6000
 """Of one body: 0.6 s of an engine's event loop."""
 
 MESSAGE, PART, TOOL = 2, 1, 3
-MALFORMED_ITEM, MALFORMED_PART = 30, 3
+MALFORMED_ITEM, MALFORMED_PART = 40, 3
 """An item or part of a response's input that none of vLLM's request models takes: it tries all of them."""
 
 HARMONY, CALL = "harmony", 25
