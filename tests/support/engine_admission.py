@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
+
+import msgspec
 
 from cluster.fleet import Gateway
 from deployments.gateway.errors import ApiError
@@ -63,23 +64,26 @@ class Admission:
             with closing(changed):
                 return changed.read()
 
-    async def largest(self, route: str, make: Callable[[int], dict[str, Any]], start: int) -> Admitted:
+    async def largest(
+        self, route: str, make: Callable[[int], dict[str, Any]], start: int, halvings: int = 3
+    ) -> Admitted:
         """By doubling from `start` on, and then by halving what lies between."""
-        size, step, admitted = 0, start, Admitted(0, b"", None)
-        growing = True
-        while step >= max(1, size // 8):
-            raw = json.dumps({"model": self._model, **make(size + step)}).encode()
-            refusal: ApiError | None = None
-            if len(raw) > MOST_BYTES or size + step > MOST_SIZE:
-                growing = False
-            else:
+        admitted, step, growing = Admitted(0, b"", None), start, True
+        while step and (growing or halvings):
+            size = admitted.size + step
+            raw = msgspec.json.encode({"model": self._model, **make(size)})
+            refusal = None
+            if len(raw) <= MOST_BYTES and size <= MOST_SIZE:
                 try:
-                    admitted = Admitted(size + step, await self.sent(route, raw), admitted.refusal)
-                    size += step
+                    admitted = Admitted(size, await self.sent(route, raw), admitted.refusal)
+                except ApiError as error:
+                    refusal = error
+                else:
+                    halvings -= not growing
                     step = size if growing else step // 2
                     continue
-                except ApiError as error:
-                    growing, refusal = False, error
             admitted = replace(admitted, refusal=refusal or admitted.refusal)
+            halvings -= not growing
+            growing = False
             step //= 2
         return admitted
