@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from deployments.gateway.media import is_data
+from deployments.gateway.preparation.engine_work.refusing import too_complex
 from deployments.gateway.prompts.renderers import Renderer
 
 TOKENISE_S = 0.3
@@ -18,15 +19,22 @@ PROMPT_FIELDS = ("messages", "prompt", "input", "instructions", "tools")
 MEDIA_NAMES = ("url", "image_url", "audio_url", "video_url", "data", "file_data")
 """Fields of a content part that hold media. A text may begin like media, too, and is tokenised."""
 
+MOST_IDS = 2_000_000
+"""Token ids, sent or made of text. vLLM takes up to 0.4 us for each: some texts are many tokens quickly."""
+
 SHORT = 64
 """Characters below which texts are tokenised together: each call has a price of its own."""
 
 
 def tokenise_as_engines_do(renderer: Renderer, body: Mapping[str, Any]) -> None:
-    """Tokenises the texts of a prompt. Kills this process at `TOKENISE_S`: the tokenizers look for no signal."""
+    """Tokenises the texts of a prompt. Kills this process at `TOKENISE_S`: the tokenizers look for no signal.
+
+    Raises ApiError 400 where they have more than `MOST_IDS` tokens.
+    """
     with _killed_at_the_limit():
-        for text in prompt_texts(body):
-            renderer.tokenise(text)
+        tokens = sum(map(renderer.tokenise, prompt_texts(body)))
+    if tokens > MOST_IDS:
+        raise too_complex(f"the body has {tokens} tokens; send at most {MOST_IDS}")
 
 
 @contextmanager

@@ -7,15 +7,13 @@ from typing import Any
 
 from deployments.gateway.preparation.engine_work.nodes import nodes_of
 from deployments.gateway.preparation.engine_work.refusing import too_complex
+from deployments.gateway.preparation.engine_work.tokenising import MOST_IDS
 
 MOST_ELEMENTS = 10_000
 """Texts, numbers and other plain values in arrays. vLLM's request models take up to 30 us for each."""
 
 MOST_MEMBERS = 60_000
 """Fields of all objects together. vLLM's request models take up to 11 us for each."""
-
-MOST_IDS = 2_000_000
-"""Token ids. vLLM takes up to 0.2 us for each, where an array holds nothing else."""
 
 ID_FIELDS = ("prompt", "tokens", "allowed_token_ids", "stop_token_ids")
 

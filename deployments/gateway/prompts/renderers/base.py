@@ -38,8 +38,8 @@ class Renderer(Protocol):
     def render(self, route: str, body: Mapping[str, Any], pictures: Sequence[Picture]) -> Rendered:
         """Raises Unrendered, or any other error on a malformed body."""
 
-    def tokenise(self, text: str) -> None:
-        """Tokenises a text as the engine does, for the time that it takes."""
+    def tokenise(self, text: str) -> int:
+        """Tokenises a text as the engine does, for the time that it takes. Returns how many tokens it has."""
 
 
 UNSURE: Mapping[str, tuple[Any, ...]] = {

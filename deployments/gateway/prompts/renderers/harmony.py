@@ -68,9 +68,9 @@ class HarmonyRenderer:
             raise Unrendered(f"{route} is not rendered with Harmony")
         return Rendered(Prompt(self._ids(messages, texts)), exact=route == CHAT)
 
-    def tokenise(self, text: str) -> None:
+    def tokenise(self, text: str) -> int:
         """With the Harmony library, as engines do: its time grows with the square of a run of one kind of letters."""
-        self._encoding.encode(text, allowed_special="all")
+        return len(self._encoding.encode(text, allowed_special="all"))
 
     def _ids(self, messages: list[Message], texts: LongTexts) -> list[int]:
         conversation = Conversation.from_messages(drop_answered_reasoning(messages))

@@ -13,7 +13,8 @@ from deployments.gateway.errors import ApiError
 from deployments.gateway.preparation.engine_work import check_body, check_rendering
 from deployments.gateway.preparation.engine_work.constraints import MOST_BYTES, MOST_PATTERN, MOST_RANGES, written_out
 from deployments.gateway.preparation.engine_work.sequences import MOST_SEQUENCES
-from deployments.gateway.preparation.engine_work.values import MOST_ELEMENTS, MOST_IDS, MOST_MEMBERS
+from deployments.gateway.preparation.engine_work.tokenising import MOST_IDS
+from deployments.gateway.preparation.engine_work.values import MOST_ELEMENTS, MOST_MEMBERS
 
 CHAT, COMPLETIONS, RESPONSES = "/v1/chat/completions", "/v1/completions", "/v1/responses"
 HI = [{"role": "user", "content": "hi"}]

@@ -12,9 +12,10 @@ import pytest
 from deployments.gateway.errors import ApiError
 from deployments.gateway.preparation.body import BodyFile, write_all
 from deployments.gateway.preparation.byte_budget import ByteBudget, ByteClaim
-from deployments.gateway.preparation.engine_work.tokenising import prompt_texts
+from deployments.gateway.preparation.engine_work.tokenising import MOST_IDS, prompt_texts, tokenise_as_engines_do
 from deployments.gateway.preparation.json_body import JsonSettings, PreparedJson, Source
 from deployments.gateway.preparation.preparer import Preparer, preparer
+from deployments.gateway.prompts.renderers.fake import FakeRenderer
 
 CHAT, TOKENIZE = "/v1/chat/completions", "/tokenize"
 
@@ -62,6 +63,16 @@ async def test_text_that_an_engine_would_tokenise_for_long_is_refused(
         await prepare(route, **body)
     assert (raised.value.status, raised.value.code) == (400, "body_too_complex")
     assert (await prepare(TOKENIZE, prompt="a" * 10_000)).model == "m"
+
+
+def test_text_of_too_many_tokens_is_refused_however_quickly_they_are_made() -> None:
+    class Quick(FakeRenderer):
+        def tokenise(self, text: str) -> int:
+            return len(text)
+
+    tokenise_as_engines_do(Quick(), {"prompt": "a" * (MOST_IDS - 1)})
+    with pytest.raises(ApiError, match=f"has {MOST_IDS + 1} tokens; send at most {MOST_IDS}"):
+        tokenise_as_engines_do(Quick(), {"prompt": "a" * (MOST_IDS + 1)})
 
 
 async def test_text_that_an_engine_gets_as_token_ids_has_the_longer_limit(prepare: Prepare) -> None:
