@@ -29,7 +29,7 @@ BENCHES = (
     "client_overhead",
     "chaos",
 )
-LONG = ("routing_grid", "mlperf")
+LONG = ("routing_grid", "mlperf", "engine_work")
 """Run only when named: a quarter of an hour to the better part of one each."""
 
 

@@ -83,7 +83,7 @@ class JsonResult(msgspec.Struct):
     """
 
     prepared: PreparedJson | None = None
-    token_ids: bytes = b""
+    token_ids: memoryview = memoryview(b"")
     changed: bool = False
     refusal: Refusal | None = None
     media_needed: list[str] = []
@@ -133,7 +133,7 @@ def _result(prepared: PreparedJson) -> JsonResult:
         return JsonResult(prepared)
     media = tuple(medium for medium in prompt.media if medium.start + medium.tokens <= MOST_KEYED_TOKENS)
     prepared.prompt = replace(prompt, token_ids=(), media=media)
-    return JsonResult(prepared, array(TOKEN_TYPE, prompt.token_ids[:MOST_KEYED_TOKENS]).tobytes())
+    return JsonResult(prepared, memoryview(array(TOKEN_TYPE, prompt.token_ids[:MOST_KEYED_TOKENS])))
 
 
 def read_result(data: bytes) -> tuple[PreparedJson, bool]:

@@ -11,7 +11,7 @@ import msgspec
 
 from deployments.gateway.errors import ApiError
 from deployments.gateway.media import check_media, put_media
-from deployments.gateway.preparation.engine_work import check_items, check_nodes
+from deployments.gateway.preparation.engine_work import check_body, check_nodes, check_rendering
 from deployments.gateway.prompts.preparing import no_renderer, prepare_prompt
 from deployments.gateway.prompts.renderers import Renderer, Unrendered
 from deployments.gateway.prompts.renderers.base import CHAT
@@ -134,7 +134,7 @@ def prepare_json(
         if settings.unknown_fields == "refuse":
             refuse_unknown(settings.route, unknown)
         raw = msgspec.json.encode(body)
-    check_items(settings.route, body)
+    check_body(settings.route, body)
     tokens, answers = estimated_tokens(body), answer_count(body)
     prepared = PreparedJson(
         model=model_name(body.get("model")),
@@ -147,13 +147,14 @@ def prepare_json(
     )
     source = settings.sources.get(prepared.model, Source("", ""))
 
-    def limit_tokenising() -> None:
+    def limit_rendering() -> None:
+        check_rendering(settings.route, body, source.renderer)
         with suppress(Unrendered):
             if tokenise:
                 tokenise(find(source, CHAT), body)
 
     if not settings.worked:
-        limit_tokenising()
+        limit_rendering()
         return prepared, raw
 
     def renderer() -> Renderer:
@@ -166,7 +167,7 @@ def prepare_json(
         raw = msgspec.json.encode(body)
     made = prepare_prompt(settings.route, body, raw, renderer, settings.tenant_salt)
     if not made.passes_ids:
-        limit_tokenising()
+        limit_rendering()
     prepared.tokens, prepared.image_tokens = made.prompt_tokens, made.image_tokens
     prepared.salt, prepared.prompt, prepared.unkeyed = made.salt, made.prompt, made.reason
     sent = made.body

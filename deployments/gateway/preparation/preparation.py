@@ -57,6 +57,7 @@ class Preparation:
             self._follow(context, route, prepared)
             if prepared.prompt:
                 work.keys = served.router.index.prompt_keys(prepared.prompt, prepared.salt)
+                prepared.prompt = None  # up to 1 MB, which nothing reads until the answer ends
             work.tokens, work.image_tokens = prepared.tokens, prepared.image_tokens
             context.work = Work(prepared.tokens, prepared.sequences, prepared.allowed_tokens)
             if prepared.unkeyed:

@@ -7,6 +7,7 @@ because a fork keeps only the thread that forks. FD is a SOCK_SEQPACKET socket; 
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import signal
 import socket
@@ -61,6 +62,7 @@ def main(control: socket.socket) -> None:
 
 def _fork(control: socket.socket, channel: socket.socket) -> int:
     template = os.getpid()
+    gc.freeze()  # a collection in the worker would copy the memory that it shares with the template
     pid = os.fork()
     if pid:
         channel.close()

@@ -38,8 +38,8 @@ class Renderer(Protocol):
     def render(self, route: str, body: Mapping[str, Any], pictures: Sequence[Picture]) -> Rendered:
         """Raises Unrendered, or any other error on a malformed body."""
 
-    def tokenise(self, text: str) -> None:
-        """Tokenises a text as the engine does, for the time that it takes."""
+    def tokenise(self, text: str) -> int:
+        """Tokenises a text as the engine does, for the time that it takes. Returns how many tokens it has."""
 
 
 UNSURE: Mapping[str, tuple[Any, ...]] = {
@@ -121,11 +121,13 @@ class Expansion:
     whole: bool = True
 
     @classmethod
-    def of(cls, token_ids: Sequence[int], pictures: Sequence[Picture], rule: PictureTokens | None) -> Expansion:
-        """Ends before the first picture whose count is not known. Raises Unrendered where placeholders and pictures do
-        not match: a client may have written a placeholder as text."""
+    def of(cls, token_ids: list[int], pictures: Sequence[Picture], rule: PictureTokens | None) -> Expansion:
+        """Ends before the first picture whose count is not known. Without pictures it is `token_ids` themselves.
+
+        Raises Unrendered where placeholders and pictures do not match: a client may have written one as text.
+        """
         if not pictures:
-            return cls(list(token_ids))
+            return cls(token_ids)
         if rule is None:
             raise Unrendered("pictures of this model family are not counted")
         if sum(token == rule.placeholder for token in token_ids) != len(pictures):

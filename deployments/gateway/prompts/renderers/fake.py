@@ -26,8 +26,8 @@ from deployments.routing.prompt import Media, Prompt
 class FakeRenderer:
     """Implements `deployments.gateway.prompts.renderers.Renderer`."""
 
-    def tokenise(self, text: str) -> None:
-        encode(text)
+    def tokenise(self, text: str) -> int:
+        return len(encode(text))
 
     def render(self, route: str, body: Mapping[str, Any], pictures: Sequence[Picture]) -> Rendered:
         if route == COMPLETIONS:

@@ -52,8 +52,8 @@ class TemplateRenderer:
         source = checkpoint.template
         self._template = ChatTemplate(source, checkpoint.special_tokens) if source is not None else None
 
-    def tokenise(self, text: str) -> None:
-        self._tokens.encode(text)
+    def tokenise(self, text: str) -> int:
+        return len(self._tokens.encode(text))
 
     def render(self, route: str, body: Mapping[str, Any], pictures: Sequence[Picture]) -> Rendered:
         if route == COMPLETIONS:

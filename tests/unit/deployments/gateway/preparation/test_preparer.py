@@ -86,7 +86,7 @@ ALIKE: list[tuple[str, dict[str, Any]]] = [
     (COMPLETIONS, {"model": "m", "prompt": [2**70]}),
     (COMPLETIONS, {"model": "unknown", "prompt": "hello"}),
     ("/v1/responses", {"model": "m", "input": "hello"}),
-    (CHAT, chat(7)),
+    (CHAT, chat("hello", logit_bias=7)),
 ]
 
 
@@ -133,6 +133,7 @@ async def test_many_at_once_are_each_answered_with_their_own(prepare: Preparer) 
         (b"{}", "must provide a `model`", "model"),
         (json.dumps({"model": "m" * 1001}).encode(), "over 1000 characters", "model"),
         (json.dumps(chat("a", stream=1)).encode(), "send true or false", "stream"),
+        (json.dumps(chat(7)).encode(), "must be a string or an array", "messages"),
         (json.dumps(chat([{"type": "image_url", "uuid": "theirs"}])).encode(), "sends no media", "messages"),
         (
             json.dumps(chat([{"type": "image_url", "image_url": {"url": "http://x.example/a.png"}}])).encode(),
