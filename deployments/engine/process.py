@@ -10,6 +10,8 @@ import sys
 import time
 import uuid
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import aiohttp
@@ -17,7 +19,7 @@ import aiohttp
 import deployments
 from cluster.addresses import http_address
 from cluster.environment_files import EnvironmentFileError, read_values
-from deployments.engine.access.client import engine_session
+from deployments.engine.access.client import engine_session, is_own_engine
 from deployments.engine.access.keys import SECRETS_VARIABLE, EngineKeys
 from deployments.engine.access.tls import client_context
 from deployments.engine.backend import EngineSpec, backend
@@ -96,8 +98,9 @@ class EngineProcess:
 
     async def _until_ready(self, timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s
-        async with self.session(HEALTH_TIMEOUT) as session:
-            while not await self.healthy(session):
+        keyless = engine_session(None, HEALTH_TIMEOUT, tls=self._tls)
+        async with keyless, self.session(HEALTH_TIMEOUT) as session:
+            while not (await self._is_own(keyless) and await self.healthy(session)):
                 if (code := self.exit_code) is not None:
                     raise EngineError(f"the engine of {self.spec.names[0]} ended with code {code}{self.log_tail()}")
                 if time.monotonic() > deadline:
@@ -114,9 +117,25 @@ class EngineProcess:
     async def healthy(self, session: aiohttp.ClientSession) -> bool:
         """Whether the engine answers its health route with 200 right now. Raises EngineError for a certificate that
         clients refuse."""
-        try:
+        with self._answering():
             async with session.get(f"{self.url}/health") as answer:
                 return answer.status == 200
+        return False
+
+    async def _is_own(self, keyless: aiohttp.ClientSession) -> bool:
+        """Whether it is the engine that answers, and not another server that took its port first, which must not see
+        the key: the command line shows the port long before the engine listens."""
+        if self.keys is None:
+            return True
+        with self._answering():
+            return await is_own_engine(keyless, self.keys, self.url)
+        return False
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        """Leaves the block where nobody answers. Raises EngineError for a certificate that clients refuse."""
+        try:
+            yield
         except aiohttp.ClientConnectorCertificateError as error:
             assert self.spec.tls is not None
             raise EngineError(
@@ -125,7 +144,7 @@ class EngineProcess:
                 f"{self.spec.tls.name or self.host}"
             ) from None
         except (aiohttp.ClientError, TimeoutError):
-            return False
+            pass
 
     @property
     def exit_code(self) -> int | None:
