@@ -27,7 +27,8 @@ def cluster_to_join(address: str) -> str:
     other address is what it is."""
     if address != AUTO:
         return address
-    own, others = [], []
+    own: list[str] = []
+    others: list[str] = []
     for user_is_trusted, found in _addresses():
         (own if user_is_trusted else others).append(found)
     if others and not own:

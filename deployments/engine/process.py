@@ -23,6 +23,7 @@ from deployments.engine.access.client import engine_session, is_own_engine
 from deployments.engine.access.keys import SECRETS_VARIABLE, EngineKeys
 from deployments.engine.access.tls import client_context
 from deployments.engine.backend import EngineSpec, backend
+from deployments.log_files import append_to, read_from
 
 POLL_S = 0.25
 LOG_TAIL_LINES = 30
@@ -62,7 +63,7 @@ class EngineProcess:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         command = self.backend.command(self.spec, self.host, port)
         guard = [sys.executable, "-m", "deployments.engine.guard", "--grace", str(self.grace_s), "--", *command]
-        with self.log.open("ab") as log:
+        with append_to(self.log) as log:
             self._process = subprocess.Popen(  # noqa: ASYNC220  # returns at once; uvloop's own needs the main thread
                 guard,
                 stdin=subprocess.PIPE,
@@ -167,8 +168,8 @@ class EngineProcess:
     def log_tail(self) -> str:
         """The end of the engine's log, as a paragraph to append to a message."""
         try:
-            with self.log.open("rb") as log:
-                log.seek(max(0, self.log.stat().st_size - 64 * 1024))
+            with read_from(self.log) as log:
+                log.seek(max(0, os.fstat(log.fileno()).st_size - 64 * 1024))
                 lines = deque(log.read().decode(errors="replace").splitlines(), maxlen=LOG_TAIL_LINES)
         except OSError:
             lines = deque()

@@ -14,6 +14,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -26,6 +27,7 @@ from deployments.gateway.listening_socket import listening_sockets
 from deployments.gateway.process import parent_decides
 from deployments.gateway.registry_link import RegistryLink
 from deployments.gateway.supervisor import Supervisor
+from deployments.log_files import append_to
 
 ORPHANED_S = 30.0
 """Serve replaces an actor within some seconds, or never."""
@@ -172,7 +174,7 @@ def main() -> int:
 
 def _write_to(log: str) -> None:
     """Lets go of the starter's standard streams."""
-    with open(os.devnull, "rb") as nothing, open(log, "ab") as file:  # noqa: PTH123
+    with open(os.devnull, "rb") as nothing, append_to(Path(log)) as file:  # noqa: PTH123
         os.dup2(nothing.fileno(), 0)
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)

@@ -15,6 +15,7 @@ from pathlib import Path
 from cluster.fleet_secrets import SecretsError, open_secrets, secrets_path
 from deployments.engine.process import PROJECT_ROOT
 from deployments.kv_cache.report_subscriber import ReporterAddresses
+from deployments.log_files import append_to
 
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 5.0
@@ -70,7 +71,7 @@ class CacheReporter:
             await asyncio.to_thread(open_secrets, self._settings.fleet, self._settings.secrets_file)
         except (SecretsError, OSError) as error:
             raise ReporterError(str(error)) from error
-        with self._log.open("ab") as log:
+        with append_to(self._log) as log:
             started = self._process = subprocess.Popen(  # noqa: ASYNC220  # returns at once; uvloop's own needs the main thread
                 self._settings.command(),
                 stdin=subprocess.PIPE,
