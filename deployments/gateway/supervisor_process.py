@@ -26,6 +26,7 @@ from deployments.gateway.control_messages import AskReplicas, Attach, End, Follo
 from deployments.gateway.listening_socket import listening_sockets
 from deployments.gateway.process import parent_decides
 from deployments.gateway.registry_link import RegistryLink
+from deployments.gateway.secret_rotation import follow_secrets
 from deployments.gateway.supervisor import Supervisor
 from deployments.log_files import append_to
 
@@ -73,15 +74,16 @@ class AttachedSupervisor:
         server = await listen(name, self._follow)
         keeping = asyncio.create_task(self._supervisor.keep())
         linked = asyncio.create_task(self._link.run())
+        rotating = asyncio.create_task(follow_secrets(self._supervisor, self._replacing))
         try:
             while not self._ending.is_set() and not self._orphaned and not keeping.done():
                 self._tell()
                 await asyncio.sleep(STATUS_PERIOD_S)
         finally:
             server.close()
-            for task in (keeping, linked):
+            for task in (rotating, keeping, linked):
                 task.cancel()
-            await asyncio.gather(keeping, linked, return_exceptions=True)
+            await asyncio.gather(rotating, keeping, linked, return_exceptions=True)
         await self._supervisor.drain()
         await self._detach()
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
 from cluster.addresses import host_in_url, ip_address
-from cluster.fleet_secrets import FleetSecrets, SecretsError, read_secrets, secrets_path
+from cluster.fleet_secrets import FleetSecrets, SecretsError, file_stamp, read_secrets, secrets_path
 
 if TYPE_CHECKING:
     from cluster.fleet import Fleet
@@ -65,7 +65,7 @@ class EngineKeys:
     def __init__(self, file: Path) -> None:
         """Raises SecretsError where the file cannot be used."""
         self._file = file.expanduser()
-        self._stamp = self._present_stamp()
+        self._stamp = file_stamp(self._file)
         self._checked = time.monotonic()
         self._use(read_secrets(self._file))
 
@@ -134,7 +134,7 @@ class EngineKeys:
         if now - self._checked < after_s:
             return False
         self._checked = now
-        stamp = self._present_stamp()
+        stamp = file_stamp(self._file)
         if stamp == self._stamp:
             return False
         self._stamp = stamp
@@ -144,14 +144,6 @@ class EngineKeys:
             logger.warning("the keys stay as they are: %s", error)
             return False
         return True
-
-    def _present_stamp(self) -> tuple[int, int, int] | None:
-        """Changes with the file's content, and with its mode: not to be readable by all is what a file may lack."""
-        try:
-            found = self._file.stat()
-        except OSError:
-            return None
-        return found.st_ctime_ns, found.st_ino, found.st_size
 
     def _use(self, secrets: FleetSecrets) -> None:
         self._accepted = secrets.accepted(PURPOSE)
