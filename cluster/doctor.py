@@ -12,6 +12,7 @@ from cluster.machine import ENGINES, Machine, this_machine
 from cluster.nodes import NodeKind, alive, kinds_of, node_kinds
 from cluster.option_types import Json
 from cluster.ray_address import LOCAL, RayAddressError, ray_address
+from cluster.running_ray import cluster_to_join
 from cluster.shortage import shortages
 from cluster.vendors import VENDOR_LABEL
 from cluster.versions import RAY, VLLM
@@ -74,7 +75,7 @@ def _of_running_cluster() -> list[NodeKind] | None:
         import ray
     except ImportError:
         return None
-    if (address := ray_address()) == LOCAL:
+    if (address := cluster_to_join(ray_address())) == LOCAL:
         return None
     try:
         ray.init(address=address, logging_level="ERROR", log_to_driver=False)

@@ -85,6 +85,42 @@ def read_secrets(path: Path) -> FleetSecrets:
     return FleetSecrets(tuple(value for _, value in values))
 
 
+def file_stamp(path: Path) -> tuple[int, int, int] | None:
+    """Changes with a file's content, and with its mode: not to be readable by all is what a file may lack. None where
+    it cannot be looked at."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ctime_ns, found.st_ino, found.st_size
+
+
+class SecretsWatch:
+    """Tells when a file holds other secrets. Make it before these are read for use. Its methods block."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._stamp = file_stamp(path)
+        self._secrets = _usable(path)
+
+    def changed(self) -> bool:
+        """Whether there are other secrets now than when it was asked last. A file that cannot be used has the former
+        ones."""
+        stamp = file_stamp(self.path)
+        if stamp == self._stamp:
+            return False
+        self._stamp = stamp
+        former, self._secrets = self._secrets, _usable(self.path) or self._secrets
+        return self._secrets != former
+
+
+def _usable(path: Path) -> FleetSecrets | None:
+    try:
+        return read_secrets(path)
+    except SecretsError:
+        return None
+
+
 def make_secrets(path: Path) -> FleetSecrets:
     """Makes the file with a random secret, readable by this user alone, unless it is there; then reads it.
 

@@ -15,6 +15,7 @@ from cluster.cluster_state import State, current_state
 from cluster.command_line import print_json
 from cluster.option_types import FLAG, Json
 from cluster.ray_address import LOCAL, RayAddressError, ray_address
+from cluster.running_ray import cluster_to_join
 from cluster.tables import drawn, show
 
 LOOK_EVERY_S = 2.0
@@ -29,7 +30,7 @@ def status(
     import ray
 
     try:
-        if (address := ray_address()) == LOCAL:
+        if (address := cluster_to_join(ray_address())) == LOCAL:
             raise ConnectionError("there is no cluster to join")
         ray.init(address=address, namespace="serve", logging_level="ERROR", log_to_driver=False)
     except RayAddressError as error:

@@ -27,6 +27,11 @@ MOST_RECONNECT_MS = 2_000
 HANDSHAKE_MS = 5_000
 """A connection that has not proved itself by then is closed."""
 MOST_MESSAGE_BYTES = 64 << 20
+"""Of what a client takes of a server, which has proved itself by then."""
+
+MOST_REQUEST_BYTES = 4 << 10
+"""Of what a server takes of anyone, where it does not say otherwise: ZeroMQ keeps a message whole in memory, also of
+those that have not proved themselves yet."""
 
 AnySocket = zmq.Socket[bytes] | zmq.asyncio.Socket
 
@@ -101,6 +106,7 @@ class Server:
     def _configure(self, made: AnySocket) -> None:
         self._sockets.append(made)
         _set_common(made)
+        made.setsockopt(zmq.MAXMSGSIZE, MOST_REQUEST_BYTES)
         made.setsockopt(zmq.IPV6, int(":" in self._host))
         made.curve_server = True
         made.curve_publickey, made.curve_secretkey = self._keys.server.public, self._keys.server.secret

@@ -8,6 +8,7 @@ from pathlib import Path
 import ray
 
 from cluster.ray_address import AUTO, LOCAL, RayAddressError, ray_address
+from cluster.running_ray import cluster_to_join
 
 NAMESPACE = "serve"
 OBJECT_STORE_BYTES = 150_000_000
@@ -22,17 +23,17 @@ SYSTEM_CONFIG = {"worker_niceness": 0}
 def join_or_start(address: str = "auto", log_to_driver: bool = False) -> bool:
     """Connects this process to Ray. Returns whether a new one was started for it.
 
-    Ray's own variable RAY_ADDRESS takes precedence over `address`. Either is an address, `auto` (the cluster that runs
-    on this machine, else a new one) or `local` (a new one). A new one lives on this machine and ends with this process.
+    Ray's own variable RAY_ADDRESS takes precedence over `address`. Either is an address, `auto` (this user's cluster on
+    this machine, else a new one) or `local` (a new one). A new one lives on this machine and ends with this process.
     Raises RayAddressError.
     """
     if ray.is_initialized():
         return False
     address = ray_address(address)
-    if address != LOCAL:
+    if (found := cluster_to_join(address)) != LOCAL:
         try:
             ray.init(
-                address=address,
+                address=found,
                 namespace=NAMESPACE,
                 log_to_driver=log_to_driver,
                 logging_level=_level(log_to_driver),

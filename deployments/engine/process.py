@@ -10,6 +10,8 @@ import sys
 import time
 import uuid
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import aiohttp
@@ -17,10 +19,11 @@ import aiohttp
 import deployments
 from cluster.addresses import http_address
 from cluster.environment_files import EnvironmentFileError, read_values
-from deployments.engine.access.client import engine_session
+from deployments.engine.access.client import engine_session, is_own_engine
 from deployments.engine.access.keys import SECRETS_VARIABLE, EngineKeys
 from deployments.engine.access.tls import client_context
 from deployments.engine.backend import EngineSpec, backend
+from deployments.log_files import append_to, read_from
 
 POLL_S = 0.25
 LOG_TAIL_LINES = 30
@@ -60,7 +63,7 @@ class EngineProcess:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         command = self.backend.command(self.spec, self.host, port)
         guard = [sys.executable, "-m", "deployments.engine.guard", "--grace", str(self.grace_s), "--", *command]
-        with self.log.open("ab") as log:
+        with append_to(self.log) as log:
             self._process = subprocess.Popen(  # noqa: ASYNC220  # returns at once; uvloop's own needs the main thread
                 guard,
                 stdin=subprocess.PIPE,
@@ -96,8 +99,9 @@ class EngineProcess:
 
     async def _until_ready(self, timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s
-        async with self.session(HEALTH_TIMEOUT) as session:
-            while not await self.healthy(session):
+        keyless = engine_session(None, HEALTH_TIMEOUT, tls=self._tls)
+        async with keyless, self.session(HEALTH_TIMEOUT) as session:
+            while not (await self._is_own(keyless) and await self.healthy(session)):
                 if (code := self.exit_code) is not None:
                     raise EngineError(f"the engine of {self.spec.names[0]} ended with code {code}{self.log_tail()}")
                 if time.monotonic() > deadline:
@@ -114,9 +118,25 @@ class EngineProcess:
     async def healthy(self, session: aiohttp.ClientSession) -> bool:
         """Whether the engine answers its health route with 200 right now. Raises EngineError for a certificate that
         clients refuse."""
-        try:
+        with self._answering():
             async with session.get(f"{self.url}/health") as answer:
                 return answer.status == 200
+        return False
+
+    async def _is_own(self, keyless: aiohttp.ClientSession) -> bool:
+        """Whether it is the engine that answers, and not another server that took its port first, which must not see
+        the key: the command line shows the port long before the engine listens."""
+        if self.keys is None:
+            return True
+        with self._answering():
+            return await is_own_engine(keyless, self.keys, self.url)
+        return False
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        """Leaves the block where nobody answers. Raises EngineError for a certificate that clients refuse."""
+        try:
+            yield
         except aiohttp.ClientConnectorCertificateError as error:
             assert self.spec.tls is not None
             raise EngineError(
@@ -125,7 +145,7 @@ class EngineProcess:
                 f"{self.spec.tls.name or self.host}"
             ) from None
         except (aiohttp.ClientError, TimeoutError):
-            return False
+            pass
 
     @property
     def exit_code(self) -> int | None:
@@ -148,8 +168,8 @@ class EngineProcess:
     def log_tail(self) -> str:
         """The end of the engine's log, as a paragraph to append to a message."""
         try:
-            with self.log.open("rb") as log:
-                log.seek(max(0, self.log.stat().st_size - 64 * 1024))
+            with read_from(self.log) as log:
+                log.seek(max(0, os.fstat(log.fileno()).st_size - 64 * 1024))
                 lines = deque(log.read().decode(errors="replace").splitlines(), maxlen=LOG_TAIL_LINES)
         except OSError:
             lines = deque()

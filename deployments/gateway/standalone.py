@@ -26,6 +26,7 @@ from deployments.engine.engine_spec import engine_spec
 from deployments.engine.rendering import renderer_of
 from deployments.gateway.control_messages import Replicas
 from deployments.gateway.listening_socket import listening_sockets
+from deployments.gateway.secret_rotation import follow_secrets
 from deployments.gateway.supervisor import Supervisor
 from deployments.gateway.supervisor_process import cannot_listen
 from deployments.replica_info import ReplicaInfo
@@ -69,6 +70,7 @@ async def serve(fleet: Fleet, replicas: Sequence[ReplicaInfo]) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, lambda: (hurry if stop.is_set() else stop).set())
     keeping = asyncio.create_task(supervisor.keep())
+    rotating = asyncio.create_task(follow_secrets(supervisor, asyncio.Lock()))
     try:
         await first(supervisor.until_serving(), stop.wait())
         if supervisor.failure:
@@ -80,6 +82,7 @@ async def serve(fleet: Fleet, replicas: Sequence[ReplicaInfo]) -> int:
             print(f"listening on {http_address(settings.host, supervisor.port)}", flush=True)
             await stop.wait()
     finally:
+        await cancelled(rotating)
         await cancelled(keeping)
         if not supervisor.failure:
             await first(supervisor.drain(), hurry.wait())

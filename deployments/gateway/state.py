@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from cluster.fleet import Fleet
 from cluster.fleet_secrets import open_secrets
+from deployments.engine.access.client import EngineHeaders, no_headers
 from deployments.engine.access.keys import EngineKeys
 from deployments.gateway.directory import Directory, ServedModel
 from deployments.gateway.feeds import Feeds
@@ -33,9 +34,7 @@ class GatewayState:
         Raises KeyFileError or SecretsError where the fleet names a file that cannot be used.
         """
         self.fleet = fleet
-        self.engine_headers: Callable[[], Mapping[str, str]] = (
-            EngineKeys.of_fleet(fleet).headers if own_engines else dict
-        )
+        self.engine_headers: EngineHeaders = EngineKeys.of_fleet(fleet).headers if own_engines else no_headers
         self.secrets = open_secrets(fleet.name, fleet.secrets_file)
         self.directory = Directory(fleet, prefix_keys(self.secrets))
         self.feeds = Feeds(self.secrets)

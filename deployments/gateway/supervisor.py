@@ -84,7 +84,7 @@ class Supervisor:
         self._configure(fleet, host)
 
     def _configure(self, fleet: Mapping[str, Any], host: str) -> None:
-        self.fleet, self._host = dict(fleet), host
+        self.fleet, self.host = dict(fleet), host
         self._count = int(fleet["gateway"]["processes"])
 
     @property
@@ -145,12 +145,12 @@ class Supervisor:
         self._tell()
 
     async def replace(self, fleet: Mapping[str, Any], host: str) -> None:
-        """Serves another fleet from now on: new processes take over from the old ones as soon as they accept.
+        """Serves this fleet from now on: new processes take over from the old ones as soon as they accept.
 
         `keep` runs meanwhile. Raises RuntimeError or OSError, and goes on as before, where they cannot serve that fleet
         or listen on its address.
         """
-        processes, former, former_host, former_sockets = self.processes, self.fleet, self._host, self._sockets
+        processes, former, former_host, former_sockets = self.processes, self.fleet, self.host, self._sockets
         if _address(fleet) != _address(former):
             self._sockets = listening_sockets(*_address(fleet))
         self.processes = {}
@@ -159,6 +159,9 @@ class Supervisor:
             async with asyncio.timeout(REPLACE_TIMEOUT_S):
                 await self.until_serving()
             message = self.failure
+        except asyncio.CancelledError:
+            self._leave(processes.values(), Drain())  # the supervisor ends: they must not be forgotten
+            raise
         except TimeoutError:
             message = f"its processes did not accept connections within {REPLACE_TIMEOUT_S:g} s; see the gateway's log"
         left_sockets = former_sockets
@@ -213,7 +216,7 @@ class Supervisor:
             self._discard(process)
             return
         self.processes[slot] = process
-        process.serve(slot, Configure(self.fleet, self._host, self._count > 1, self._own_engines))
+        process.serve(slot, Configure(self.fleet, self.host, self._count > 1, self._own_engines))
         process.channel.send(self._current())
 
     def _delay(self, slot: int, process: ProcessHandle) -> None:

@@ -14,6 +14,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -25,7 +26,9 @@ from deployments.gateway.control_messages import AskReplicas, Attach, End, Follo
 from deployments.gateway.listening_socket import listening_sockets
 from deployments.gateway.process import parent_decides
 from deployments.gateway.registry_link import RegistryLink
+from deployments.gateway.secret_rotation import follow_secrets
 from deployments.gateway.supervisor import Supervisor
+from deployments.log_files import append_to
 
 ORPHANED_S = 30.0
 """Serve replaces an actor within some seconds, or never."""
@@ -71,15 +74,16 @@ class AttachedSupervisor:
         server = await listen(name, self._follow)
         keeping = asyncio.create_task(self._supervisor.keep())
         linked = asyncio.create_task(self._link.run())
+        rotating = asyncio.create_task(follow_secrets(self._supervisor, self._replacing))
         try:
             while not self._ending.is_set() and not self._orphaned and not keeping.done():
                 self._tell()
                 await asyncio.sleep(STATUS_PERIOD_S)
         finally:
             server.close()
-            for task in (keeping, linked):
+            for task in (rotating, keeping, linked):
                 task.cancel()
-            await asyncio.gather(keeping, linked, return_exceptions=True)
+            await asyncio.gather(rotating, keeping, linked, return_exceptions=True)
         await self._supervisor.drain()
         await self._detach()
 
@@ -172,7 +176,7 @@ def main() -> int:
 
 def _write_to(log: str) -> None:
     """Lets go of the starter's standard streams."""
-    with open(os.devnull, "rb") as nothing, open(log, "ab") as file:  # noqa: PTH123
+    with open(os.devnull, "rb") as nothing, append_to(Path(log)) as file:  # noqa: PTH123
         os.dup2(nothing.fileno(), 0)
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)

@@ -58,7 +58,7 @@ async def status(kind, method, path, headers):
     async def send(message):
         sent.append(message)
     scope = {"type": kind, "method": method, "path": path, "raw_path": path.encode(), "headers": headers,
-             "query_string": b"", "extensions": {"websocket.http.response": {}}, "app": app}
+             "query_string": b"", "extensions": {"websocket.http.response": {}}, "app": app, "server": ("127.0.0.1", 1)}
     await stack(scope, receive, send)
     return sent[0]["status"]
 
@@ -101,7 +101,7 @@ def walked() -> Walked:
     }
     ended = subprocess.run(
         [sys.executable, "-c", PROGRAM],
-        input=json.dumps([engine_arguments(spec), engine_keys().headers()["Authorization"]]),
+        input=json.dumps([engine_arguments(spec), engine_keys().headers("http://127.0.0.1:1")["Authorization"]]),
         env=environment,
         capture_output=True,
         text=True,

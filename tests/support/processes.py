@@ -121,7 +121,9 @@ def process(command: Sequence[str], ready_url: str, timeout_s: float = 60) -> It
 
 def _answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, headers=engine_keys().headers()), timeout=2) as answer:
+        with urllib.request.urlopen(
+            urllib.request.Request(url, headers=engine_keys().headers(url)), timeout=2
+        ) as answer:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False
@@ -139,7 +141,7 @@ def fake_engine(pool: Pool, task: Task = Task.CHAT, caches: bool = False, keyles
 
 def stats(engine: str) -> dict[str, Any]:
     """What the fake engine at this address has counted."""
-    request = urllib.request.Request(f"{engine}/stats", headers=engine_keys().headers())
+    request = urllib.request.Request(f"{engine}/stats", headers=engine_keys().headers(engine))
     with urllib.request.urlopen(request, timeout=5) as answer:
         found: dict[str, Any] = json.load(answer)
     return found
@@ -147,7 +149,7 @@ def stats(engine: str) -> dict[str, Any]:
 
 def fault(engine: str, **fault: Any) -> None:
     """What the fake engine at this address is to do wrong from now on."""
-    headers = {"Content-Type": "application/json", **engine_keys().headers()}
+    headers = {"Content-Type": "application/json", **engine_keys().headers(engine)}
     request = urllib.request.Request(f"{engine}/fault", json.dumps(fault).encode(), headers)
     with urllib.request.urlopen(request, timeout=5) as answer:
         assert answer.status == 200

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from typing import Any
 
-from deployments.engine.access.keys import EngineKeys
-from deployments.engine.access.rules import ENGINE_ROUTES, Refusal, Route, refusal, websocket_refusal
+from deployments.engine.access.keys import CHALLENGE_HEADER, EngineKeys, engine_address
+from deployments.engine.access.rules import ENGINE_ROUTES, Caller, Refusal, Route, refusal, websocket_refusal
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -29,13 +29,13 @@ class EngineAccess:
             case "lifespan":
                 await self._app(scope, receive, send)
             case "http":
-                reason = refusal(self._keys, self._routes, scope["method"], scope["path"], _authorization(scope))
+                reason = refusal(self._keys, self._routes, scope["method"], scope["path"], _caller(scope))
                 if reason is None:
                     await self._app(scope, receive, send)
                 else:
                     await _answer(send, "http.response", reason)
             case "websocket":
-                reason = websocket_refusal(self._keys, _authorization(scope))
+                reason = websocket_refusal(self._keys, _caller(scope))
                 await receive()  # its `websocket.connect`
                 if DENIAL_EXTENSION in (scope.get("extensions") or {}):
                     await _answer(send, DENIAL_EXTENSION, reason)
@@ -45,10 +45,19 @@ class EngineAccess:
                 raise NotImplementedError(f"no rule for ASGI connections of type '{other}'")
 
 
-def _authorization(scope: Scope) -> bytes | None:
-    """The one `Authorization` header; None where there are none or several."""
-    found = [value for name, value in scope["headers"] if name.lower() == b"authorization"]
-    return bytes(found[0]) if len(found) == 1 else None
+def _caller(scope: Scope) -> Caller:
+    keys = _values(scope, b"authorization")
+    challenge = _values(scope, CHALLENGE_HEADER.lower().encode())
+    server = scope.get("server")
+    return Caller(
+        keys[0] if len(keys) == 1 else None,
+        engine_address(*server) if server else "",
+        challenge[0].decode("utf-8", "surrogateescape") if challenge else "",
+    )
+
+
+def _values(scope: Scope, wanted: bytes) -> list[bytes]:
+    return [bytes(value) for name, value in scope["headers"] if name.lower() == wanted]
 
 
 async def _answer(send: Send, kind: str, reason: Refusal) -> None:

@@ -12,9 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from cluster.fleet_secrets import SecretsError, open_secrets, secrets_path
+from cluster.fleet_secrets import SecretsError, SecretsWatch, open_secrets, secrets_path
 from deployments.engine.process import PROJECT_ROOT
 from deployments.kv_cache.report_subscriber import ReporterAddresses
+from deployments.log_files import append_to
 
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 5.0
@@ -50,10 +51,15 @@ class ReporterSettings:
     fleet: str
     secrets_file: str | None
 
+    @property
+    def secrets_path(self) -> Path:
+        """On this node."""
+        return secrets_path(self.fleet, self.secrets_file)
+
     def command(self) -> list[str]:
         words = [sys.executable, "-m", "deployments.engine.cache_reporter"]
         words += ["--events", self.events, "--replays", self.replays, "--host", self.host, "--model", self.model]
-        words += ["--secrets-file", str(secrets_path(self.fleet, self.secrets_file))]
+        words += ["--secrets-file", str(self.secrets_path)]
         return words + (["--most-blocks", str(self.most_blocks)] if self.most_blocks else [])
 
 
@@ -70,7 +76,7 @@ class CacheReporter:
             await asyncio.to_thread(open_secrets, self._settings.fleet, self._settings.secrets_file)
         except (SecretsError, OSError) as error:
             raise ReporterError(str(error)) from error
-        with self._log.open("ab") as log:
+        with append_to(self._log) as log:
             started = self._process = subprocess.Popen(  # noqa: ASYNC220  # returns at once; uvloop's own needs the main thread
                 self._settings.command(),
                 stdin=subprocess.PIPE,
@@ -114,7 +120,7 @@ class CacheReporter:
 
 
 class CacheReporting:
-    """Keeps a reporter up for as long as one engine lives. `announce` is called where that changes after `start`: with
+    """Keeps a reporter up, with the fleet's present secrets, for as long as one engine lives. `announce` is called where that changes after `start`: with
     where it listens, or None while it does not."""
 
     def __init__(
@@ -123,6 +129,7 @@ class CacheReporting:
         self.model = settings.model
         self._reporter, self._announce = CacheReporter(settings, log), announce
         self._keeping: asyncio.Task[None] | None = None
+        self._secrets = SecretsWatch(settings.secrets_path)
 
     async def start(self) -> ReporterAddresses | None:
         """Returns once it listens, or has failed: then None, and it is tried again in the background."""
@@ -147,11 +154,12 @@ class CacheReporting:
     async def _keep(self, failed: bool) -> None:
         pause_s = FIRST_PAUSE_S
         while True:
-            while self._reporter.runs:  # noqa: ASYNC110  # a process of its own
+            while self._reporter.runs and not await asyncio.to_thread(self._secrets.changed):  # noqa: ASYNC110  # a file
                 await asyncio.sleep(POLL_S)
             pause_s = min(2 * pause_s, MOST_PAUSE_S) if failed else FIRST_PAUSE_S
             if not failed:
-                logger.warning("the cache reporter of %s has ended; starting another one", self.model)
+                reason = "must use other secrets" if self._reporter.runs else "has ended"
+                logger.warning("the cache reporter of %s %s; starting another one", self.model, reason)
                 self._announce(None)
             await self._reporter.stop()
             await asyncio.sleep(pause_s)

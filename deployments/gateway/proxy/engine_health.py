@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
 from enum import StrEnum
 
+from deployments.engine.access.client import EngineHeaders, no_headers
 from deployments.gateway.proxy.http_client import HttpClient, Unreachable
 from deployments.gateway.proxy.upstream_connection import UpstreamLost
 
@@ -25,8 +25,7 @@ class Health(StrEnum):
 class EngineHealth:
     """Health checks of replicas, by address. Belongs to one event loop."""
 
-    def __init__(self, client: HttpClient, engine_headers: Callable[[], Mapping[str, str]] = dict) -> None:
-        """`engine_headers`: what engines want to see in every request."""
+    def __init__(self, client: HttpClient, engine_headers: EngineHeaders = no_headers) -> None:
         self._client, self._engine_headers = client, engine_headers
         self._checks: dict[str, tuple[float, asyncio.Task[Health]]] = {}
 
@@ -47,7 +46,7 @@ class EngineHealth:
     async def _check(self, url: str) -> Health:
         try:
             async with asyncio.timeout(CHECK_TIMEOUT_S):
-                answer = await self._client.send("GET", url, "/health", self._engine_headers())
+                answer = await self._client.send("GET", url, "/health", self._engine_headers(url))
         except TimeoutError:
             return Health.FROZEN
         except Unreachable as error:

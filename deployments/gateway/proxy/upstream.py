@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 import msgspec
 
 from cluster.fleet import EngineTls, Gateway
+from deployments.engine.access.client import EngineHeaders
 from deployments.engine.access.tls import client_context
 from deployments.gateway.proxy.engine_health import EngineHealth
 from deployments.gateway.proxy.failures import ReplicaFailed, StreamCut
@@ -79,10 +80,8 @@ class UpstreamAnswer:
 class UpstreamClient:
     """Requests to all replicas. Belongs to one event loop."""
 
-    def __init__(
-        self, settings: Gateway, engine_headers: Callable[[], Mapping[str, str]], engine_tls: EngineTls | None
-    ) -> None:
-        """`engine_headers`: what engines want to see in every request. Raises TlsError."""
+    def __init__(self, settings: Gateway, engine_headers: EngineHeaders, engine_tls: EngineTls | None) -> None:
+        """Raises TlsError."""
         self._engine_headers = engine_headers
         context = client_context(engine_tls)
         self._client = HttpClient(settings.connect_timeout_s, context if isinstance(context, ssl.SSLContext) else None)
@@ -103,7 +102,7 @@ class UpstreamClient:
     ) -> UpstreamAnswer:
         """Sends a request. Raises ReplicaFailed where no answer begins."""
         try:
-            answer = await self._client.send("POST", url, path, {**headers, **self._engine_headers()}, body, length)
+            answer = await self._client.send("POST", url, path, {**headers, **self._engine_headers(url)}, body, length)
         except Unreachable as error:
             raise ReplicaFailed(str(error), Failure.UNREACHABLE) from error
         except UpstreamLost as error:
@@ -113,7 +112,7 @@ class UpstreamClient:
     async def detokenize(self, url: str, model: str, token_ids: Sequence[int]) -> str:
         """The text of these ids, by the engine's own tokenizer. Raises ReplicaFailed."""
         body = msgspec.json.encode({"model": model, "tokens": token_ids})
-        headers = {"Content-Type": "application/json", **self._engine_headers()}
+        headers = {"Content-Type": "application/json", **self._engine_headers(url)}
         try:
             async with asyncio.timeout(DETOKENIZE_TIMEOUT_S):
                 answer = await self._client.send("POST", url, "/detokenize", headers, body)

@@ -52,7 +52,7 @@ class Engine:
     def post(self, route: str, body: dict[str, Any] | bytes) -> requests.Response:
         if isinstance(body, dict):
             body = json.dumps({"model": self.model, "temperature": 0, "max_tokens": 1, **body}).encode()
-        headers = {"Content-Type": "application/json", **engine_keys().headers()}
+        headers = {"Content-Type": "application/json", **engine_keys().headers(self.url)}
         return requests.post(self.url + route, data=body, headers=headers, timeout=60)
 
 

@@ -20,6 +20,8 @@ import pytest
 import uvloop
 
 from cluster.fleet import Fleet
+from cluster.fleet_secrets import make_secrets
+from cluster.keys import new_key
 from deployments.gateway.attachment import CREDENTIALS, attach, socket_name
 from deployments.gateway.control_channel import Channel
 from deployments.gateway.control_messages import AskReplicas, Attach, End, FollowRegistry, NodeStatus, Replicas
@@ -170,6 +172,34 @@ async def test_other_fleet_is_served_without_losing_a_request(
     await asyncio.gather(*loading, return_exceptions=True)
     assert len(statuses) > 10
     assert set(statuses) == {200}
+
+
+async def test_processes_are_replaced_when_the_secrets_change_without_losing_a_request(
+    engines: tuple[Engine, Engine], tmp_path: Path
+) -> None:
+    """Each reads them at its start, and would go on with what was removed."""
+    secrets_file = tmp_path / "secrets"
+    secret = make_secrets(secrets_file).values[0].decode()
+    fleet = fake_fleet(engines[0].pool).model_copy(update={"secrets_file": str(secrets_file)})
+    name = socket_name(secrets.token_hex(8))
+    started = await asyncio.to_thread(start, name, fleet, tmp_path)
+    url = started.stdout.removeprefix("listening on ").strip()
+    channel = await attached(name)
+    channel.send(Attach(fleet.model_dump(mode="json"), HOST))
+    log, statuses = tmp_path / "log", []
+    async with asyncio.timeout(60):
+        while " serves after " not in log.read_text():  # noqa: ASYNC110  # another process
+            await asyncio.sleep(0.05)
+        secrets_file.write_text(f"{new_key()}\n{secret}\n")
+        while log.read_text().count(" serves after ") < 2:
+            async with aiohttp.ClientSession() as session, session.get(f"{url}/health") as answer:
+                statuses.append(answer.status)
+    assert set(statuses) == {200}
+    assert "the fleet's secrets have changed; replacing the gateway processes" in log.read_text()
+    channel.send(End())
+    async with asyncio.timeout(60):
+        while await channel.receive() is not None:
+            pass
 
 
 async def test_fleet_that_cannot_be_served_leaves_the_former_one(

@@ -15,11 +15,15 @@ from pathlib import Path
 
 import psutil
 import pytest
+import zmq
 
+from cluster.fleet_secrets import FleetSecrets
+from deployments.encrypted_sockets import SocketKeys, client_socket, connect
 from deployments.engine import supervisor as module
 from deployments.engine.cache_reporter import process as reporter_process
 from deployments.engine.process import PROJECT_ROOT
 from deployments.engine.supervisor import Seat, Supervisor
+from deployments.kv_cache.report_subscriber import PURPOSE
 from tests.support.process_table import descendants, gone
 from tests.support.processes import fake_pool, fake_spec, unreported, unwithdrawn
 
@@ -29,7 +33,7 @@ owned = subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE)
 print(owned.pid, flush=True)
 owned.wait()
 """
-SECRET = "a-secret-that-no-process-may-show"
+SECRET, OTHER_SECRET = "a-secret-that-no-process-may-show", "another-secret-that-no-process-may-show"
 
 
 @asynccontextmanager
@@ -68,6 +72,34 @@ async def test_a_reporter_that_dies_is_replaced_and_announced_anew(tmp_path: Pat
         reporter.kill()
         await until(lambda: made.replica_info and made.replica_info.cache_reports not in (None, first))
         assert made.replica_info.incarnation == incarnation, "the engine is the same"
+
+
+async def test_a_removed_secret_opens_no_reporter(tmp_path: Path) -> None:
+    async with supervised(tmp_path) as made:
+        assert made.replica_info is not None
+        first = made.replica_info.cache_reports
+        (tmp_path / "secrets").write_text(OTHER_SECRET)
+        await until(lambda: made.replica_info and made.replica_info.cache_reports not in (None, first))
+        second = made.replica_info.cache_reports
+        assert first
+        assert second
+        assert await is_told(second, OTHER_SECRET)
+        assert not await is_told(second, SECRET, 1)
+        assert not await is_told(first, SECRET, 1)
+
+
+async def is_told(address: str, secret: str, within_s: float = 20) -> bool:
+    """Whether a reporter publishes to whoever has this secret."""
+    reports = client_socket(zmq.SUB)
+    try:
+        reports.subscribe(b"")
+        connect(reports, address, SocketKeys.of(FleetSecrets((secret.encode(),)), PURPOSE))
+        async with asyncio.timeout(within_s):
+            return bool(await reports.recv())
+    except TimeoutError:
+        return False
+    finally:
+        reports.close(linger=0)
 
 
 async def test_a_reporter_ends_with_its_engine_and_the_next_engine_has_its_own(

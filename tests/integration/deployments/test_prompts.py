@@ -100,7 +100,7 @@ async def test_the_fake_engine_makes_the_same_of_ids(
 
 
 def ask(engine: str, route: str, body: bytes) -> dict[str, Any]:
-    headers = {"Content-Type": "application/json", **engine_keys().headers()}
+    headers = {"Content-Type": "application/json", **engine_keys().headers(engine)}
     answer = requests.post(engine + route, data=body, headers=headers, timeout=20)
     assert answer.status_code == 200, answer.text
     answered: dict[str, Any] = answer.json()

@@ -217,7 +217,8 @@ async def test_a_replica_does_not_see_the_key() -> None:
     await web.TCPSite(runner, HOST, 0).start()
     pool = fake_pool()
     try:
-        replica = replica_info(f"http://{HOST}:{runner.addresses[0][1]}", pool)
+        url = f"http://{HOST}:{runner.addresses[0][1]}"
+        replica = replica_info(url, pool)
         async with front(with_tenants(fake_fleet(pool)), [replica]) as gateway:
             assert (await ask(gateway))[0].status == 200
     finally:
@@ -225,7 +226,7 @@ async def test_a_replica_does_not_see_the_key() -> None:
     assert len(seen) == 1
     assert OURS not in seen[0]
     assert seen[0].lower().count("authorization") == 1
-    assert engine_keys().headers()["Authorization"] in seen[0], "the fleet's own key, and no other"
+    assert engine_keys().headers(url)["Authorization"] in seen[0], "the fleet's own key, and no other"
 
 
 async def test_a_limit_of_requests(engines: tuple[Engine, Engine]) -> None:

@@ -10,6 +10,7 @@ from cluster.cache_folder import project_cache
 from cluster.fleet_secrets import (
     FleetSecrets,
     SecretsError,
+    SecretsWatch,
     make_secrets,
     open_secrets,
     provide_secrets,
@@ -110,3 +111,19 @@ def test_file_that_cannot_be_made_is_named_with_what_to_do(tmp_path: Path, monke
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     with pytest.raises(SecretsError, match=r"cannot be made: Not a directory; set XDG_CACHE_HOME"):
         provide_secrets("f", None)
+
+
+def test_a_watch_tells_of_other_secrets_once_and_of_nothing_else(tmp_path: Path) -> None:
+    path = written(tmp_path, SECRET)
+    watch = SecretsWatch(path)
+    assert not watch.changed()
+    written(tmp_path, f"# a note\n{SECRET}\n")
+    assert not watch.changed()
+    written(tmp_path, f"{SECRET}\n{OTHER}\n")
+    assert [watch.changed(), watch.changed()] == [True, False]
+    path.unlink()
+    assert not watch.changed(), "what cannot be used changes nothing"
+    written(tmp_path, f"{SECRET}\n{OTHER}\n")
+    assert not watch.changed()
+    written(tmp_path, OTHER)
+    assert watch.changed()

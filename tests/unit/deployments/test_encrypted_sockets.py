@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from socket import create_connection
 from typing import Any
 
 import pytest
@@ -20,6 +21,10 @@ SECRETS = FleetSecrets((NEW,))
 PURPOSE = "tests"
 KEYS = SocketKeys.of(SECRETS, PURPOSE)
 NOTHING_WITHIN_S = 1.0
+
+GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x01" + b"CURVE".ljust(20, b"\0") + bytes(32)
+LONG_COMMAND = b"\x06"
+"""The flags of a frame of ZMTP whose length has eight bytes."""
 
 Configure = Callable[[zmq.asyncio.Socket, str], Any]
 
@@ -124,6 +129,22 @@ async def test_who_is_not_listed_gets_nothing(configure: Configure) -> None:
         )
         assert silence == [None, None]
         assert await heard(zmq.SUB, with_keys(KEYS), reports) == b"news", "and the fleet's own still do"
+
+
+async def test_a_stranger_fills_no_memory_with_a_long_message_before_it_is_refused() -> None:
+    def send_much(address: str) -> int:
+        port = int(split_address(address)[0].rpartition(":")[2])
+        sent = 0
+        with create_connection(("127.0.0.1", port)) as connection, suppress(ConnectionError):
+            connection.sendall(GREETING + LONG_COMMAND + (32 << 20).to_bytes(8, "big") + b"\x05HELLO")
+            while sent < 32 << 20:
+                sent += connection.send(bytes(1 << 16))
+        return sent
+
+    async with publishing() as addresses:
+        for address in addresses:
+            assert await asyncio.to_thread(send_much, address) < 32 << 20, "more than the kernel's buffers hold"
+        assert await heard(zmq.SUB, with_keys(KEYS), addresses[0]) == b"news"
 
 
 @pytest.mark.parametrize("client", [(OLD,), (NEW,), (OLD, NEW)], ids=["old", "new", "both"])

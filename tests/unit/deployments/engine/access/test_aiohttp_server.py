@@ -10,7 +10,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from deployments.engine.access.aiohttp_server import engine_access
-from deployments.engine.access.client import engine_session
+from deployments.engine.access.client import engine_session, is_own_engine
+from deployments.engine.access.keys import PROOF_HEADER
 from tests.support.engine_keys import direct_session, engine_keys
 
 TIMEOUT = aiohttp.ClientTimeout(total=10)
@@ -51,13 +52,46 @@ async def test_a_session_of_the_fleet_sends_the_key_with_every_request(url: str)
 
 
 async def test_two_keys_at_once_are_none(url: str) -> None:
-    key = engine_keys().headers()["Authorization"]
+    key = engine_keys().headers(url)["Authorization"]
     headers = [("Authorization", key), ("Authorization", key)]
     async with (
         aiohttp.ClientSession(timeout=TIMEOUT) as session,
         session.get(url + "/health", headers=headers) as answer,
     ):
         assert answer.status == 401
+
+
+async def test_the_key_of_another_engine_of_the_fleet_is_none(url: str) -> None:
+    headers = engine_keys().headers("http://127.0.0.1:1")
+    async with (
+        aiohttp.ClientSession(timeout=TIMEOUT) as session,
+        session.get(url + "/health", headers=headers) as answer,
+    ):
+        assert answer.status == 401
+        assert PROOF_HEADER not in answer.headers
+
+
+async def test_an_engine_proves_itself_before_it_sees_a_key(url: str) -> None:
+    async with engine_session(None, TIMEOUT) as keyless:
+        assert await is_own_engine(keyless, engine_keys(), url)
+
+
+async def test_another_server_cannot_pass_for_an_engine() -> None:
+    app = web.Application()
+    app.router.add_route("*", "/health", _reached)
+    async with TestServer(app) as server, engine_session(None, TIMEOUT) as keyless:
+        assert not await is_own_engine(keyless, engine_keys(), str(server.make_url("")).rstrip("/"))
+
+
+async def test_a_server_that_passes_the_challenge_on_to_an_engine_does_not_pass_for_it(url: str) -> None:
+    async def relay(request: web.Request) -> web.Response:
+        async with aiohttp.ClientSession() as session, session.get(url + "/health", headers=request.headers) as answer:
+            return web.Response(status=answer.status, headers={PROOF_HEADER: answer.headers[PROOF_HEADER]})
+
+    app = web.Application()
+    app.router.add_get("/health", relay)
+    async with TestServer(app) as server, engine_session(None, TIMEOUT) as keyless:
+        assert not await is_own_engine(keyless, engine_keys(), str(server.make_url("")).rstrip("/"))
 
 
 async def test_a_websocket_is_refused(url: str) -> None:

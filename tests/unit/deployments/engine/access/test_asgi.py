@@ -8,7 +8,9 @@ import pytest
 from deployments.engine.access.asgi import EngineAccess, Message, Receive, Scope, Send
 from tests.support.engine_keys import engine_keys
 
-KEY = ("authorization", engine_keys().headers()["Authorization"])
+URL = "http://127.0.0.1:8000"
+KEY = ("authorization", engine_keys().headers(URL)["Authorization"])
+OTHER_KEY = ("authorization", engine_keys().headers("http://127.0.0.1:8001")["Authorization"])
 
 
 async def behind(scope: Scope, receive: Receive, send: Send) -> None:
@@ -26,8 +28,8 @@ async def sent_by(kind: str, *headers: tuple[str, str], **scope: Any) -> list[Me
         sent.append(message)
 
     encoded = [(name.encode(), value.encode()) for name, value in headers]
-    connection = {"type": kind, "method": "GET", "path": "/health", "headers": encoded, **scope}
-    await EngineAccess(behind, engine_keys())(connection, receive, send)
+    connection = {"type": kind, "method": "GET", "path": "/health", "headers": encoded}
+    await EngineAccess(behind, engine_keys())({**connection, "server": ("127.0.0.1", 8000), **scope}, receive, send)
     return sent
 
 
@@ -45,6 +47,8 @@ async def test_the_servers_own_life_is_passed_on() -> None:
         ((), {}, 401),
         ((), {"method": "OPTIONS"}, 401),
         ((KEY, KEY), {}, 401),
+        ((OTHER_KEY,), {}, 401),
+        ((KEY,), {"server": None}, 401),
         ((KEY, ("Authorization", "Bearer x")), {}, 401),
         ((KEY,), {"method": "OPTIONS"}, 404),
         ((KEY,), {"path": "/docs"}, 404),
@@ -57,6 +61,16 @@ async def test_everything_else_is_answered_by_an_error_object(
     assert (start["type"], start["status"]) == ("http.response.start", status)
     assert dict(start["headers"])[b"content-length"] == str(len(body["body"])).encode()
     assert json.loads(body["body"])["error"]["message"]
+
+
+async def test_an_engine_proves_itself_before_it_sees_a_key() -> None:
+    start, _ = await sent_by("http", ("x-mixfleet-challenge", "one"))
+    assert start["status"] == 401
+    proof = dict(start["headers"])[b"x-mixfleet-proof"].decode()
+    assert engine_keys().proves(proof, "one", URL)
+    assert not engine_keys().proves(proof, "another", URL)
+    start, _ = await sent_by("http")
+    assert b"x-mixfleet-proof" not in dict(start["headers"])
 
 
 @pytest.mark.parametrize(("headers", "status"), [((), 401), ((KEY,), 403)])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import hmac
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from cluster.fleet_secrets import FleetSecrets, SecretsError
 from deployments.engine.access import keys as module
-from deployments.engine.access.keys import SECRETS_VARIABLE, EngineKeys
+from deployments.engine.access.keys import SECRETS_VARIABLE, EngineKeys, engine_address
 from tests.support.engine_keys import engine_keys
 from tests.support.processes import fake_fleet
 from tests.unit.deployments.engine.access.conftest import FIRST, SECOND, THIRD, WriteSecrets
@@ -28,23 +29,31 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     return forward
 
 
+URL, ADDRESS = "http://127.0.0.1:8000", "127.0.0.1:8000"
+
+
 def token(secret: str) -> bytes:
-    return b"Bearer " + base64.urlsafe_b64encode(FleetSecrets((secret.encode(),)).derive("engine"))
+    key = FleetSecrets((secret.encode(),)).derive("engine")
+    return b"Bearer " + base64.urlsafe_b64encode(hmac.digest(key, f"request {ADDRESS}".encode(), "sha256"))
 
 
 def sent(keys: EngineKeys) -> bytes:
-    return keys.headers()["Authorization"].encode()
+    return keys.headers(URL)["Authorization"].encode()
+
+
+def accepts(keys: EngineKeys, authorization: bytes | None) -> bool:
+    return keys.accepts(authorization, ADDRESS)
 
 
 def test_the_first_secrets_key_is_sent_and_every_secrets_key_is_accepted(write_secrets: WriteSecrets) -> None:
     keys = EngineKeys(write_secrets(FIRST, SECOND))
     assert sent(keys) == token(FIRST)
-    assert [keys.accepts(token(secret)) for secret in (FIRST, SECOND, THIRD)] == [True, True, False]
+    assert [accepts(keys, token(secret)) for secret in (FIRST, SECOND, THIRD)] == [True, True, False]
 
 
 def test_the_secret_itself_is_no_key(write_secrets: WriteSecrets) -> None:
     keys = EngineKeys(write_secrets(FIRST))
-    assert not keys.accepts(b"Bearer " + FIRST.encode())
+    assert not accepts(keys, b"Bearer " + FIRST.encode())
     assert FIRST.encode() not in sent(keys)
 
 
@@ -62,13 +71,13 @@ def test_the_secret_itself_is_no_key(write_secrets: WriteSecrets) -> None:
     ],
 )
 def test_anything_else_is_refused(write_secrets: WriteSecrets, authorization: bytes | None) -> None:
-    assert not EngineKeys(write_secrets(FIRST)).accepts(authorization)
+    assert not accepts(EngineKeys(write_secrets(FIRST)), authorization)
 
 
 @given(st.binary(max_size=80))
 def test_no_header_that_is_not_the_key_is_accepted(authorization: bytes) -> None:
-    assert not engine_keys().accepts(authorization)
-    assert not engine_keys().accepts(b"Bearer " + authorization)
+    assert not accepts(engine_keys(), authorization)
+    assert not accepts(engine_keys(), b"Bearer " + authorization)
 
 
 def test_a_secret_is_replaced_while_engine_and_gateway_run(
@@ -79,12 +88,56 @@ def test_a_secret_is_replaced_while_engine_and_gateway_run(
     gateway, engine = EngineKeys(file), EngineKeys(file)
     for secrets, key in (((FIRST, SECOND), FIRST), ((SECOND, FIRST), SECOND), ((SECOND,), SECOND)):
         write_secrets(*secrets)
-        assert engine.accepts(sent(gateway)), "neither has looked again"
+        assert accepts(engine, sent(gateway)), "neither has looked again"
         clock(1)
         assert sent(gateway) == token(key)
-        assert engine.accepts(sent(gateway))
+        assert accepts(engine, sent(gateway))
     clock(1)
-    assert not engine.accepts(token(FIRST))
+    assert not accepts(engine, token(FIRST))
+
+
+def test_a_key_opens_the_engine_at_its_own_address_alone(write_secrets: WriteSecrets) -> None:
+    """Another user of the node who listens where an engine was is sent that key."""
+    keys = EngineKeys(write_secrets(FIRST))
+    assert accepts(keys, sent(keys))
+    for other in ("127.0.0.1:8001", "127.0.0.2:8000", "[::1]:8000", ""):
+        assert not keys.accepts(sent(keys), other)
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "port"),
+    [
+        ("https://[fd00::1]:8000", "fd00:0:0:0:0:0:0:1", 8000),
+        ("http://[::ffff:10.0.0.1]:8000", "10.0.0.1", 8000),
+        ("http://10.0.0.1", "10.0.0.1", 80),
+        ("http://Node:8000", "node", 8000),
+    ],
+)
+def test_an_address_has_one_key_in_any_of_its_spellings(url: str, host: str, port: int) -> None:
+    assert engine_keys().accepts(engine_keys().headers(url)["Authorization"].encode(), engine_address(host, port))
+
+
+def test_an_engine_proves_itself_anew_for_each_challenge(
+    write_secrets: WriteSecrets, clock: Callable[[float], None]
+) -> None:
+    file = write_secrets(FIRST)
+    gateway, engine = EngineKeys(file), EngineKeys(file)
+    proof = engine.proof("one", ADDRESS)
+    assert gateway.proves(proof, "one", URL)
+    assert not gateway.proves(proof, "another", URL)
+    for other in ("", "\udcff", sent(gateway)[7:].decode(), engine.proof("one", "127.0.0.1:8001")):
+        assert not gateway.proves(other, "one", URL)
+    write_secrets(SECOND, FIRST)
+    clock(1)
+    assert gateway.proves(engine.proof("one", ADDRESS), "one", URL)
+    assert gateway.proves(proof, "one", URL), "an engine that has not read the file again"
+
+
+@pytest.mark.parametrize("challenge", ["request 127.0.0.1:8000", "x" * 101, "127.0.0.1:8001 ", "\udcff"])
+def test_no_challenge_makes_an_engine_tell_a_key(challenge: str) -> None:
+    keys = engine_keys()
+    told = b"Bearer " + keys.proof(challenge, ADDRESS).encode()
+    assert not any(keys.accepts(told, f"127.0.0.1:{port}") for port in (8000, 8001))
 
 
 def test_a_key_that_is_not_known_makes_an_engine_look_at_once(
@@ -92,7 +145,7 @@ def test_a_key_that_is_not_known_makes_an_engine_look_at_once(
 ) -> None:
     engine = EngineKeys(write_secrets(FIRST))
     write_secrets(SECOND)
-    assert engine.accepts(token(SECOND))
+    assert accepts(engine, token(SECOND))
 
 
 def test_a_file_that_becomes_unusable_changes_nothing(
@@ -102,18 +155,18 @@ def test_a_file_that_becomes_unusable_changes_nothing(
     keys = EngineKeys(file)
     write_secrets("short")
     clock(1)
-    assert keys.accepts(token(FIRST))
+    assert accepts(keys, token(FIRST))
     assert "the keys stay as they are" in caplog.text
     assert "short" not in caplog.text
     write_secrets(SECOND).chmod(0o644)
     clock(1)
-    assert (keys.accepts(token(FIRST)), keys.accepts(token(SECOND))) == (True, False)
+    assert (accepts(keys, token(FIRST)), accepts(keys, token(SECOND))) == (True, False)
     file.chmod(0o600)
     clock(1)
-    assert (keys.accepts(token(FIRST)), keys.accepts(token(SECOND))) == (False, True)
+    assert (accepts(keys, token(FIRST)), accepts(keys, token(SECOND))) == (False, True)
     file.unlink()
     clock(1)
-    assert keys.accepts(token(SECOND))
+    assert accepts(keys, token(SECOND))
 
 
 def test_an_engine_without_a_file_does_not_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

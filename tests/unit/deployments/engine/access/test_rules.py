@@ -4,15 +4,16 @@ import json
 
 import pytest
 
-from deployments.engine.access.rules import ENGINE_ROUTES, refusal, websocket_refusal
+from deployments.engine.access.rules import ENGINE_ROUTES, Caller, refusal, websocket_refusal
 from deployments.gateway.api import MODEL_ROUTES
 from tests.support.engine_keys import engine_keys
 
-KEY = engine_keys().headers()["Authorization"].encode()
+ADDRESS = "127.0.0.1:8000"
+KEY = engine_keys().headers(f"http://{ADDRESS}")["Authorization"].encode()
 
 
 def status(method: str, path: str, authorization: bytes | None) -> int:
-    found = refusal(engine_keys(), ENGINE_ROUTES, method, path, authorization)
+    found = refusal(engine_keys(), ENGINE_ROUTES, method, path, Caller(authorization, ADDRESS))
     return found.status if found else 200
 
 
@@ -40,12 +41,12 @@ def test_a_route_that_is_not_listed_is_never_answered(route: tuple[str, str]) ->
 
 
 def test_websockets_are_never_accepted() -> None:
-    assert websocket_refusal(engine_keys(), KEY).status == 403
-    assert websocket_refusal(engine_keys(), None).status == 401
+    assert websocket_refusal(engine_keys(), Caller(KEY, ADDRESS)).status == 403
+    assert websocket_refusal(engine_keys(), Caller(None, ADDRESS)).status == 401
 
 
 def test_a_refusal_is_an_error_object_that_says_what_to_do() -> None:
-    found = refusal(engine_keys(), ENGINE_ROUTES, "GET", "/health", None)
+    found = refusal(engine_keys(), ENGINE_ROUTES, "GET", "/health", Caller(None, ADDRESS))
     assert found is not None
     error = json.loads(found.body())["error"]
     assert set(error) == {"message", "type", "param", "code"}

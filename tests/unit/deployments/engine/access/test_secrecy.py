@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import base64
+import hmac
 import json
 from dataclasses import asdict
 from pathlib import Path
 
 import psutil
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from cluster.fleet_secrets import SecretsError, make_secrets
 from deployments.app import build
-from deployments.engine.access.keys import PURPOSE, SECRETS_VARIABLE
+from deployments.engine import process
+from deployments.engine.access.keys import PURPOSE, REQUEST, SECRETS_VARIABLE, address_in_url
 from deployments.engine.fake.__main__ import main
-from deployments.engine.process import EngineProcess
+from deployments.engine.process import EngineError, EngineProcess
 from tests.support.engine_keys import direct_session
 from tests.support.processes import fake_fleet, fake_pool, fake_spec
 
@@ -37,9 +41,12 @@ async def test_no_process_of_an_engine_has_a_secret_in_its_environment_or_comman
     finally:
         await made.stop()
     key = secrets.derive(PURPOSE)
+    used = hmac.digest(key, REQUEST + address_in_url(made.url).encode(), "sha256")
     assert f"{SECRETS_VARIABLE}={file}".encode() in seen
-    for hidden in (*secrets.values, base64.urlsafe_b64encode(key), base64.b64encode(key), key.hex().encode()):
-        assert hidden.rstrip(b"=") not in seen
+    for raw in (key, used):
+        for hidden in (base64.urlsafe_b64encode(raw), base64.b64encode(raw), raw.hex().encode()):
+            assert hidden.rstrip(b"=") not in seen
+    assert not any(value in seen for value in secrets.values)
     assert not any(value in (tmp_path / "log").read_bytes() for value in secrets.values)
 
 
@@ -79,3 +86,24 @@ def test_what_serve_is_handed_names_the_file_and_holds_no_secret(tmp_path: Path)
     specs = [asdict(engine._bound_deployment.init_args[0]) for engine in engines]
     assert [spec["secrets_file"] for spec in specs] == [str(file)]
     assert secret.decode() not in arguments + repr(specs)
+
+
+async def test_a_server_that_took_the_engines_port_first_is_not_taken_for_it_and_sees_no_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command line, and with it the port, is there for everyone to see long before the engine listens."""
+    seen: list[dict[str, str]] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        seen.append(dict(request.headers))
+        return web.json_response({})
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    async with TestServer(app) as squatter:
+        monkeypatch.setattr(process, "free_port", lambda _: squatter.port)
+        made = EngineProcess(fake_spec(fake_pool()), tmp_path / "log")
+        with pytest.raises(EngineError, match="address already in use"):
+            await made.start(20)
+    assert seen
+    assert not any("Authorization" in headers for headers in seen)
