@@ -72,7 +72,8 @@ class Gateway(Strict):
     unknown_fields: Literal["drop", "refuse"] = Field("drop", description="fields of a request that engines lack")
     max_upload_bytes: int = Field(25 * 2**20, ge=1024, description="one audio file")
     max_bytes_in_flight: int = Field(2**30, ge=2**20, description="of all requests in one process; more get 503")
-    write_timeout_s: float = Field(60, gt=0, description="after which a client that does not read a stream is cut off")
+    max_answer_bytes: int = Field(64 * 2**20, ge=2**20, description="one whole answer of an engine, or one event")
+    write_timeout_s: float = Field(60, gt=0, description="after which a client that does not read is cut off")
     access_log: AccessLog = Field("off", description="requests that get a line on standard error")
     cors: Cors | None = Field(None, description="web pages of other origins that may read answers; none by default")
     trusted_proxies: list[IPvAnyNetwork] = Field(

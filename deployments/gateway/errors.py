@@ -23,6 +23,9 @@ MOST_ECHO = 100
 MOST_MESSAGE = 2000
 """Characters of a message."""
 
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for bytes that are no JSON, or are nested too deeply."""
+
 ERROR_FRAME = b'data: {"error"'
 
 
@@ -55,6 +58,10 @@ class ApiError(Exception):
         return web.Response(status=self.status, body=self.body(), content_type="application/json", headers=headers)
 
 
+class ComputedError(ApiError):
+    """The refusal of an answer that an engine has computed: its request is charged as estimated."""
+
+
 def error_type(status: int) -> str:
     return TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
 
@@ -76,7 +83,7 @@ def event_error(frames: bytes) -> ApiError:
     try:
         error: Any = msgspec.json.decode(content)
         code = error["error"].get("code")
-    except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError):
+    except (*UNREADABLE, KeyError, TypeError, AttributeError):
         code = None
     return engine_error(code if type(code) is int and 400 <= code < 600 else 500, content)
 
@@ -113,7 +120,7 @@ def _status(payload: bytes) -> int:
     """The status that an error event names as its code, as vLLM does; 500 where it names none."""
     try:
         code = msgspec.json.decode(payload)["error"]["code"]
-    except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError):
+    except (*UNREADABLE, KeyError, TypeError):
         return 500
     return code if isinstance(code, int) and 400 <= code < 600 else 500
 
@@ -122,7 +129,7 @@ def _parts(body: bytes) -> tuple[str, str | None, str | None]:
     """Message, `param` and `code` of an engine's answer."""
     try:
         content: Any = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return body.decode(errors="replace"), None, None
     error = content.get("error", content) if isinstance(content, dict) else content
     if not isinstance(error, dict):

@@ -6,12 +6,14 @@ import asyncio
 import re
 import uuid
 from collections.abc import Mapping
+from typing import Any
 
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 
 from deployments.gateway.errors import ApiError, error_body
 from deployments.gateway.file_reserve import FILES
+from deployments.gateway.http_log import logger
 
 REQUEST_ID = "x-request-id"
 ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
@@ -29,6 +31,12 @@ async def name_answer(request: web.Request, response: web.StreamResponse) -> Non
         response.headers[REQUEST_ID] = request_id(request.headers)
 
 
+WRITE_TIMEOUT_S = 60.0
+"""As the fleet file's default."""
+
+LEAST_TAKEN = 32 * 1024
+"""Bytes that a client must take within each `write_timeout_s` while it keeps the gateway from writing."""
+
 _OVERLOADED_BODY = error_body(503, "the gateway has too many connections; try again", None, "overloaded")
 OVERLOADED = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\n"
@@ -38,7 +46,52 @@ OVERLOADED = (
 
 
 class RequestHandler(web.RequestHandler):
-    """One connection to the gateway."""
+    """One connection to the gateway.
+
+    It is cut off where its client does not read for `write_timeout_s`: that holds a file descriptor, and what was
+    to be sent.
+    """
+
+    __slots__ = ("_stall", "_write_timeout_s")
+
+    def __init__(self, manager: web.Server, write_timeout_s: float, **settings: Any) -> None:
+        super().__init__(manager, **settings)
+        self._write_timeout_s = write_timeout_s
+        self._stall: asyncio.TimerHandle | None = None
+
+    async def start(self) -> None:
+        """Answers the connection's requests. What is left to be sent when it ends must go within the timeout too."""
+        transport = self.transport
+        try:
+            await super().start()
+        finally:
+            self._end_stall()
+            if transport is not None and transport.get_write_buffer_size():
+                self._loop.call_later(self._write_timeout_s, transport.abort)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        transport = self.transport
+        if transport is not None:
+            unsent = transport.get_write_buffer_size()
+            self._stall = self._loop.call_later(self._write_timeout_s, self._abort_if_stalled, transport, unsent)
+
+    def resume_writing(self) -> None:
+        self._end_stall()
+        super().resume_writing()
+
+    def _end_stall(self) -> None:
+        if self._stall:
+            self._stall.cancel()
+            self._stall = None
+
+    def _abort_if_stalled(self, transport: asyncio.Transport, before: int) -> None:
+        unsent = transport.get_write_buffer_size()
+        if unsent > before - LEAST_TAKEN:
+            logger.warning("a client that did not read for %g s is cut off", self._write_timeout_s)
+            transport.abort()
+            return
+        self._stall = self._loop.call_later(self._write_timeout_s, self._abort_if_stalled, transport, unsent)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Refuses a connection that takes one of the last file descriptors: the listener must not run out of them."""
@@ -86,19 +139,27 @@ def refusal(status: int, error: BaseException | None, name: str) -> web.Response
 class HttpServer(web.Server):
     """Makes a RequestHandler for each connection."""
 
+    write_timeout_s = WRITE_TIMEOUT_S
+
     def __call__(self) -> RequestHandler:
-        return RequestHandler(self, loop=self._loop, **self._kwargs)
+        return RequestHandler(self, self.write_timeout_s, loop=self._loop, **self._kwargs)
 
 
 class Runner(web.AppRunner):
     """An application runner whose connections answer as `RequestHandler` does."""
 
+    def __init__(self, app: web.Application, write_timeout_s: float = WRITE_TIMEOUT_S, **settings: Any) -> None:
+        super().__init__(app, **settings)
+        self._write_timeout_s = write_timeout_s
+
     async def _make_server(self) -> HttpServer:
         made = await super()._make_server()
-        return HttpServer(
+        server = HttpServer(
             made.request_handler,
             request_factory=made.request_factory,
             handler_cancellation=made.handler_cancellation,
             loop=made._loop,
             **made._kwargs,
         )
+        server.write_timeout_s = self._write_timeout_s
+        return server

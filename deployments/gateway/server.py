@@ -48,6 +48,7 @@ class GatewayServer:
         self._lifecycle = RequestLifecycle(self.state)
         self._runner = Runner(
             self._application(self._lifecycle),
+            settings.write_timeout_s,
             access_log=None,
             logger=logger,
             auto_decompress=False,  # preparation workers decode what clients compressed

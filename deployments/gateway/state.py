@@ -39,7 +39,7 @@ class GatewayState:
         self.directory = Directory(fleet, prefix_keys(self.secrets))
         self.feeds = Feeds(self.secrets)
         self.preparer = preparer(keyed=not fleet.mlperf, settings=fleet.gateway)
-        self.bytes = ByteBudget(fleet.gateway.max_bytes_in_flight)
+        self.bytes = ByteBudget(fleet.gateway.max_bytes_in_flight, is_shared=len(fleet.tenants) > 1)
         self.metrics = Metrics(self.directory, self.feeds)
         self.metrics.registry.register(PreparationCollector(self.preparer.pool, self.bytes, FILES))
         self.tenants = Tenants(fleet)

@@ -51,7 +51,7 @@ async def read_upload(
 
     return ParsedRequest(
         model=form.model,
-        request=Request(audio_s=audio_s, streams=False),
+        request=Request(audio_s=audio_s, streams=False, sequences=form.sequences),
         amount=audio_s,
         body=lambda: _pieces(before, body, form),
         length=before.size + size + len(end),

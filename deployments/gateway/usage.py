@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
+from deployments.gateway.errors import UNREADABLE
 from deployments.gateway.limits import Unit
 
 FRAME_END = b"\n\n"
@@ -16,19 +17,29 @@ REPORT = re.compile(rb'"usage": ?\{')
 ASKED = b'{"stream_options":{"include_usage":true},'
 
 
+MOST_TOKENS = 2**27
+"""Of one answer: 128 sequences of a million tokens. A report of more is an engine's mistake, and is not believed."""
+
+MOST_AUDIO_S = 10 * 86_400.0
+"""Seconds of audio of one answer."""
+
+Tokens = Annotated[int, msgspec.Meta(ge=0, le=MOST_TOKENS)]
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=MOST_AUDIO_S)]
+
+
 class _Details(msgspec.Struct):
-    cached_tokens: int | None = None
+    cached_tokens: Tokens | None = None
 
 
 class Usage(msgspec.Struct):
     """As engines report it: of chats and completions, of responses (`input_*`, `output_*`), or of audio."""
 
-    total_tokens: int | None = None
-    completion_tokens: int | None = None
-    output_tokens: int | None = None
+    total_tokens: Tokens | None = None
+    completion_tokens: Tokens | None = None
+    output_tokens: Tokens | None = None
     prompt_tokens_details: _Details | None = None
     input_tokens_details: _Details | None = None
-    seconds: float | None = None
+    seconds: Seconds | None = None
 
 
 class _Answer(msgspec.Struct):
@@ -44,7 +55,6 @@ class _Frame(msgspec.Struct):
 
 
 _ANSWER, _FRAME = msgspec.json.Decoder(_Answer), msgspec.json.Decoder(_Frame)
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def ask_for_usage(sent: bytes, body: dict[str, Any]) -> tuple[bytes, bool]:
@@ -89,7 +99,7 @@ class AnswerUsage:
         self._is_final = True
         try:
             self._usage = _ANSWER.decode(body).usage
-        except _UNREADABLE:
+        except UNREADABLE:
             self._usage = None
 
     def take_frames(self, frames: bytes) -> bytes:
@@ -152,7 +162,7 @@ class AnswerUsage:
             return None
         try:
             read = _FRAME.decode(frame[frame.find(b"data:") + len(b"data:") :])
-        except _UNREADABLE:
+        except UNREADABLE:
             return None
         self._is_final = self._is_final or read.choices == [] or read.response is not None
         self._usage = read.usage or (read.response.usage if read.response else None) or self._usage

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -97,10 +98,21 @@ def allowed_tokens(body: Mapping[str, Any]) -> int:
     return DEFAULT_OUTPUT_TOKENS if limit is None else min(limit, MOST_OUTPUT_TOKENS)
 
 
+def integer(value: Any) -> int | None:
+    """The integer that engines take a value of JSON for, `8.0` and `"8"` too; None where it is none."""
+    if isinstance(value, int):
+        return value
+    try:
+        number = float(value) if isinstance(value, float | str) else math.nan
+    except ValueError:
+        return None
+    return int(number) if number.is_integer() else None
+
+
 def token_limit(body: Mapping[str, Any]) -> int | None:
     """The most tokens that one answer may have by its body, at least 1; None where it does not say."""
     names = ("max_completion_tokens", "max_tokens", "max_output_tokens")
-    limit = next((v for k in names if isinstance(v := body.get(k), int)), None)
+    limit = next((v for k in names if (v := integer(body.get(k))) is not None), None)
     return None if limit is None else min(max(limit, 1), MOST_ANSWERS)
 
 
@@ -109,7 +121,7 @@ def answer_count(body: Mapping[str, Any]) -> int:
 
     No more than `MOST_ANSWERS`: engines refuse such a body.
     """
-    each = max((v for k in ("n", "best_of") if isinstance(v := body.get(k), int)), default=1)
+    each = max((v for k in ("n", "best_of") if (v := integer(body.get(k))) is not None), default=1)
     prompt = body.get("prompt")
     is_token_ids = isinstance(prompt, list) and prompt and isinstance(prompt[0], int)
     prompts = len(prompt) if isinstance(prompt, list) and not is_token_ids else 1

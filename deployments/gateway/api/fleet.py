@@ -14,8 +14,9 @@ from deployments.gateway.request_context import RequestContext
 from deployments.gateway.state import GatewayState
 from deployments.replica_info import ReplicaInfo
 
-INTERNAL = ("url", "cache_reports", "cache_snapshots")
-"""Addresses inside the fleet, which tenants do not see."""
+INTERNAL = ("checkpoint", "incarnation", "url", "cache_reports", "cache_snapshots")
+"""Addresses inside the fleet and paths on its machines, which tenants do not see. A server that runs already is told
+apart from its successor by its address."""
 
 
 async def fleet(state: GatewayState, context: RequestContext) -> web.Response:

@@ -10,6 +10,9 @@ from deployments.gateway.middleware.middleware import Answer
 from deployments.gateway.request_context import RequestContext
 from deployments.gateway.state import GatewayState
 
+SENT_LATER_BYTES = 64 * 1024
+"""Answers up to here count no more while they are sent, as much as a connection buffers in any case."""
+
 
 async def admission(state: GatewayState, context: RequestContext, following: Answer) -> web.StreamResponse:
     """The bytes are claimed as the body comes. Whether a replica has room is asked once the work is known.
@@ -19,6 +22,10 @@ async def admission(state: GatewayState, context: RequestContext, following: Ans
     if isinstance(context.route, ModelRoute):
         FILES.check()
     try:
-        return await following(context)
+        response = await following(context)
+        if isinstance(response, web.Response) and (response.content_length or 0) > SENT_LATER_BYTES:
+            await response.prepare(context.request)
+            await response.write_eof()
+        return response
     finally:
         context.close()

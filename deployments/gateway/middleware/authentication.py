@@ -20,5 +20,6 @@ async def authentication(state: GatewayState, context: RequestContext, following
         state.operators.require(headers)
         return await following(context)
     context.tenant = state.tenants.authenticate(headers)
+    context.claim.tenant = context.tenant.name
     context.hints = read_hints(headers, context.tenant.priority)
     return await following(context)

@@ -7,7 +7,7 @@ import time
 from aiohttp import web
 
 from deployments.gateway.api.route import ModelRoute
-from deployments.gateway.errors import ApiError
+from deployments.gateway.errors import ApiError, ComputedError
 from deployments.gateway.limits import OverLimit, Unit
 from deployments.gateway.middleware.middleware import Answer
 from deployments.gateway.request_context import RequestContext
@@ -28,7 +28,8 @@ async def quota(state: GatewayState, context: RequestContext, following: Answer)
             context.charge.settle(0)
         return response
     except ApiError as error:
-        if error.status != TIMED_OUT or not hasattr(context, "upstream"):
+        was_computed = isinstance(error, ComputedError) or (error.status == TIMED_OUT and hasattr(context, "upstream"))
+        if not was_computed:
             context.charge.settle(0)
         if isinstance(error, OverLimit):
             state.metrics.limit_refusals.labels(context.tenant.name, error.unit).inc()
@@ -48,6 +49,6 @@ def _settle(context: RequestContext, route: ModelRoute) -> None:
     if not route.unit or not context.charge.open or not hasattr(context, "upstream"):
         return
     if context.follower:
-        context.work.emitted = len(context.follower.emitted.ids())
+        context.work.emitted = context.follower.emitted.count()
     if (amount := context.work.used(route.unit, context.usage, time.monotonic())) is not None:
         context.charge.settle(amount)

@@ -24,6 +24,8 @@ async def refusals(state: GatewayState, context: RequestContext, following: Answ
         raise
     except Exception as error:
         logger.exception("request %s failed unexpectedly", context.request_id)
+        if stream := context.stream:  # another answer would be taken for that of the connection's next request
+            return stream.response if stream.ended else await stream.fail("the gateway failed unexpectedly", "internal")
         response = ApiError(
             500, f"the gateway failed unexpectedly ({type(error).__name__})", code="internal"
         ).response()

@@ -24,7 +24,10 @@ FORM_OVERHEAD = 2**20
 MOST_FIELD = 256 * 1024
 """Bytes of one field's value."""
 
-FILE, MODEL = "file", "model"
+FILE, MODEL, SEQUENCES = "file", "model", "n"
+
+MOST_SEQUENCES = 1000
+"""Beams of one upload. Each is a sequence in an engine."""
 
 
 class FormSettings(msgspec.Struct):
@@ -46,6 +49,7 @@ class PreparedForm(msgspec.Struct):
     start, end: of the audio file within the received body.
     seconds: of audio that the file's header claims; None where its format is not known.
     unknown_fields: those that were dropped, as a header lists them.
+    sequences: that the engine may compute for it, by the largest `n`.
     """
 
     model: str
@@ -54,6 +58,7 @@ class PreparedForm(msgspec.Struct):
     end: int
     seconds: float | None = None
     unknown_fields: str = ""
+    sequences: int = 1
 
 
 class FormResult(msgspec.Struct):
@@ -84,6 +89,7 @@ def _prepare(mapped: mmap.mmap, settings: FormSettings, before: int) -> Prepared
     model: str | None = None
     beside = 0
     unknown: list[str] = []
+    sequences = 1
     for part in parts_of(mapped, settings.boundary.encode("latin-1")):
         size = part.end - part.start
         if part.name == FILE:
@@ -102,6 +108,8 @@ def _prepare(mapped: mmap.mmap, settings: FormSettings, before: int) -> Prepared
             if model is not None:
                 raise ApiError(400, "the form has two `model` fields; send one", param=MODEL)
             model = value.decode(errors="replace")
+        if part.name == SEQUENCES:
+            sequences = max(sequences, _sequences(value))
         write_all(before, b"%b%b\r\n%b\r\n" % (mark, part.head, value))
     if file is None:
         raise ApiError(400, "the form has no `file`; send the audio there", param=FILE)
@@ -110,7 +118,13 @@ def _prepare(mapped: mmap.mmap, settings: FormSettings, before: int) -> Prepared
     write_all(before, b"%b%b\r\n" % (mark, file.head))
     seconds = length_s(Window(mapped, file.start, file.end))
     names = header_value(dict.fromkeys(unknown))
-    return PreparedForm(model_name(model), boundary, file.start, file.end, seconds, names)
+    return PreparedForm(model_name(model), boundary, file.start, file.end, seconds, names, sequences)
+
+
+def _sequences(value: bytes) -> int:
+    if not value.isdigit() or len(value) > 4 or not 1 <= int(value) <= MOST_SEQUENCES:
+        raise ApiError(400, f"`n` is no integer from 1 to {MOST_SEQUENCES}; send one", param=SEQUENCES)
+    return int(value)
 
 
 def _check_file(size: int, most: int) -> None:

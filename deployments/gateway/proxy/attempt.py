@@ -11,6 +11,7 @@ from functools import partial
 from aiohttp import web
 
 from deployments.gateway.errors import ApiError, engine_error, event_error
+from deployments.gateway.proxy.answer_room import AnswerRoom
 from deployments.gateway.proxy.client_stream import ERROR_EVENT, ClientStream
 from deployments.gateway.proxy.client_writer import ClientWriter
 from deployments.gateway.proxy.engine_health import Health
@@ -49,6 +50,7 @@ class Attempt:
         self._failover, self._replica = failover, replica
         self._settings = state.fleet.gateway
         self._timer = AnswerTimer(limits, self._is_frozen)
+        self._room = AnswerRoom(self._settings.max_answer_bytes, context.claim)
         self._answer: UpstreamAnswer | None = None
         self._succeeded = False
 
@@ -66,6 +68,8 @@ class Attempt:
         finally:
             if self._answer:
                 self._answer.close()
+            if self._context.stream or not self._succeeded:
+                self._room.give_back()
 
     def _failure_of(self, late: AnswerTimedOut) -> Exception:
         self._state.metrics.time_limits.labels(self._context.model_name, late.limit).inc()
@@ -82,7 +86,7 @@ class Attempt:
         context, failover = self._context, self._failover
         context.work.sent_to(self._booking, float(context.served.router.table.token_s[self._booking.replica.row]))
         answer = self._answer = await self._post()
-        answer.head = await (self._first_piece(answer) if answer.streams else answer.whole())
+        answer.head = await (self._first_piece(answer) if answer.streams else answer.whole(self._room))
         if answer.streams and not answer.head:
             raise ReplicaFailed("the stream ended before its first byte", Failure.LOST)
         if 300 <= answer.status < 400:
@@ -169,9 +173,9 @@ class Attempt:
     async def _open_stream(self, headers: dict[str, str]) -> ClientStream:
         context, settings = self._context, self._settings
         response = web.StreamResponse(headers={**headers, "Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
-        writer = ClientWriter(context.request, response, settings.write_timeout_s)
+        writer = ClientWriter(context.request, response)
         await writer.start()
-        context.stream = ClientStream(writer, context.usage, context.follower, settings.comment_after_s)
+        context.stream = ClientStream(writer, context.usage, context.follower, self._room, settings.comment_after_s)
         return context.stream
 
     async def _continue(self, answer: UpstreamAnswer, stream: ClientStream) -> web.StreamResponse:

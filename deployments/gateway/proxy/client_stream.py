@@ -9,6 +9,7 @@ from collections.abc import Callable
 from aiohttp import web
 
 from deployments.gateway.errors import ApiError, error_event, readable_frames
+from deployments.gateway.proxy.answer_room import AnswerRoom
 from deployments.gateway.proxy.client_writer import ClientWriter
 from deployments.gateway.proxy.failures import StreamCut
 from deployments.gateway.proxy.outlier_ejection import Failure
@@ -19,6 +20,7 @@ from deployments.gateway.resume.emitted import DONE
 from deployments.gateway.usage import FRAME_END, AnswerUsage
 
 END = DONE + FRAME_END
+CRLF, LF = b"\r\n", b"\n"
 ERROR_EVENT = b'data: {"error"'
 BREAKING = b'"error"', b'"abort"'
 BROKEN_OFF = re.compile(rb'^data: \{"error"|"finish_reason":"(?:abort|error)"', re.MULTILINE)
@@ -31,8 +33,14 @@ class ClientStream:
     """The answer to one streaming request. `follower` is None where no other replica could continue it."""
 
     def __init__(
-        self, writer: ClientWriter, usage: AnswerUsage, follower: Follower | None, comment_after_s: float = 15.0
+        self,
+        writer: ClientWriter,
+        usage: AnswerUsage,
+        follower: Follower | None,
+        room: AnswerRoom,
+        comment_after_s: float = 15.0,
     ) -> None:
+        """`room`: for an event that has begun and not ended."""
         self.response, self.usage, self.follower = writer.response, usage, follower
         self._writer = writer
         self.comments = StreamComments(writer.write, comment_after_s)
@@ -42,7 +50,11 @@ class ClientStream:
         """When the first of them was, by time.perf_counter()."""
         self.failed = False
         """Whether it ended with an error."""
-        self._rest = b""
+        self.ended = False
+        """Whether its last byte was written."""
+        self._room = room
+        self._rest = bytearray()
+        """Of an event that has not ended yet."""
         self._splice: Splice | None = None
         self._has_ended = False
 
@@ -56,7 +68,7 @@ class ClientStream:
 
         Only whole frames, so that what follows a cut begins with a frame of its own.
         """
-        self._rest, self._splice, self._has_ended = b"", splice, False
+        self._rest, self._splice, self._has_ended = bytearray(), splice, False
         if not self._pass_piece(answer.head):
             await self._writer.drain()
         try:
@@ -66,7 +78,7 @@ class ClientStream:
                 raise  # what breaks after the stream's own end has lost nothing
         if self.follower and not self.follower.emitted.done:
             raise StreamCut("it ended without its end")
-        await self._finish(self._rest)
+        await self._finish(bytes(self._rest))
 
     async def end(self, frames: bytes) -> None:
         """Ends the stream with these."""
@@ -87,18 +99,29 @@ class ClientStream:
 
     def _pass_piece(self, piece: bytes) -> bool:
         """Passes what is whole of it, and keeps the rest. Returns whether the client keeps up. Raises StreamCut."""
-        if self._rest:
-            piece = self._rest + piece
-        if piece.endswith(FRAME_END):
-            self._rest = b""
-            self._has_ended = piece.endswith(END)
-            return self._pass_frames(piece)
-        end = piece.rfind(FRAME_END) + len(FRAME_END)
+        if self._rest or not piece.endswith(FRAME_END):
+            piece = self._whole_frames(piece)
+            if not piece:
+                return True
+        self._has_ended = not self._rest and piece.endswith(END)
+        return self._pass_frames(piece)
+
+    def _whole_frames(self, piece: bytes) -> bytes:
+        """What is whole of the rest and this piece; what is not becomes the rest. Lines may end as HTTP's do."""
+        rest = self._rest
+        looked_at = max(0, len(rest) - len(FRAME_END))
+        rest += piece
+        if CRLF in rest[looked_at:]:
+            rest[looked_at:] = rest[looked_at:].replace(CRLF, LF)
+        end = rest.rfind(FRAME_END, looked_at) + len(FRAME_END)
         if end < len(FRAME_END):
-            self._rest = piece
-            return True
-        self._rest = piece[end:]
-        return self._pass_frames(piece[:end])
+            self._room.take(len(piece))
+            return b""
+        frames = bytes(rest[:end])
+        del rest[:end]
+        self._room.give_back()
+        self._room.take(len(rest))
+        return frames
 
     def _pass_frames(self, frames: bytes) -> bool:
         broken = None
@@ -131,3 +154,4 @@ class ClientStream:
     async def _finish(self, last: bytes) -> None:
         self.comments.stop()
         await self._writer.end(last)
+        self.ended = True

@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from aiohttp import HttpVersion11, web
-
-from deployments.gateway.http_log import logger
 
 MOST_UNREAD_BYTES = 64 * 1024
 """Bytes that wait for a client to read, above which its engine's answer is not read further either."""
 
-CANCELLED_WITHIN_S = 5
-"""Within which the server cancels the handler of a connection that was closed."""
-
 
 class ClientWriter:
-    """Writes one stream. Belongs to one event loop."""
+    """Writes one stream. Belongs to one event loop.
 
-    def __init__(self, request: web.Request, response: web.StreamResponse, write_timeout_s: float) -> None:
-        """`response` is not prepared yet. `write_timeout_s`: how long a client may not read. It is cut off then,
-        because its answer holds a place in an engine."""
+    The connection cuts off a client that does not read (`RequestHandler`), and the server cancels the request then.
+    """
+
+    def __init__(self, request: web.Request, response: web.StreamResponse) -> None:
+        """`response` is not prepared yet."""
         self.response = response
         self.sent_bytes = 0
         """Of the answer's body, without what frames it."""
-        self._request, self._write_timeout_s = request, write_timeout_s
+        self._request = request
         self._is_chunked = request.version >= HttpVersion11
         if self._is_chunked:
             response.enable_chunked_encoding()
+        else:
+            response.force_close()  # nothing else tells an older client where the stream ends
 
     async def start(self) -> None:
         """Sends the head of the answer."""
@@ -43,26 +40,10 @@ class ClientWriter:
         return transport.get_write_buffer_size() <= MOST_UNREAD_BYTES
 
     async def drain(self) -> None:
-        """Returns when the client reads again. Raises ConnectionResetError where it does not."""
-        try:
-            async with asyncio.timeout(self._write_timeout_s):
-                await self._request.writer.drain()
-        except TimeoutError:
-            await self._cut_off()
+        """Returns when the client reads again. Raises ConnectionResetError where it has left."""
+        await self._request.writer.drain()
 
     async def end(self, data: bytes = b"") -> None:
         """Ends the stream, with these bytes as its last."""
         self.sent_bytes += len(data)
-        try:
-            async with asyncio.timeout(self._write_timeout_s):
-                await self.response.write_eof(data)
-        except TimeoutError:
-            await self._cut_off()
-
-    async def _cut_off(self) -> None:
-        """Ends as for a client that has gone: the server cancels the request's handler."""
-        logger.warning("a client that did not read its stream for %g s is cut off", self._write_timeout_s)
-        if self._request.transport:
-            self._request.transport.abort()
-        await asyncio.sleep(CANCELLED_WITHIN_S)
-        raise ConnectionResetError("the client did not read")
+        await self.response.write_eof(data)

@@ -11,6 +11,8 @@ import msgspec
 from cluster.fleet import EngineTls, Gateway
 from deployments.engine.access.client import EngineHeaders
 from deployments.engine.access.tls import client_context
+from deployments.gateway.errors import UNREADABLE
+from deployments.gateway.proxy.answer_room import AnswerRoom
 from deployments.gateway.proxy.engine_health import EngineHealth
 from deployments.gateway.proxy.failures import ReplicaFailed, StreamCut
 from deployments.gateway.proxy.http_client import HttpAnswer, HttpClient, Unreachable
@@ -34,10 +36,11 @@ class UpstreamAnswer:
         self.streams = self.content_type.startswith(EVENT_STREAM)
         self.head = b""
 
-    async def whole(self) -> bytes:
-        """All of it. Raises ReplicaFailed where it is cut."""
+    async def whole(self, room: AnswerRoom) -> bytes:
+        """All of it. Raises ReplicaFailed where it is cut, ApiError where there is no room for it."""
         pieces = []
         while piece := await self.first():
+            room.take(len(piece))
             pieces.append(piece)
             self._timer.wait()
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
@@ -120,6 +123,8 @@ class UpstreamClient:
                     if answer.status != 200:
                         raise ReplicaFailed(f"it answered {answer.status} to /detokenize", Failure.ERROR)
                     return str(msgspec.json.decode(await answer.whole(MOST_TEXT_BYTES))["prompt"])
+                except (*UNREADABLE, KeyError, TypeError) as error:
+                    raise ReplicaFailed("its answer to /detokenize has no text", Failure.ERROR) from error
                 finally:
                     answer.close()
         except Unreachable as error:

@@ -11,7 +11,11 @@ from typing import cast
 import httptools
 
 MOST_HEAD_BYTES = 64 * 1024
-"""Bytes of an answer's status line and headers."""
+"""Bytes of an answer's status line and headers; and of what comes without a byte of its body after that: trailers and
+extensions of chunks."""
+
+STATUSES = range(100, 600)
+"""Those that HTTP has (RFC 9110, 15)."""
 
 MOST_BUFFERED_BYTES = 256 * 1024
 """Bytes of an answer that nobody has taken yet, above which the connection reads no more."""
@@ -174,7 +178,8 @@ class UpstreamConnection(asyncio.Protocol):
     def _begin(self) -> None:
         self._parser = None
         self._head = None
-        self._head_bytes = 0
+        self._bytes_without_body = 0
+        self._has_brought_body = False
         self._content_type = b""
         self._ends_with_connection = True
         self._keeps_alive = self._whole = False
@@ -198,6 +203,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._keeps_alive = False
             self._fail("the replica sent what nobody asked for")
             return
+        self._has_brought_body = False
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -207,9 +213,13 @@ class UpstreamConnection(asyncio.Protocol):
             self._fail(f"the replica's answer is not HTTP: {type(error).__name__}")
             return
         if self._head is None:
-            self._head_bytes += len(data)
-            if self._head_bytes > MOST_HEAD_BYTES:
+            self._bytes_without_body += len(data)
+            if self._bytes_without_body > MOST_HEAD_BYTES:
                 self._fail(f"the head of the replica's answer is longer than {MOST_HEAD_BYTES} bytes")
+            return
+        self._bytes_without_body = 0 if self._has_brought_body else self._bytes_without_body + len(data)
+        if self._bytes_without_body > MOST_HEAD_BYTES:
+            self._fail(f"the replica sent more than {MOST_HEAD_BYTES} bytes without one of its answer")
         elif self._take and self._pieces:
             self._pour(self._take)
         elif self._buffered > MOST_BUFFERED_BYTES:
@@ -242,12 +252,19 @@ class UpstreamConnection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         assert self._parser is not None
         status = self._parser.get_status_code()
-        if status >= 200:  # those below announce another answer
+        if self._whole:
+            return  # another answer follows the one that was asked for
+        if status not in STATUSES:
+            self._fail(f"the replica answered with status {status}, which HTTP has not")
+        elif status >= 200:  # those below announce another answer
             self._head = AnswerHead(status, self._content_type.decode("latin-1"))
             self._keeps_alive = self._parser.should_keep_alive()
             self._wake()
 
     def on_body(self, body: bytes) -> None:
+        if self._whole:
+            return
+        self._has_brought_body = True
         self._pieces.append(body)
         self._buffered += len(body)
         if self._take is None:
@@ -259,5 +276,6 @@ class UpstreamConnection(asyncio.Protocol):
             self._wake()
 
     def on_message_begin(self) -> None:
-        if self._whole:
-            self._keeps_alive = False
+        self._keeps_alive = False
+        if self._head is None:
+            self._content_type, self._ends_with_connection = b"", True

@@ -9,11 +9,13 @@ from typing import Any
 import msgspec
 
 from cluster.fleet import Model
+from deployments.gateway.errors import UNREADABLE
 from deployments.gateway.prompts.renderers.base import CHAT, COMPLETIONS
 from deployments.gateway.resume.conditions import CARRIED, NotExact
 from deployments.gateway.resume.emitted import DONE, Emitted
 from deployments.gateway.resume.voices import Voice, voice_of
 from deployments.gateway.usage import FRAME_END
+from deployments.routing.work import integer
 
 DEFAULT_COMPLETION_TOKENS = 16
 """What a completion gets that does not say how many, by OpenAI's API and so by vLLM."""
@@ -78,13 +80,16 @@ class Continuation:
         most = self._most_new_tokens()
         if most is not None:
             asked["max_tokens"] = most - len(self.ids)
-        if least := body.get("min_tokens"):
+        if least := integer(body.get("min_tokens")):
             asked["min_tokens"] = max(0, least - len(self.ids))
         return msgspec.json.encode(asked)
 
     def splice(self, frames: bytes) -> bytes:
-        """Whole frames of the continuation as the stream's own next frames."""
-        return b"".join(self._spliced(frame) + FRAME_END for frame in frames.split(FRAME_END) if frame)
+        """Whole frames of the continuation as the stream's own next frames. Raises NotExact."""
+        try:
+            return b"".join(self._spliced(frame) + FRAME_END for frame in frames.split(FRAME_END) if frame)
+        except (*UNREADABLE, KeyError, TypeError, AttributeError, ValueError):
+            raise NotExact("the other engine's events cannot be read") from None
 
     def closing(self) -> bytes:
         """The end of a stream whose last token was said, where its replica did not come to say so."""
@@ -113,14 +118,14 @@ class Continuation:
         body = self._follower._body
         if self._voice is None:
             given = body.get("max_tokens")
-            return DEFAULT_COMPLETION_TOKENS if given is None else int(given)
+            return DEFAULT_COMPLETION_TOKENS if given is None else integer(given)
         given = body.get("max_completion_tokens") or body.get("max_tokens")
         if given is None and self._room is None:
             raise NotExact("it is not known how long its answer may be")
-        return int(given) if given is not None else (self._room or 0) - len(self.prompt)
+        return integer(given) if given is not None else (self._room or 0) - len(self.prompt)
 
     def _spliced(self, frame: bytes) -> bytes:
-        if frame.startswith(DONE):
+        if frame.startswith((DONE, b":")):
             return frame
         said: dict[str, Any] = msgspec.json.decode(frame.removeprefix(b"data: "))
         said |= self._head

@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from deployments.gateway.errors import UNREADABLE
+from deployments.gateway.resume.conditions import NotExact
 from deployments.gateway.usage import FRAME_END
 
 ASKED = b'{"return_token_ids":true,'
@@ -15,6 +17,9 @@ FINISHED = b'"finish_reason":"'
 UNFINISHED = b'"finish_reason":null'
 NOTHING_NEW = b'"delta":{}'
 """A frame that an engine sends for its token's id alone."""
+
+MOST_ID_BYTES = 2**23
+"""Of token ids that are kept of a prompt, and of its answer: over a million of them."""
 
 DONE = b"data: [DONE]"
 # These are looked for as bytes: within a text of the model's the quotes would be escaped. And by bytes' own methods,
@@ -39,6 +44,7 @@ class Emitted:
         self._first = b""
         self._prompt: bytes | None = None
         self._ids: list[bytes] = []
+        self._id_bytes = 0
 
     def take(self, frames: bytes) -> bytes:
         """Takes the next whole frames and gives back those that the client is to see."""
@@ -53,7 +59,7 @@ class Emitted:
         for part in with_ids:
             ids, _, after = part.partition(b"]")
             if ids:
-                self._ids.append(ids)
+                self._keep(ids)
             kept.append(after)
         if self.shown:
             return frames
@@ -62,24 +68,41 @@ class Emitted:
 
     def _take_first(self, frames: bytes) -> bytes:
         if not self._first:
-            self._first = frames[: frames.find(FRAME_END)]
+            self._first = frames[: min(frames.find(FRAME_END), 2 * MOST_ID_BYTES)]
         before, found, rest = frames.partition(PROMPT_IDS)
         if not found:
             return frames
-        self._prompt, _, after = rest.partition(b"]")
+        prompt, _, after = rest.partition(b"]")
+        self._prompt = prompt[: MOST_ID_BYTES + 1]
         return frames if self.shown else before + NO_PROMPT_IDS + after
 
     def head(self) -> dict[str, Any]:
-        """Id, time and model, which all frames of a stream have in common."""
-        first: dict[str, Any] = msgspec.json.decode(self._first.removeprefix(b"data: "))
+        """Id, time and model, which all frames of a stream have in common. Raises NotExact."""
+        try:
+            first = msgspec.json.decode(self._first.removeprefix(b"data: "))
+        except UNREADABLE:
+            first = None
+        if not isinstance(first, dict):
+            raise NotExact("its first event cannot be read")
         return {name: first[name] for name in ("id", "created", "model") if name in first}
 
     def prompt_ids(self) -> list[int] | None:
-        """None where the engine did not tell."""
+        """None where the engine did not tell. Raises NotExact."""
         return None if self._prompt is None else _numbers(self._prompt)
 
     def ids(self) -> list[int]:
+        """Raises NotExact where the engine told too many, or what are none."""
         return _numbers(b",".join(self._ids))
+
+    def count(self) -> int:
+        """How many there are. At their limit no more are counted."""
+        return sum(ids.count(b",") + 1 for ids in self._ids)
+
+    def _keep(self, ids: bytes) -> None:
+        if self._id_bytes <= MOST_ID_BYTES:
+            ids = ids[: MOST_ID_BYTES + 1 - self._id_bytes]
+            self._ids.append(ids)
+            self._id_bytes += len(ids) + 1
 
     def forget(self, count: int) -> None:
         """Takes back the last `count` ids, which have shown the client nothing yet."""
@@ -88,7 +111,12 @@ class Emitted:
 
 
 def _numbers(ids: bytes) -> list[int]:
-    return [int(token) for token in ids.split(b",")] if ids else []
+    if len(ids) > MOST_ID_BYTES:
+        raise NotExact("its engine told more token ids than an answer has")
+    try:
+        return [int(token) for token in ids.split(b",")] if ids else []
+    except ValueError:
+        raise NotExact("its engine told token ids that are no numbers") from None
 
 
 def _without_nothing_new(frames: bytes) -> bytes:

@@ -54,7 +54,11 @@ OF_MODELS: dict[int, Status] = {
     ),
     500: Status("The gateway or an engine failed", ("internal", "engines_died"), ("x-should-retry",)),
     501: Status("The engine does not offer this"),
-    502: Status("A server between gateway and engine failed"),
+    502: Status(
+        "The engine's answer is too large, or a server between gateway and engine failed",
+        ("answer_too_large",),
+        ("x-should-retry",),
+    ),
     503: Status(
         "There is no room, or no replica", ("overloaded", "draining", "no_replica", "replicas_failed"), ("Retry-After",)
     ),
@@ -64,7 +68,7 @@ OF_MODELS: dict[int, Status] = {
         ("x-should-retry",),
     ),
 }
-"""Errors of routes that a replica answers. 422, 501 and 502 are engines' alone: their errors keep their status."""
+"""Errors of routes that a replica answers. 422 and 501 are engines' alone: their errors keep their status."""
 
 EVERYWHERE = (400, 500, 503)
 """Malformed HTTP, a failure of the gateway itself, and too many connections."""

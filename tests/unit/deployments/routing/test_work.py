@@ -177,7 +177,9 @@ def test_a_part_that_names_another_type_hides_no_text() -> None:
         ({"prompt": [[1], [2]], "n": 3}, 6),
         ({"n": 10**40}, MOST_ANSWERS),
         ({"n": -5}, 1),
-        ({"n": "7", "prompt": []}, 1),
+        ({"n": "7", "prompt": []}, 7),
+        ({"n": 8.0, "best_of": "many"}, 8),
+        ({"n": "inf"}, 1),
     ],
 )
 def test_answers_are_counted_for_n_best_of_and_each_prompt(body: dict[str, Any], answers: int) -> None:
