@@ -120,8 +120,10 @@ class CacheReporter:
 
 
 class CacheReporting:
-    """Keeps a reporter up, with the fleet's present secrets, for as long as one engine lives. `announce` is called where that changes after `start`: with
-    where it listens, or None while it does not."""
+    """Keeps a reporter up, with the fleet's present secrets, for as long as one engine lives.
+
+    `announce` is called where that changes after `start`: with where it listens, or None while it does not.
+    """
 
     def __init__(
         self, settings: ReporterSettings, log: Path, announce: Callable[[ReporterAddresses | None], None]
