@@ -49,7 +49,8 @@ class Work:
         if usage.is_final or unit is not Unit.TOKENS:
             return reported
         if self.emitted is not None:
-            return max(reported or 0.0, self.prompt_tokens + self.emitted)
+            emitted = min(self.emitted, self.allowed_tokens) if self.allowed_tokens else self.emitted
+            return max(reported or 0.0, self.prompt_tokens + emitted)
         return max(reported or 0.0, self.prompt_tokens + max(usage.frames, self._tokens_by_time(now)))
 
     def _tokens_by_time(self, now: float) -> float:

@@ -7,8 +7,10 @@ import json
 import socket
 from contextlib import suppress
 
+import pytest
+
 from tests.support.front import Engine, Front, front
-from tests.support.processes import HOST, fake_engine, fake_fleet, fake_pool
+from tests.support.processes import HOST, fake_engine, fake_fleet, fake_pool, replica_info
 
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 MIB = 2**20
@@ -47,6 +49,57 @@ async def test_a_client_that_does_not_read_is_cut_off_and_its_engines_work_ends(
             await gateway.idle()
             assert not (await read_to_end(client)).endswith(b"0\r\n\r\n"), "what it has is not a whole answer"
             client.close()
+
+
+@pytest.mark.parametrize(
+    "ending", [b"", b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"], ids=["kept open", "closed"]
+)
+async def test_a_connection_on_which_nobody_reads_answers_is_cut_off(ending: bytes) -> None:
+    async with front(fake_fleet(write_timeout_s=0.3), []) as gateway:
+        client = socket.socket()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.setblocking(False)
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(client, (HOST, gateway.server.port))
+        with suppress(ConnectionError):
+            async with asyncio.timeout(20):
+                while True:
+                    await loop.sock_sendall(client, b"GET /docs HTTP/1.1\r\nHost: x\r\n\r\n" * 100 + ending)
+        client.close()
+
+
+async def test_a_whole_answer_counts_until_it_was_sent() -> None:
+    text = b"x" * 8 * MIB
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(text), text))
+        await writer.drain()
+        writer.close()
+
+    engine, pool = await asyncio.start_server(answer, HOST, 0), fake_pool()
+    url = f"http://{HOST}:{engine.sockets[0].getsockname()[1]}"
+    async with front(fake_fleet(pool, write_timeout_s=0.5), [replica_info(url, pool)]) as gateway:
+        reader, writer = await asyncio.open_connection(HOST, gateway.server.port, limit=2**10)
+        writer.write(post(COMPLETIONS, 27, b'{"model":"m","prompt":"hi"}'))
+        await reader.readuntil(b"\r\n\r\n")
+        await gateway.idle()
+        assert gateway.server.state.bytes.in_flight >= len(text), "the booking has ended, the answer is still there"
+        async with asyncio.timeout(20):
+            while gateway.server.state.bytes.in_flight:  # noqa: ASYNC110  # another's state
+                await asyncio.sleep(0.02)
+        writer.close()
+    engine.close()
+
+
+async def test_a_stream_ends_with_its_connection_for_a_client_of_http_1_0(two: Front) -> None:
+    reader, writer = await asyncio.open_connection(HOST, two.server.port)
+    body = b'{"model":"m","prompt":"hi","stream":true}'
+    asked = post(COMPLETIONS, len(body), body).replace(b"HTTP/1.1\r\n", b"HTTP/1.0\r\nConnection: keep-alive\r\n")
+    writer.write(asked)
+    async with asyncio.timeout(10):
+        assert (await reader.read()).endswith(b"data: [DONE]\n\n")
+    writer.close()
 
 
 async def test_a_slow_reader_that_goes_on_reading_gets_all_of_its_stream(engines: tuple[Engine, Engine]) -> None:

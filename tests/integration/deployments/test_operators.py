@@ -51,7 +51,10 @@ async def test_tenants_are_refused_on_operators_routes(door: Front, path: str) -
 
 async def test_only_operators_see_addresses_inside_the_fleet(engines: tuple[Engine, Engine]) -> None:
     replica = engines[0].announced(
-        incarnation="one", cache_reports="tcp://10.0.0.1:1#00", cache_snapshots="tcp://10.0.0.1:2#00"
+        incarnation=engines[0].url,
+        checkpoint="/models/m",
+        cache_reports="tcp://10.0.0.1:1#00",
+        cache_snapshots="tcp://10.0.0.1:2#00",
     )
     async with front(with_people(fake_fleet(engines[0].pool)), [replica]) as gateway:
         async with gateway.session.get("/fleet", headers=bearer(OURS)) as answer:
@@ -60,7 +63,7 @@ async def test_only_operators_see_addresses_inside_the_fleet(engines: tuple[Engi
             assert [model["name"] for model in (await answer.json())["models"]] == ["other"]
         async with gateway.session.get("/fleet", headers=bearer(OPERATOR)) as answer:
             operators_view = await answer.text()
-    for address in (replica.url, "10.0.0.1"):
+    for address in (replica.url, "10.0.0.1", "/models/m"):
         assert address not in tenants_view
         assert address in operators_view
     assert replica.replica in tenants_view

@@ -193,3 +193,15 @@ async def test_the_work_of_what_is_no_wav_is_guessed_from_its_size() -> None:
     parsed = await read([form([part("file", bytes(32_000), filename="a.mp3"), MODEL], BOUNDARY)])
     assert parsed.request.audio_s == 2
     parsed.close()
+
+
+@pytest.mark.parametrize(("fields", "sequences"), [((), 1), ((b"4",), 4), ((b"2", b"9"), 9)])
+async def test_every_beam_of_an_upload_is_counted(fields: tuple[bytes, ...], sequences: int) -> None:
+    parsed = await read([form([FILE, MODEL, *(part("n", value) for value in fields)], BOUNDARY)])
+    assert parsed.request.sequences == sequences
+    parsed.close()
+
+
+@pytest.mark.parametrize("value", [b"0", b"-1", b"many", b"1001", b"9" * 40, "\u0663".encode(), b""])
+async def test_an_upload_whose_n_is_no_count_is_refused(value: bytes) -> None:
+    assert (await error([form([FILE, MODEL, part("n", value)], BOUNDARY)])).param == "n"

@@ -51,3 +51,34 @@ def test_the_budget_is_never_exceeded_and_all_of_it_comes_back(
     for claim in claims:
         claim.release()
     assert budget.in_flight == 0
+
+
+def test_a_tenant_that_takes_all_it_gets_leaves_room_for_the_others() -> None:
+    budget = ByteBudget(100, is_shared=True)
+    for _ in range(50):
+        ByteClaim(budget, "greedy").promise(1)
+    with pytest.raises(ApiError, match="of yours") as raised:
+        ByteClaim(budget, "greedy").promise(1)
+    assert (raised.value.status, budget.in_flight) == (503, 50)
+    other = ByteClaim(budget, "other")
+    other.promise(25)
+    with pytest.raises(ApiError):
+        other.reserve(1)
+    ByteClaim(budget, "third").promise(12)
+    other.release()
+    assert budget.in_flight == 62
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 60)), max_size=20))
+def test_a_shared_budget_never_runs_full_and_all_of_it_comes_back(requests: list[tuple[str, int]]) -> None:
+    budget = ByteBudget(100, is_shared=True)
+    claims = []
+    for tenant, length in requests:
+        claims.append(ByteClaim(budget, tenant))
+        with suppress(ApiError):
+            claims[-1].promise(length)
+        assert budget.in_flight < budget.limit
+    for claim in claims:
+        claim.release()
+    assert budget.in_flight == 0
+    ByteClaim(budget, "a").promise(50)

@@ -52,6 +52,8 @@ def test_a_followed_stream_whose_client_left_is_charged_its_token_ids() -> None:
     made = work()
     made.emitted = 7
     assert made.used(Unit.TOKENS, usage, 500.0) == 17
+    made.allowed_tokens = 4
+    assert made.used(Unit.TOKENS, usage, 500.0) == 14, "an engine that tells more ids than it may has them wrong"
 
 
 @pytest.mark.parametrize(

@@ -241,6 +241,54 @@ async def test_a_long_head_is_refused_and_reading_stops_where_nobody_takes_the_b
         answer.close()
 
 
+@pytest.mark.parametrize(
+    "endless", [b"A: " + bytes(b"x" * 2**16), b"A: b\r\n" * 1000], ids=["one long trailer", "many trailers"]
+)
+async def test_an_answer_that_goes_on_without_a_body_is_lost(endless: bytes) -> None:
+    await _is_lost(CHUNKED + b"1\r\na\r\n0\r\n", endless)
+
+
+async def test_an_endless_chunk_extension_is_lost() -> None:
+    await _is_lost(CHUNKED + b"1;", b"e" * 2**16)
+
+
+async def test_an_endless_series_of_announcements_is_lost() -> None:
+    await _is_lost(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 100)
+
+
+async def _is_lost(begin: bytes, endless: bytes) -> None:
+    async def answer(_: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(begin)
+        while True:
+            writer.write(endless)
+            await writer.drain()
+
+    async with asyncio.timeout(10), server(answer) as (served, client):
+        with pytest.raises(UpstreamLost, match="bytes"):
+            await ask(served, client)
+
+
+async def test_what_follows_an_answer_is_no_part_of_it() -> None:
+    second = b"HTTP/1.1 404 No\r\nContent-Type: text/html\r\nContent-Length: 9\r\n\r\nsmuggled!"
+    async with server(saying(OK + second)) as (served, client):
+        for _ in range(2):
+            assert await ask(served, client) == (200, "application/json", b"{}")
+        assert served.connections == 2
+
+
+@pytest.mark.parametrize("status", [b"000", b"099", b"600", b"999"])
+async def test_a_status_that_http_has_not_is_lost(status: bytes) -> None:
+    async with server(saying(b"HTTP/1.1 " + status + b" X\r\nContent-Length: 0\r\n\r\n")) as (served, client):
+        with pytest.raises(UpstreamLost, match="status"):
+            await ask(served, client)
+
+
+async def test_headers_of_an_announcement_are_not_the_answers() -> None:
+    early = b"HTTP/1.1 103 Early Hints\r\nContent-Type: text/event-stream\r\nContent-Length: 7\r\n\r\n"
+    async with server(saying(early + b"HTTP/1.1 200 OK\r\n\r\nall", then_close=True)) as (served, client):
+        assert await ask(served, client) == (200, "", b"all")
+
+
 async def test_an_early_answer_ends_the_sending_of_a_long_body() -> None:
     async def refusing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")

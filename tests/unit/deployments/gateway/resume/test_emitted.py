@@ -4,10 +4,12 @@ import json
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.gateway.resume.emitted import Emitted, ask_for_ids
+from deployments.gateway.resume.conditions import NotExact
+from deployments.gateway.resume.emitted import MOST_ID_BYTES, Emitted, ask_for_ids
 from deployments.gateway.usage import FRAME_END
 
 HEAD = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 7, "model": "m"}
@@ -86,3 +88,21 @@ def test_a_stream_without_ids_has_none() -> None:
 def test_ids_are_asked_for_once() -> None:
     assert json.loads(ask_for_ids(b' {"model":"m"}', {"model": "m"})) == {"model": "m", "return_token_ids": True}
     assert ask_for_ids(b'{"return_token_ids":true}', {"return_token_ids": True}) == b'{"return_token_ids":true}'
+
+
+def test_no_more_ids_are_kept_than_an_answer_can_have() -> None:
+    emitted = Emitted(shown=False)
+    piece = b'data: {"prompt_token_ids":[' + b"1," * 500_000 + b'1],"token_ids":[' + b"1," * 500_000 + b"1]}\n\n"
+    for _ in range(20):
+        assert len(emitted.take(piece)) < 2_000_000
+    assert 2**21 < emitted.count() <= MOST_ID_BYTES
+    with pytest.raises(NotExact, match="more token ids"):
+        emitted.ids()
+
+
+@pytest.mark.parametrize("first", [b"data: none\n\n", b"data: [1]\n\n", b"data: " + b"[" * 50_000 + b"\n\n"])
+def test_a_stream_whose_first_event_cannot_be_read_is_not_continued(first: bytes) -> None:
+    emitted = Emitted(shown=False)
+    emitted.take(first)
+    with pytest.raises(NotExact, match="first event"):
+        emitted.head()
