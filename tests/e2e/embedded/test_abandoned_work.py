@@ -25,8 +25,8 @@ QUIET_S = 0.5
 LONG: dict[str, Any] = {"max_tokens": TOKENS, "min_tokens": TOKENS}
 SUM = [{"role": "user", "content": "What is 27 + 58?"}]
 ABANDONED: dict[str, tuple[str, str, dict[str, Any]]] = {
-    "1,000 answers to one prompt": ("gpt-oss", "/v1/completions", {"prompt": "12", "n": 1000, **LONG}),
-    "1,000 answers to one chat": ("gpt-oss", "/v1/chat/completions", {"messages": SUM, "n": 1000, **LONG}),
+    "500 answers to one prompt": ("gpt-oss", "/v1/completions", {"prompt": "12", "n": 500, **LONG}),
+    "500 answers to one chat": ("gpt-oss", "/v1/chat/completions", {"messages": SUM, "n": 500, **LONG}),
     "200 answers to a picture": (
         "qwen3-vl",
         "/v1/chat/completions",

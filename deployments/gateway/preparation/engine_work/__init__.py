@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from deployments.gateway.preparation.engine_work.arguments import check_arguments
 from deployments.gateway.preparation.engine_work.constraints import check_constraints
 from deployments.gateway.preparation.engine_work.messages import check_messages
 from deployments.gateway.preparation.engine_work.nodes import check_nodes
@@ -23,6 +24,7 @@ __all__ = ["TOKENISE_S", "check_body", "check_nodes", "check_rendering", "tokeni
 def check_body(route: str, body: Mapping[str, Any]) -> None:
     """Raises ApiError 400 where an engine's server would take too long for a body, however its prompt is rendered."""
     check_messages(body)
+    check_arguments(body)
     check_values(body)
     check_sequences(body)
     check_constraints(route, body)

@@ -69,8 +69,11 @@ class HarmonyRenderer:
         return Rendered(Prompt(self._ids(messages, texts)), exact=route == CHAT)
 
     def tokenise(self, text: str) -> int:
-        """With the Harmony library, as engines do: its time grows with the square of a run of one kind of letters."""
-        return len(self._encoding.encode(text, allowed_special="all"))
+        """With the Harmony library, as engines do: its time grows with the square of a run of one kind of letters.
+
+        Names of control tokens are plain text in a message.
+        """
+        return len(self._encoding.encode(text, disallowed_special=()))
 
     def _ids(self, messages: list[Message], texts: LongTexts) -> list[int]:
         conversation = Conversation.from_messages(drop_answered_reasoning(messages))

@@ -104,10 +104,12 @@ async def test_any_bytes_are_read_or_refused(raw: bytes) -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(st.dictionaries(st.sampled_from(["messages", "prompt", "tools", "input", "max_tokens", "n"]), JSON, max_size=4))
-async def test_the_engine_judges_everything_but_the_model_and_the_form_of_messages(fields: dict[str, Any]) -> None:
+async def test_the_engine_judges_what_is_neither_malformed_nor_too_much_for_it(
+    fields: dict[str, Any],
+) -> None:
     raw = json.dumps({"model": "m", **fields}).encode()
     try:
         assert (await read(raw)).body() == raw
     except ApiError as refused:
-        is_of_messages = refused.param == "messages" and " must be " in refused.message
-        assert is_of_messages or "not valid JSON" in refused.message  # noqa: PT017  # NaN, which Python writes
+        reasons = ("not valid JSON", " must be ", "its engine would stand still")  # the first is of NaN
+        assert any(reason in refused.message for reason in reasons)  # noqa: PT017

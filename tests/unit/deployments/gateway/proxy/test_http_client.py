@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from deployments.gateway.proxy import connection_pool, upstream_connection
 from deployments.gateway.proxy.http_client import HttpClient, Unreachable, request_head
@@ -98,50 +96,6 @@ async def test_requests_at_the_same_time_have_connections_of_their_own() -> None
         answers = await asyncio.gather(*(ask(served, client) for _ in range(4)))
         assert [body for _, _, body in answers] == [b"{}"] * 4
         assert served.connections == 4
-
-
-@given(st.binary(min_size=1, max_size=400), st.lists(st.integers(1, 40), min_size=1, max_size=20))
-def test_an_answer_is_the_same_however_the_network_cuts_it(content: bytes, cuts: Sequence[int]) -> None:
-    chunks = b"".join(
-        b"%x\r\n%s\r\n" % (len(content[i : i + 50]), content[i : i + 50])
-        for i in range(0, 400, 50)
-        if content[i : i + 50]
-    )
-    wire = b"HTTP/1.1 100 Continue\r\n\r\n" + CHUNKED + chunks + b"0\r\n\r\n"
-
-    async def run() -> None:
-        connection = upstream_connection.UpstreamConnection()
-        connection.connection_made(Written())
-        sending = asyncio.create_task(connection.send(b"", b""))
-        await asyncio.sleep(0)
-        position = 0
-        for cut in [*cuts, len(wire)]:
-            connection.data_received(wire[position : position + cut]) if position < len(wire) else None
-            position += cut
-        head = await sending
-        assert (head.status, head.content_type) == (200, "text/event-stream")
-        got = b""
-        while piece := await connection.read():
-            got += piece
-        assert got == content
-        assert connection.reusable
-
-    asyncio.run(run())
-
-
-class Written(asyncio.Transport):
-    """A transport that keeps nothing."""
-
-    def write(self, data: bytes | bytearray | memoryview) -> None: ...
-
-    def is_closing(self) -> bool:
-        return False
-
-    def abort(self) -> None: ...
-
-    def pause_reading(self) -> None: ...
-
-    def resume_reading(self) -> None: ...
 
 
 @pytest.mark.parametrize(
@@ -341,43 +295,6 @@ async def test_addresses_of_both_families_have_their_authority() -> None:
     origin = connection_pool.origin_of("https://[::1]:8443")
     assert (origin.host, origin.port, origin.encrypted, origin.authority) == ("::1", 8443, True, "[::1]:8443")
     assert connection_pool.origin_of("http://host").port == 80
-
-
-@given(st.lists(st.binary(min_size=1, max_size=60), min_size=1, max_size=12), st.integers(1, 5))
-def test_a_poured_answer_reaches_its_taker_whole_and_in_order_however_slow_that_is(
-    pieces: Sequence[bytes], keeps_up_for: int
-) -> None:
-    got: list[bytes] = []
-    drained = 0
-
-    def take(piece: bytes) -> bool:
-        got.append(piece)
-        return len(got) % keeps_up_for != 0
-
-    async def drain() -> None:
-        nonlocal drained
-        drained += 1
-        await asyncio.sleep(0)
-
-    async def run() -> None:
-        connection = upstream_connection.UpstreamConnection()
-        connection.connection_made(Written())
-        sending = asyncio.create_task(connection.send(b"", b""))
-        await asyncio.sleep(0)
-        connection.data_received(CHUNKED)
-        await sending
-        pouring = asyncio.create_task(connection.pour(take, drain))
-        for number, piece in enumerate(pieces):
-            connection.data_received(b"%x\r\n%b\r\n" % (len(piece), piece))
-            if number % 2:
-                await asyncio.sleep(0)
-        connection.data_received(b"0\r\n\r\n")
-        await pouring
-        assert b"".join(got) == b"".join(pieces)
-        assert drained == len(got) // keeps_up_for
-        assert connection.reusable
-
-    asyncio.run(run())
 
 
 async def test_what_the_taker_raises_ends_the_pouring() -> None:

@@ -123,6 +123,32 @@ def test_malformed_messages_are_refused_before_an_engine_tries_them(messages: An
     assert (raised.value.status, raised.value.param) == (400, "messages")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "passes"),
+    [
+        ("[" * 200 + "]" * 200, True),
+        ("[" * 201, False),
+        ('{"a":' * 201 + "1" + "}" * 201, False),
+        ("[]" * 5000, True),
+        ('"' + "[" * 5000, True),
+        ('"\\"' + "[" * 5000 + '"', True),
+        ('"x"' + "[" * 5000, False),
+    ],
+)
+def test_arguments_that_an_engine_would_fail_on_are_refused(arguments: str, passes: bool) -> None:
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": arguments}}
+    for route, body in (
+        (CHAT, {"messages": [{"role": "assistant", "tool_calls": [call]}]}),
+        (RESPONSES, {"input": [{"type": "function_call", "call_id": "c", "name": "f", "arguments": arguments}]}),
+    ):
+        if passes:
+            check_body(route, body)
+            continue
+        with pytest.raises(ApiError, match="nested more than 200 levels deep") as raised:
+            check_body(route, body)
+        assert raised.value.status == 400
+
+
 def test_messages_without_content_pass() -> None:
     check_body(CHAT, {"messages": [{"role": "assistant", "content": None, "tool_calls": [], "name": None}]})
     check_body(CHAT, {})
