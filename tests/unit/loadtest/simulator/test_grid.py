@@ -74,6 +74,7 @@ def test_tables_and_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert "round-robin" in page
 
 
+@pytest.mark.slow
 def test_the_highest_load_and_the_smallest_fleet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     usual = ["--trace", SPEC, "--requests", "40", "--seeds", "1", "--jobs", "1", "--out", str(tmp_path)]
     run(options_of(main, [*usual, "--fleet", "equal8", "--find-goodput"]))

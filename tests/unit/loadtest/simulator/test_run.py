@@ -48,6 +48,7 @@ def test_every_request_has_its_answer_and_no_cause_follows_its_effect(policy: st
     assert all(engine.blocks.in_use == 0 and not engine.live for engine in outcome.engines)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_to_the_last_digit() -> None:
     fleet = fleet_of()
 
@@ -58,6 +59,7 @@ def test_the_same_seed_gives_the_same_to_the_last_digit() -> None:
     assert once(1) != once(2)
 
 
+@pytest.mark.slow
 def test_a_policy_never_learns_how_long_an_answer_will_be() -> None:
     class Spy(Seconds):
         seen: set[str] = set()

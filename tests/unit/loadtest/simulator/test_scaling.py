@@ -59,6 +59,7 @@ def test_a_replica_costs_from_its_start_to_its_last_answer(ran: ScaledOutcome) -
     assert busy < total
 
 
+@pytest.mark.slow
 def test_the_same_load_has_the_same_outcome() -> None:
     again = simulate_scaled([CHEAP, DEAR], SETTINGS, load(), until_s=500)
     first = simulate_scaled([CHEAP, DEAR], SETTINGS, load(), until_s=500)

@@ -67,6 +67,7 @@ def test_pieces_of_a_text_have_the_ids_of_the_whole(checkpoint: str, pattern: st
     assert encoded == tokenizer.encode(text, add_special_tokens=False).ids
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("checkpoint", CHECKPOINTS)
 def test_a_long_text_has_the_librarys_ids(checkpoint: str) -> None:
     draw = random.Random(0)

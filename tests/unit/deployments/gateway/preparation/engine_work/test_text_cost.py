@@ -16,6 +16,8 @@ from deployments.gateway.preparation.form_body import MOST_FIELD
 from deployments.gateway.prompts.tokens import Tokens
 from tests.support.hostile_texts import OTHER_TEXTS, SPECIAL_TEXTS, TEXTS, Text
 
+pytestmark = pytest.mark.slow  # some 200 texts of 40,000 characters, by two tokenizers
+
 MOST_S = 1.0
 CHARACTERS = 40_000
 LEAST_S = 0.03
