@@ -59,7 +59,7 @@ class ApiError(Exception):
 
 
 class ComputedError(ApiError):
-    """The refusal of an answer that an engine has computed: its request is charged as estimated."""
+    """The refusal of an answer that an engine has computed: its request is charged as one that was cut short."""
 
 
 def error_type(status: int) -> str:

@@ -7,11 +7,9 @@ from aiohttp import web
 from deployments.gateway.api.route import ModelRoute
 from deployments.gateway.file_reserve import FILES
 from deployments.gateway.middleware.middleware import Answer
+from deployments.gateway.proxy.answer_room import UNCOUNTED_BYTES
 from deployments.gateway.request_context import RequestContext
 from deployments.gateway.state import GatewayState
-
-SENT_LATER_BYTES = 64 * 1024
-"""Answers up to here count no more while they are sent, as much as a connection buffers in any case."""
 
 
 async def admission(state: GatewayState, context: RequestContext, following: Answer) -> web.StreamResponse:
@@ -23,7 +21,7 @@ async def admission(state: GatewayState, context: RequestContext, following: Ans
         FILES.check()
     try:
         response = await following(context)
-        if isinstance(response, web.Response) and (response.content_length or 0) > SENT_LATER_BYTES:
+        if isinstance(response, web.Response) and (response.content_length or 0) > UNCOUNTED_BYTES:
             await response.prepare(context.request)
             await response.write_eof()
         return response
