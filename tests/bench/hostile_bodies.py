@@ -5,13 +5,14 @@ from __future__ import annotations
 import statistics
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import requests
 
 from cluster.checkpoints import resolve
-from tests.support.hostile_bodies import CHAT, CHATS, HostileBody
+from cluster.fleet import Task
+from tests.support.hostile_bodies import CHAT, CHATS, UPLOADS, HostileBody
 from tests.support.processes import fake_engine, fake_fleet, fake_pool, gateway, replica_info
 
 ROUNDS, WINDOW_S, EVERY_S = 5, 2.0, 0.005
@@ -50,29 +51,37 @@ def _p99_ms(url: str) -> float:
 
 
 def run() -> dict[str, float]:
-    fleet = fake_fleet(fake_pool())
-    (model,) = fleet.models
-    models = [model.model_copy(update={"name": name, "aliases": []}) for name in ("m", SMALL)]
-    fleet = fleet.model_copy(update={"models": models})
-    checkpoint = str(resolve("tiny-gpt-oss-sums").path)
     figures: dict[str, float] = {}
-    with fake_engine(fake_pool()) as heavy_engine, fake_engine(fake_pool()) as small_engine:
+    for task, bodies in ((Task.CHAT, CHATS), (Task.TRANSCRIPTION, UPLOADS)):
+        figures |= _added(task, bodies)
+    return figures
+
+
+def _added(task: Task, bodies: Mapping[str, HostileBody]) -> dict[str, float]:
+    """With a heavy model of this task beside the small one."""
+    pool, small_pool = fake_pool(), fake_pool()
+    heavy, small = (fake_fleet(pool, task=each).models[0] for each in (task, Task.CHAT))
+    models = [model.model_copy(update={"name": name, "aliases": []}) for model, name in ((heavy, "m"), (small, SMALL))]
+    fleet = fake_fleet(pool).model_copy(update={"models": models})
+    renderer = {"renderer": "harmony", "checkpoint": resolve("tiny-gpt-oss-sums").path} if task == Task.CHAT else {}
+    figures: dict[str, float] = {}
+    with fake_engine(pool, task) as heavy_engine, fake_engine(small_pool) as small_engine:
         replicas = [
-            replica_info(heavy_engine, fake_pool(), aliases=(), renderer="harmony", checkpoint=checkpoint),
-            replica_info(small_engine, fake_pool(), model=SMALL, aliases=()),
+            replica_info(heavy_engine, pool, task=task, aliases=(), **renderer),
+            replica_info(small_engine, small_pool, model=SMALL, aliases=()),
         ]
         with gateway(fleet, replicas) as (url, _):
-            for name, body in CHATS.items():
+            for name, body in bodies.items():
                 added = []
                 for _ in range(ROUNDS):
                     without = _p99_ms(url)
                     with sending(url, body) as statuses:
                         added.append(_p99_ms(url) - without)
-                figures[f"{name}: p99 added, ms"] = statistics.median(added)
-                figures[f"{name}: last status"] = statuses[-1]
+                figures[f"{task}, {name}: p99 added, ms"] = statistics.median(added)
+                figures[f"{task}, {name}: last status"] = statuses[-1]
     return figures
 
 
 if __name__ == "__main__":
     for figure, value in run().items():
-        print(f"{figure:40} {value:10.3f}")
+        print(f"{figure:60} {value:10.3f}")

@@ -215,6 +215,9 @@ STRUCTURES: dict[str, Structure] = {
     "schema: alternatives in a pattern": Structure(
         CHAT, lambda size: _format({"type": "string", "pattern": f"(a|b|c|d|e){{1,{size}}}"})
     ),
+    "schema: nested repetitions": Structure(
+        CHAT, lambda size: _format({"type": "string", "pattern": f"((a|b){{1,{size}}}){{1,{size}}}"})
+    ),
     "schema: a long pattern": Structure(CHAT, lambda size: _format({"type": "string", "pattern": "(a|b)" * size})),
     "schema: patterns": Structure(
         CHAT, lambda size: _format({"properties": _keys(size, {"type": "string", "pattern": "(a|b)*[a-z]{1,50}"})})

@@ -8,11 +8,16 @@ from typing import Any
 
 import msgspec
 
+from deployments.gateway.errors import ApiError
 from deployments.gateway.preparation.engine_work.nodes import nodes_of
 from deployments.gateway.preparation.engine_work.refusing import too_complex
 
 MOST_BYTES = 2**17
 """Of all schemas and grammars of a body as JSON. Grammar libraries take up to 5 us for each."""
+
+MOST_REPEATED = 128
+"""How often a part of a schema's regular expression may be repeated. XGrammar 0.2.8 fails on more, which vLLM answers
+with 500."""
 
 MOST_PATTERN = 2000
 """Characters of a schema's regular expressions with all repetitions written out. Grammar libraries take a time that
@@ -47,15 +52,25 @@ def check_constraints(route: str, body: Mapping[str, Any]) -> None:
         return
     if (size := len(msgspec.json.encode(given))) > MOST_BYTES:
         raise _too_large(given, f"are {size} bytes of JSON; send at most {MOST_BYTES}")
-    ranges, lengths, patterns = 0, 0, 0
+    ranges, lengths, patterns, most_repeated = 0, 0, 0, 0
     for node in _schemas(given):
         ranges += sum(name in node for name in RANGES)
         lengths += sum(max(0, node[name]) for name in LENGTHS if isinstance(node.get(name), int | float))
-        patterns += sum(written_out(text) ** 2 for text in _patterns(node))
+        for text in _patterns(node):
+            size, repeated = measured(text)
+            patterns += size**2
+            most_repeated = max(most_repeated, repeated)
     if ranges > MOST_RANGES:
         raise _too_large(given, f"limit {ranges} numbers (`minimum` and its like); send at most {MOST_RANGES} limits")
     if lengths > MOST_LENGTH:
         raise _too_large(given, f"have limits of lengths that are {lengths:g} together; send lower ones")
+    if most_repeated > MOST_REPEATED:
+        raise ApiError(
+            400,
+            f"a `pattern` of a schema repeats something up to {most_repeated} times; engines fail on more than "
+            f"{MOST_REPEATED}; limit a length by `maxLength`",
+            code="body_too_complex",
+        )
     if patterns > MOST_PATTERN**2:
         raise _too_large(
             given,
@@ -64,9 +79,9 @@ def check_constraints(route: str, body: Mapping[str, Any]) -> None:
         )
 
 
-def written_out(pattern: str) -> int:
-    """Characters of a regular expression with all its repetitions written out, at least."""
-    sizes, last = [0], 0
+def measured(pattern: str) -> tuple[int, int]:
+    """Characters of a regular expression with all its repetitions written out, and its highest number of them."""
+    sizes, last, repeated = [0], 0, 0
     for found in PATTERN_PART.finditer(pattern):
         part = found[0]
         if part == "(":
@@ -76,13 +91,14 @@ def written_out(pattern: str) -> int:
             sizes[-1] += last
         elif len(part) > 1 and part[0] == "{":
             times = max(1, *(int(digits[:9]) for digits in (found[1], found[3]) if digits), 1)
+            repeated = max(repeated, times)
             longer = min(last * times, MOST_COUNTED)
             sizes[-1] += longer - last
             last = longer
         else:
             last = 1
             sizes[-1] += last
-    return sum(sizes)
+    return sum(sizes), repeated
 
 
 def _are_constraints(tools: list[Any], choice: Any) -> bool:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from deployments.gateway.errors import ApiError
 from deployments.gateway.preparation.engine_work import check_body, check_rendering
-from deployments.gateway.preparation.engine_work.constraints import MOST_BYTES, MOST_PATTERN, MOST_RANGES, written_out
+from deployments.gateway.preparation.engine_work.constraints import MOST_BYTES, MOST_PATTERN, MOST_RANGES, measured
 from deployments.gateway.preparation.engine_work.sequences import MOST_SEQUENCES
 from deployments.gateway.preparation.engine_work.tokenising import MOST_IDS
 from deployments.gateway.preparation.engine_work.values import MOST_ELEMENTS, MOST_MEMBERS
@@ -28,7 +28,7 @@ def _tool(schema: dict[str, Any], **function: Any) -> dict[str, Any]:
     return {"type": "function", "function": {"name": "f", "parameters": schema, **function}}
 
 
-SLOW_PATTERN = {"type": "string", "pattern": "^[a-z]{1,10000}$"}
+SLOW_PATTERN = {"type": "string", "pattern": "^([a-z]{1,100}){1,100}$"}
 NUMBERS = {"properties": {str(number): {"minimum": 1} for number in range(MOST_RANGES + 1)}}
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
@@ -209,12 +209,20 @@ def test_what_an_engine_renders_slowly_is_refused_by_its_items(
     ],
 )
 def test_repetitions_are_written_out(pattern: str, size: int) -> None:
-    assert written_out(pattern) == size
+    assert measured(pattern)[0] == size
 
 
 @given(st.text(st.sampled_from("ab()[]{}\\,19|*+")))
 def test_any_pattern_can_be_measured(pattern: str) -> None:
-    assert written_out(pattern) >= 0
+    assert min(measured(pattern)) >= 0
+
+
+@pytest.mark.parametrize("pattern", ["^a{129}$", "a{1,129}", "a{129,}", "(a|b){0,500}"])
+def test_repetitions_that_engines_fail_on_are_refused(pattern: str) -> None:
+    with pytest.raises(ApiError, match="engines fail on more than 128") as raised:
+        check_body(CHAT, _schema({"type": "string", "pattern": pattern}))
+    assert raised.value.status == 400
+    check_body(CHAT, {"messages": HI, "structured_outputs": {"regex": pattern}})
 
 
 def test_a_pattern_of_the_longest_size_passes() -> None:
