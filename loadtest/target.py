@@ -104,7 +104,9 @@ def _own(url: str, fleet: dict[str, Any], benchmark: Benchmark, wanted: str | No
 
 
 def _place(replica: dict[str, Any]) -> str:
-    return f"{replica['replica']} (pool {replica['pool']}, {replica['url']})"
+    """Only operators are told addresses."""
+    place = ", ".join((f"pool {replica['pool']}", *([replica["url"]] if "url" in replica else [])))
+    return f"{replica['replica']} ({place})"
 
 
 def _weights(replica: dict[str, Any]) -> tuple[str, str | None]:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from urllib.parse import urlsplit
 
+from tests.support.engine_keys import engine_keys
 from tests.support.processes import HOST
 
 FRAME_END = b"\n\n"
@@ -17,7 +18,7 @@ class Relay:
 
     def __init__(self, target: str) -> None:
         address = urlsplit(target)
-        self._target = address.hostname, address.port
+        self._url, self._target = target, (address.hostname, address.port)
         self._ends: set[asyncio.StreamWriter] = set()
         self.cut_after: list[int] = []
         self.url = ""
@@ -35,8 +36,10 @@ class Relay:
                 end.transport.abort()
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """With the engine's key in the place of the relay's: each address has its own."""
+        sent, wanted = (engine_keys().headers(url)["Authorization"].encode() for url in (self.url, self._url))
         while piece := await reader.read(65536):
-            writer.write(piece)
+            writer.write(piece.replace(sent, wanted))
             await writer.drain()
 
     async def _answers(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import Any
 
 from aiohttp import web
@@ -14,9 +15,9 @@ from deployments.gateway.request_context import RequestContext
 from deployments.gateway.state import GatewayState
 from deployments.replica_info import ReplicaInfo
 
-INTERNAL = ("checkpoint", "incarnation", "url", "cache_reports", "cache_snapshots")
-"""Addresses inside the fleet and paths on its machines, which tenants do not see. A server that runs already is told
-apart from its successor by its address."""
+INTERNAL = ("incarnation", "url", "cache_reports", "cache_snapshots")
+"""Addresses inside the fleet, which tenants do not see. A server that runs already is told apart from its successor by
+its address."""
 
 
 async def fleet(state: GatewayState, context: RequestContext) -> web.Response:
@@ -36,7 +37,11 @@ async def fleet(state: GatewayState, context: RequestContext) -> web.Response:
 
 
 def _visible(info: ReplicaInfo, operator: bool) -> dict[str, Any]:
-    return {name: value for name, value in info.as_dict().items() if operator or name not in INTERNAL}
+    """Tenants see of a checkpoint's path the last part, which tells its version, and nothing of its machine."""
+    if operator:
+        return info.as_dict()
+    visible = {name: value for name, value in info.as_dict().items() if name not in INTERNAL}
+    return visible | {"checkpoint": PurePath(info.checkpoint).name}
 
 
 def _replica_schema() -> dict[str, Any]:
