@@ -25,6 +25,8 @@ SERVE_TAKES_S = 60
 def serving(fleet: Fleet) -> Iterator[str]:
     """Starts `fleet`, yields its gateway's address once every replica is ready, and stops it at the end.
 
+    The gateway hears of the replicas within a second or two from then on: its `/ready` tells.
+
     Raises FleetError where its secrets cannot be used; NoRoom where a replica fits on no node; RuntimeError, with the
     engine's last log lines, where one does not get ready, and where this Ray cluster serves another fleet already: that
     one is left alone.

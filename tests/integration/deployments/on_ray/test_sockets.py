@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,10 +84,19 @@ class Fleet:
         return [one for one in self.sockets() if one.port not in self.own_ports()]
 
 
+def until_ready(url: str, timeout_s: float = 60) -> None:
+    """A gateway that has just started hears of its replicas within a second or two."""
+    deadline = time.monotonic() + timeout_s
+    while requests.get(f"{url}/ready", timeout=10).status_code != 200:
+        assert time.monotonic() < deadline, "no replica is known"
+        time.sleep(0.1)
+
+
 @pytest.fixture(scope="module")
 def fleet(small_ray: None) -> Iterator[Fleet]:
     made = fake_fleet(fake_pool(decode_step_s=0.001), port=free_port("127.0.0.1"), processes=2)
     with serving(made) as url:
+        until_ready(url)
         (model,) = requests.get(f"{url}/fleet", timeout=10).json()["models"]
         (replica,) = model["replicas"]
         yield Fleet(url, replica)
