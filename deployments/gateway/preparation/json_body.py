@@ -134,7 +134,7 @@ def prepare_json(
         if settings.unknown_fields == "refuse":
             refuse_unknown(settings.route, unknown)
         raw = msgspec.json.encode(body)
-    check_body(settings.route, body)
+    check_body(body)
     tokens, answers = estimated_tokens(body), answer_count(body)
     prepared = PreparedJson(
         model=model_name(body.get("model")),

@@ -21,10 +21,10 @@ from deployments.gateway.preparation.engine_work.values import check_values
 __all__ = ["TOKENISE_S", "check_body", "check_nodes", "check_rendering", "tokenise_as_engines_do"]
 
 
-def check_body(route: str, body: Mapping[str, Any]) -> None:
+def check_body(body: Mapping[str, Any]) -> None:
     """Raises ApiError 400 where an engine's server would take too long for a body, however its prompt is rendered."""
     check_messages(body)
     check_arguments(body)
     check_values(body)
     check_sequences(body)
-    check_constraints(route, body)
+    check_constraints(body)

@@ -38,11 +38,12 @@ TAGS = ("structural_tag", "json")
 MOST_COUNTED = 10**9
 """Characters of one repetition from which on it is no more exact."""
 
-PATTERN_PART = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\{(\d*)(,?)(\d*)\}|.", re.DOTALL)
-"""A character or class of a regular expression, or a number of repetitions."""
+PATTERN_PART = re.compile(r"\\.?|\[\^?\]?(?>[^\]\\]+|\\.?)*+\]?|\{(\d*)(,?)(\d*)\}|.", re.DOTALL)
+"""A character or class of a regular expression, also one that does not end, or a number of repetitions. It never goes
+back."""
 
 
-def check_constraints(route: str, body: Mapping[str, Any]) -> None:
+def check_constraints(body: Mapping[str, Any]) -> None:
     """Raises ApiError 400 where an engine's server would take too long to make grammars of a body's constraints."""
     given = {name: body[name] for name in FIELDS if isinstance(body.get(name), Mapping)}
     tools = body.get("tools")
@@ -63,7 +64,7 @@ def check_constraints(route: str, body: Mapping[str, Any]) -> None:
     if ranges > MOST_RANGES:
         raise _too_large(given, f"limit {ranges} numbers (`minimum` and its like); send at most {MOST_RANGES} limits")
     if lengths > MOST_LENGTH:
-        raise _too_large(given, f"have limits of lengths that are {lengths:g} together; send lower ones")
+        raise _too_large(given, f"have limits of lengths that are more than {MOST_LENGTH} together; send lower ones")
     if most_repeated > MOST_REPEATED:
         raise ApiError(
             400,
@@ -132,6 +133,6 @@ def _patterns(node: Mapping[str, Any]) -> Iterator[str]:
         yield from properties
 
 
-def _too_large(given: Mapping[str, Any], reason: str) -> Exception:
+def _too_large(given: Mapping[str, Any], reason: str) -> ApiError:
     names = ", ".join(f"`{name}`" for name in given)
     return too_complex(f"the constraints of the answer ({names}) {reason}")
