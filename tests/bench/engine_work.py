@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from cluster import mend_on_import
 from deployments.engine.rendering import renderer_of
 from deployments.gateway.preparation.json_body import Source
 from tests.support.engine_admission import Admission
@@ -47,6 +48,7 @@ async def _longest(model: str) -> dict[str, float]:
 
 
 def run() -> dict[str, float]:
+    mend_on_import.install()
     figures: dict[str, float] = {}
     for model in MODELS:
         seconds = asyncio.run(_longest(model))

@@ -12,8 +12,8 @@ from deployments.gateway.errors import ApiError
 from deployments.gateway.preparation.engine_work.nodes import nodes_of
 from deployments.gateway.preparation.engine_work.refusing import too_complex
 
-MOST_BYTES = 2**17
-"""Of all schemas and grammars of a body as JSON. Grammar libraries take up to 5 us for each."""
+MOST_BYTES = 3 * 2**15
+"""Of all schemas and grammars of a body as JSON. Grammar libraries take up to 7 us for each."""
 
 MOST_REPEATED = 128
 """How often a part of a schema's regular expression may be repeated. XGrammar 0.2.8 fails on more, which vLLM answers
