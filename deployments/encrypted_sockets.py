@@ -8,6 +8,7 @@ clients of all: so its public key stands in its address, which is `tcp://HOST:PO
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -131,6 +132,21 @@ def client_socket(kind: int) -> zmq.asyncio.Socket:
     """A socket for `connect`. Who made it closes it."""
     made: zmq.asyncio.Socket = zmq.asyncio.Context.instance().socket(kind)
     _set_common(made)
+    return made
+
+
+def connected_socket(
+    kind: int, address: str, keys: SocketKeys, options: Mapping[int, int | bytes]
+) -> zmq.asyncio.Socket:
+    """A client's socket with these options, connected to one server. The caller closes it. Raises as `connect`."""
+    made = client_socket(kind)
+    try:
+        for option, value in options.items():
+            made.setsockopt(option, value)
+        connect(made, address, keys)
+    except BaseException:
+        made.close(linger=0)
+        raise
     return made
 
 

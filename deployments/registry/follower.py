@@ -10,7 +10,7 @@ from collections.abc import Callable
 import zmq
 import zmq.asyncio
 
-from deployments.encrypted_sockets import SocketKeys, client_socket, connect
+from deployments.encrypted_sockets import SocketKeys, connected_socket
 from deployments.registry.known_fleet import KnownFleet
 from deployments.registry.messages import RegistryAddress, UnreadableMessage, decode_news
 
@@ -36,14 +36,7 @@ class Follower:
         if self._at == (address, keys):
             return
         await self.close()
-        socket = client_socket(zmq.SUB)
-        try:
-            socket.setsockopt(zmq.RCVHWM, QUEUE)
-            socket.subscribe(b"")
-            connect(socket, address.news, keys)
-        except BaseException:
-            socket.close(linger=0)
-            raise
+        socket = connected_socket(zmq.SUB, address.news, keys, {zmq.RCVHWM: QUEUE, zmq.SUBSCRIBE: b""})
         self._at = address, keys
         self._known.follow(address.registry)
         self._receiving = asyncio.create_task(self._receive(socket))

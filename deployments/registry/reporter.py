@@ -10,7 +10,7 @@ import time
 import zmq
 import zmq.asyncio
 
-from deployments.encrypted_sockets import SocketKeys, client_socket, connect
+from deployments.encrypted_sockets import SocketKeys, connected_socket
 from deployments.registry.messages import (
     NumberedReport,
     RegistryAddress,
@@ -52,15 +52,9 @@ class Reporter:
         if self._at == (address, keys):
             return
         await self.close()
-        socket = client_socket(zmq.DEALER)
-        try:
-            socket.setsockopt(zmq.SNDHWM, QUEUE)
-            socket.setsockopt(zmq.RCVHWM, RECEIPTS_QUEUE)
-            socket.setsockopt(zmq.IMMEDIATE, 1)  # nothing waits for a connection that is not there
-            connect(socket, address.reports, keys)
-        except BaseException:
-            socket.close(linger=0)
-            raise
+        # With IMMEDIATE nothing waits for a connection that is not there.
+        options: dict[int, int | bytes] = {zmq.SNDHWM: QUEUE, zmq.RCVHWM: RECEIPTS_QUEUE, zmq.IMMEDIATE: 1}
+        socket = connected_socket(zmq.DEALER, address.reports, keys, options)
         self._at, self._socket = (address, keys), socket
         self._receiving = asyncio.create_task(self._receive(socket, address.registry))
 

@@ -9,6 +9,7 @@ import time
 import zmq
 
 from deployments.encrypted_sockets import Server, SocketKeys
+from deployments.events import wait_at_most
 from deployments.registry.membership import Membership
 from deployments.registry.messages import (
     MOST_REPORT_BYTES,
@@ -87,11 +88,7 @@ class RegistryServer:
 
     async def _publish(self) -> None:
         while True:
-            try:
-                async with asyncio.timeout(LOOK_PERIOD_S):
-                    await self._changed.wait()
-            except TimeoutError:
-                pass
+            await wait_at_most(self._changed, LOOK_PERIOD_S)
             self._changed.clear()
             now = time.monotonic()
             self._membership.look(now)

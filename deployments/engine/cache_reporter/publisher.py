@@ -10,6 +10,7 @@ import zmq.asyncio
 
 from deployments.encrypted_sockets import Server, SocketKeys
 from deployments.engine.cache_reporter.cache_log import CacheLog
+from deployments.events import wait_at_most
 from deployments.kv_cache.report_subscriber import ReporterAddresses
 from deployments.kv_cache.reports import UnreadableReport, decode_request, encode
 
@@ -56,11 +57,7 @@ class Publisher:
 
     async def _publish(self) -> None:
         while True:
-            try:
-                async with asyncio.timeout(IDLE_PERIOD_S):
-                    await self._news.wait()
-            except TimeoutError:
-                pass
+            await wait_at_most(self._news, IDLE_PERIOD_S)
             self._send_report()
             await asyncio.sleep(PERIOD_S)
 

@@ -16,7 +16,7 @@ import zmq
 import zmq.asyncio
 
 from cluster.fleet_secrets import FleetSecrets
-from deployments.encrypted_sockets import KeyPair, SocketKeys, client_socket, connect, split_address
+from deployments.encrypted_sockets import SocketKeys, client_socket, connect
 from deployments.engine.backend import EngineLoad
 from deployments.registry import announcer as announcer_module
 from deployments.registry import listener as listener_module
@@ -33,6 +33,7 @@ from deployments.replica_info import ReplicaInfo
 from tests.support.front import until
 from tests.support.processes import HOST, fake_pool, replica_info
 from tests.support.registries import RunningRegistry, follower_process, following, keys, registry, registry_process
+from tests.support.strangers import with_own_key, without_keys
 
 INFO = replica_info("http://127.0.0.1:1", fake_pool())
 PROMPT_S = 5.0
@@ -150,20 +151,8 @@ async def test_stopped_registry_delays_no_participant_and_takes_nothing_away(
         await reporter.close()
 
 
-def with_own_key(socket: zmq.asyncio.Socket, address: str) -> None:
-    """Knows the server's key, as everyone may, and comes with a key of its own."""
-    endpoint, server = split_address(address)
-    own = KeyPair.of(bytes(range(32)))
-    socket.curve_serverkey, socket.curve_publickey, socket.curve_secretkey = server, own.public, own.secret
-    socket.connect(endpoint)
-
-
 def of_another_purpose(socket: zmq.asyncio.Socket, address: str) -> None:
     connect(socket, address, SocketKeys.of(FleetSecrets((b"a-secret-of-another-fleet",)), PURPOSE))
-
-
-def without_keys(socket: zmq.asyncio.Socket, address: str) -> None:
-    socket.connect(split_address(address)[0])
 
 
 @pytest.mark.parametrize("join", [with_own_key, of_another_purpose, without_keys])

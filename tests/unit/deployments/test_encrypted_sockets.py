@@ -14,7 +14,8 @@ import zmq
 import zmq.asyncio
 
 from cluster.fleet_secrets import FleetSecrets
-from deployments.encrypted_sockets import KeyPair, Server, SocketKeys, client_socket, connect, split_address
+from deployments.encrypted_sockets import Server, SocketKeys, client_socket, connect, split_address
+from tests.support.strangers import with_own_key, without_keys
 
 OLD, NEW = b"the-old-secret-of-this-fleet", b"the-new-secret-of-this-fleet"
 SECRETS = FleetSecrets((NEW,))
@@ -75,18 +76,6 @@ async def heard(kind: int, configure: Configure, address: str, within_s: float =
 
 def with_keys(keys: SocketKeys) -> Configure:
     return lambda socket, address: connect(socket, address, keys)
-
-
-def with_own_key(socket: zmq.asyncio.Socket, address: str) -> None:
-    """Knows the server's key, as everyone may, and comes with a key of its own."""
-    endpoint, server = split_address(address)
-    own = KeyPair.of(bytes(range(32)))
-    socket.curve_serverkey, socket.curve_publickey, socket.curve_secretkey = server, own.public, own.secret
-    socket.connect(endpoint)
-
-
-def without_keys(socket: zmq.asyncio.Socket, address: str) -> None:
-    socket.connect(split_address(address)[0])
 
 
 def as_plain_user(socket: zmq.asyncio.Socket, address: str) -> None:
