@@ -9,8 +9,8 @@ from deployments.gateway.api.openapi.schemas import (
     OBJECT,
     STRING,
     TEXT_OR_NULL,
-    USAGE,
     array,
+    completion,
     described,
     one_of,
     record,
@@ -34,16 +34,7 @@ CHOICE = record(
         "finish_reason": TEXT_OR_NULL,
     }
 )
-COMPLETION = record(
-    {
-        "id": STRING,
-        "object": {"const": "chat.completion"},
-        "created": INTEGER,
-        "model": STRING,
-        "choices": array(CHOICE),
-        "usage": USAGE,
-    }
-)
+COMPLETION = completion("chat.completion", CHOICE)
 
 ROUTES = (
     model_route(

@@ -8,8 +8,8 @@ from deployments.gateway.api.openapi.schemas import (
     INTEGER,
     STRING,
     TEXT_OR_NULL,
-    USAGE,
     array,
+    completion,
     described,
     record,
 )
@@ -23,16 +23,7 @@ PROMPT = {
     "description": "A text or its token ids, or several of one kind.",
 }
 CHOICE = record({"index": INTEGER, "text": STRING, "finish_reason": TEXT_OR_NULL})
-COMPLETION = record(
-    {
-        "id": STRING,
-        "object": {"const": "text_completion"},
-        "created": INTEGER,
-        "model": STRING,
-        "choices": array(CHOICE),
-        "usage": USAGE,
-    }
-)
+COMPLETION = completion("text_completion", CHOICE)
 
 ROUTES = (
     model_route(

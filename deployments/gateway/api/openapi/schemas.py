@@ -47,6 +47,21 @@ USAGE: Schema = record(
     },
 )
 
+
+def completion(kind: str, choice: Schema) -> Schema:
+    """OpenAI's answer object with choices of this schema. `kind`: what its field `object` says."""
+    return record(
+        {
+            "id": STRING,
+            "object": {"const": kind},
+            "created": INTEGER,
+            "model": STRING,
+            "choices": array(choice),
+            "usage": USAGE,
+        }
+    )
+
+
 ERROR: Schema = record(
     {
         "error": {
