@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from deployments.gateway.errors import ApiError
+from deployments.gateway.preparation.engine_work.nodes import JSON_TEXT
 
 MOST_NESTING = 200
 """Levels of objects and arrays. Python's own reader gives up at 1,000, some of which its caller has used."""
 
-TEXT_OR_BRACKET = re.compile(r'"(?>[^"\\]+|\\.?)*+"?|[\[{\]}]', re.DOTALL)
-"""A text of JSON, also one that does not end, or the beginning or end of an object or array. It never goes back."""
+TEXT_OR_BRACKET = re.compile(JSON_TEXT + r"|[\[{\]}]", re.DOTALL)
+"""A text, or the beginning or end of an object or array."""
 
 
 def check_arguments(body: Mapping[str, Any]) -> None:
@@ -28,7 +29,7 @@ def _arguments(body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for message in _objects(body.get("messages")):
         for call in _objects(message.get("tool_calls")):
             function = call.get("function")
-            if isinstance(function, Mapping) and isinstance(text := function.get("arguments"), str):
+            if isinstance(function, dict) and isinstance(text := function.get("arguments"), str):
                 yield "messages", text
     for item in _objects(body.get("input")):
         if isinstance(text := item.get("arguments"), str):
@@ -36,7 +37,7 @@ def _arguments(body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _objects(value: Any) -> Iterator[Mapping[str, Any]]:
-    return (item for item in value if isinstance(item, Mapping)) if isinstance(value, list) else iter(())
+    return (item for item in value if isinstance(item, dict)) if isinstance(value, list) else iter(())
 
 
 def _is_nested(text: str) -> bool:

@@ -45,7 +45,7 @@ back."""
 
 def check_constraints(body: Mapping[str, Any]) -> None:
     """Raises ApiError 400 where an engine's server would take too long to make grammars of a body's constraints."""
-    given = {name: body[name] for name in FIELDS if isinstance(body.get(name), Mapping)}
+    given = {name: body[name] for name in FIELDS if isinstance(body.get(name), dict)}
     tools = body.get("tools")
     if isinstance(tools, list) and _are_constraints(tools, body.get("tool_choice")):
         given["tools"] = tools
@@ -106,8 +106,8 @@ def _are_constraints(tools: list[Any], choice: Any) -> bool:
     """Whether an answer is made to fit the tools' schemas."""
     if choice not in (None, "auto", "none"):
         return True
-    functions = [tool.get("function", tool) for tool in tools if isinstance(tool, Mapping)]
-    return any(isinstance(function, Mapping) and function.get("strict") for function in functions)
+    functions = [tool.get("function", tool) for tool in tools if isinstance(tool, dict)]
+    return any(isinstance(function, dict) and function.get("strict") for function in functions)
 
 
 def _schemas(given: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -115,7 +115,7 @@ def _schemas(given: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     left: list[Any] = [given]
     while left:
         for node in nodes_of(left.pop()):
-            if not isinstance(node, Mapping):
+            if not isinstance(node, dict):
                 continue
             yield node
             for name in TAGS:
@@ -129,7 +129,7 @@ def _schemas(given: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 def _patterns(node: Mapping[str, Any]) -> Iterator[str]:
     if isinstance(text := node.get("pattern"), str):
         yield text
-    if isinstance(properties := node.get("patternProperties"), Mapping):
+    if isinstance(properties := node.get("patternProperties"), dict):
         yield from properties
 
 

@@ -67,14 +67,14 @@ def _response_units(body: Mapping[str, Any], call: int) -> int:
         elif item.get("type") in ("function_call", "custom_tool_call"):
             units += call
         units += MESSAGE + PART * sum(1 for _ in nodes_of(item))
-        for name in ("content", "output") if isinstance(item, Mapping) else ():
+        for name in ("content", "output") if isinstance(item, dict) else ():
             parts = item.get(name)
             units += MALFORMED_PART * sum(map(_is_odd, parts)) if isinstance(parts, list) else 0
     return units
 
 
 def _is_known(item: Any) -> bool:
-    if not isinstance(item, Mapping):
+    if not isinstance(item, dict):
         return False
     kind = item.get("type", "message")
     if kind == "message":
@@ -85,9 +85,9 @@ def _is_known(item: Any) -> bool:
 
 
 def _is_odd(part: Any) -> bool:
-    return not (isinstance(part, Mapping) and part.get("type") in TEXT_PARTS and isinstance(part.get("text"), str))
+    return not (isinstance(part, dict) and part.get("type") in TEXT_PARTS and isinstance(part.get("text"), str))
 
 
 def _length(message: Any, name: str) -> int:
-    value = message.get(name) if isinstance(message, Mapping) else None
+    value = message.get(name) if isinstance(message, dict) else None
     return len(value) if isinstance(value, list) else 0

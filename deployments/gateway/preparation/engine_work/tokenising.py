@@ -71,12 +71,12 @@ def _texts(value: Any, media: Collection[str]) -> Iterator[str]:
         node = left.pop()
         if isinstance(node, str):
             yield node
-        elif isinstance(node, Mapping):
+        elif isinstance(node, dict):
             yield from node
             left.extend(each for name, each in node.items() if not (name in media and _is_media(each)))
         elif isinstance(node, list):
             yield "".join(map(_part_text, node))
-            left.extend(_rest(item) for item in node if isinstance(item, Mapping | list))
+            left.extend(_rest(item) for item in node if isinstance(item, dict | list))
 
 
 def _is_media(value: Any) -> bool:
@@ -84,12 +84,12 @@ def _is_media(value: Any) -> bool:
 
 
 def _part_text(item: Any) -> str:
-    text = item.get("text") if isinstance(item, Mapping) else item
+    text = item.get("text") if isinstance(item, dict) else item
     return text if isinstance(text, str) else ""
 
 
 def _rest(item: Any) -> Any:
     """An item of an array without the text that is a part of the array's."""
-    if isinstance(item, Mapping) and isinstance(item.get("text"), str):
+    if isinstance(item, dict) and isinstance(item.get("text"), str):
         return {name: value for name, value in item.items() if name != "text"}
     return item

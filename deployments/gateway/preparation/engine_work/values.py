@@ -28,10 +28,10 @@ def check_values(body: Mapping[str, Any]) -> None:
         raise too_complex(f"the body has {count} token ids; send at most {MOST_IDS}")
     elements, members = 0, 0
     for node in nodes_of({name: value for name, value in body.items() if ids.get(name) is None}):
-        if isinstance(node, Mapping):
+        if isinstance(node, dict):
             members += len(node)
         else:
-            elements += sum(not isinstance(value, Mapping | list) for value in node)
+            elements += sum(not isinstance(value, dict | list) for value in node)
     if elements > MOST_ELEMENTS:
         raise too_complex(
             f"the body has {elements} texts and numbers in arrays; send at most {MOST_ELEMENTS} beside token ids"
