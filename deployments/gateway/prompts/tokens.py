@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import msgspec
 from tokenizers import Tokenizer
 
 CHUNK = 2**16
@@ -28,6 +28,20 @@ QWEN_2 = (
 )
 
 
+class _Model(msgspec.Struct):
+    type: Any = None
+    dropout: Any = None
+
+
+class _Description(msgspec.Struct):
+    """What `can_be_cut` reads of a tokenizer.json. Its vocabulary, nearly all of it, is passed over."""
+
+    model: _Model
+    normalizer: Any = None
+    pre_tokenizer: Any = None
+    added_tokens: Any = ()
+
+
 class Tokens:
     """A tokenizer that threads may share: only its batch call releases the interpreter's lock, so that alone is used.
 
@@ -38,7 +52,8 @@ class Tokens:
     def __init__(self, source: str) -> None:
         """`source` is tokenizer.json's text. Raises Exception where the library cannot read it."""
         self._tokenizer = Tokenizer.from_str(source)
-        self._can_cut = can_be_cut(json.loads(source))
+        described = msgspec.json.decode(source, type=_Description)
+        self._can_cut = can_be_cut(msgspec.to_builtins(described))
 
     def encode(self, text: str, special: bool = False) -> list[int]:
         """`special` adds the tokens that the tokenizer puts around a text by itself, as completions have them."""
