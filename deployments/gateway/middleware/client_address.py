@@ -11,7 +11,7 @@ from deployments.gateway.state import GatewayState
 
 
 async def client_address(state: GatewayState, context: RequestContext, following: Answer) -> web.StreamResponse:
-    """Sets the context's `client_address`. Without trusted proxies in the fleet file it stays the connection's peer."""
-    if trusted := state.fleet.gateway.trusted_proxies:
-        context.client_address = address_of(context.client_address, context.request.headers, trusted)
+    """Sets the context's `client_address`, which is the connection's peer before."""
+    trusted = state.fleet.gateway.trusted_proxies
+    context.client_address = address_of(context.client_address, context.request.headers, trusted)
     return await following(context)

@@ -44,10 +44,8 @@ class ClientStream:
         self.response, self.usage, self.follower = writer.response, usage, follower
         self._writer = writer
         self.comments = StreamComments(writer.write, comment_after_s)
-        self.shown = False
-        """Whether the client has seen any frame."""
         self.first_shown: float | None = None
-        """When the first of them was, by time.perf_counter()."""
+        """When the client was sent its first frame, by time.perf_counter()."""
         self.failed = False
         """Whether it ended with an error."""
         self.ended = False
@@ -57,6 +55,11 @@ class ClientStream:
         """Of an event that has not ended yet."""
         self._splice: Splice | None = None
         self._has_ended = False
+
+    @property
+    def shown(self) -> bool:
+        """Whether the client has seen any frame."""
+        return self.first_shown is not None
 
     @property
     def sent_bytes(self) -> int:
@@ -141,8 +144,8 @@ class ClientStream:
         return keeps_up
 
     def _show(self, frames: bytes) -> bool:
-        if not self.shown:
-            self.shown, self.first_shown = True, time.perf_counter()
+        if self.first_shown is None:
+            self.first_shown = time.perf_counter()
         if self.follower:
             frames = self.follower.emitted.take(frames)
         shown = self.usage.take_frames(frames)
