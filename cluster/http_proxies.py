@@ -50,12 +50,12 @@ def proxy_for(url: str, headers: Mapping[str, str] | None = None) -> str | None:
     if not proxy or is_own_network(host) or urllib.request.proxy_bypass(host):
         return None
     proxy = proxy if "://" in proxy else f"http://{proxy}"
-    shown = without_password(proxy)
+    name = without_password(proxy)
     if urlsplit(proxy).scheme != "http":
-        raise ProxyError(f"the proxy {shown} is not supported: name one with http://, or list {host} in no_proxy")
+        raise ProxyError(f"the proxy {name} is not supported: name one with http://, or list {host} in no_proxy")
     has_key = any(name.lower() == AUTHORIZATION.lower() for name in headers or ())
     if has_key and split.scheme != "https":
-        raise ProxyError(f"the proxy {shown} would see the key: use https://, or list {host} in no_proxy")
+        raise ProxyError(f"the proxy {name} would see the key: use https://, or list {host} in no_proxy")
     return proxy
 
 

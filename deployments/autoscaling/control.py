@@ -64,5 +64,5 @@ def _newest(doors: Iterable[Door]) -> Iterable[Door]:
     newest: dict[tuple[str, str], Door] = {}
     for door in doors:
         key = door["source"], door["model"]
-        newest[key] = max(newest.get(key, door), door, key=lambda told: sum(told["booked_s"].values()))
+        newest[key] = max(newest.get(key, door), door, key=lambda each: sum(each["booked_s"].values()))
     return newest.values()

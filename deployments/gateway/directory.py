@@ -36,9 +36,9 @@ class ServedModel:
 
     def prompts_by(self) -> tuple[str, str, str | None]:
         """Renderer, checkpoint and revision that prompts are made by; '' where no replica tells, or none is needed."""
-        for told in self.replica_infos.values() if self.keyed else ():
-            if told.renderer:
-                return told.renderer, told.checkpoint, told.revision
+        for info in self.replica_infos.values() if self.keyed else ():
+            if info.renderer:
+                return info.renderer, info.checkpoint, info.revision
         return "", "", None
 
 
