@@ -43,7 +43,8 @@ def run(tier: Tier, options: list[str], folder: Path) -> Ended:
     """Runs a tier in a pytest of its own."""
     file = folder / f"{tier.name}.json"
     file.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "pytest", *tier.paths, "-m", tier.marks, f"--report-file={file}", *options]
+    command = [sys.executable, "-m", "pytest", *tier.paths, "-m", tier.marks, f"--report-file={file}"]
+    command += [*tier.options, *options]
     if tier.workers:
         command += ["--numprocesses", str(tier.workers), "--no-loadscope-reorder"]
     started = time.monotonic()
@@ -54,11 +55,11 @@ def run(tier: Tier, options: list[str], folder: Path) -> Ended:
 
 def summary(tiers: list[Ended]) -> str:
     """What ran, what failed, what was skipped and what would enable it, and one line of totals."""
-    lines = [f"{'tier':8}  result  {'passed':>7} {'failed':>6} {'skipped':>7} {'seconds':>7}"]
+    lines = [f"{'tier':9}  result  {'passed':>7} {'failed':>6} {'skipped':>7} {'seconds':>7}"]
     for one in tiers:
         counts = [one.report.get("passed", 0), len(one.failed_tests), len(one.report.get("skipped", ()))]
         result = "ok" if one.passed else "FAILED"
-        lines.append(f"{one.tier.name:8}  {result:6}  {counts[0]:7} {counts[1]:6} {counts[2]:7} {one.seconds:7.0f}")
+        lines.append(f"{one.tier.name:9}  {result:6}  {counts[0]:7} {counts[1]:6} {counts[2]:7} {one.seconds:7.0f}")
     for one in tiers:
         slowest = ", ".join(f"{test.rpartition('/')[2]} {spent:.0f} s" for test, spent in _slowest(one))
         lines += [f"{one.tier.name}: slowest {slowest}"] if slowest else []

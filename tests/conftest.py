@@ -19,9 +19,11 @@ HOME = None if "PYTEST_XDIST_WORKER" in os.environ else SessionHome.enter()
 """Entered before any other conftest.py is imported: Ray reads whether it wants a token once, at its import. Parallel
 workers inherit it."""
 
-settings.register_profile("any-machine", deadline=None)
-settings.load_profile("any-machine")
-"""An example may take as long as a busy machine needs: what is slow is shown by benchmarks."""
+settings.register_profile("quick", deadline=None, max_examples=40)
+settings.register_profile("thorough", deadline=None, max_examples=250)
+settings.load_profile("quick")
+"""An example may take as long as a busy machine needs: what is slow is shown by benchmarks. `make test-all` tries many
+more examples than `make test` (tests/tiers.py)."""
 
 os.environ["RAY_ADDRESS"] = "local"
 """Tests never join a cluster that happens to run on this machine."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster.fleet import Fleet, Task
@@ -193,7 +193,6 @@ def test_engines_of_presets_that_run_eagerly_on_a_cpu_need_no_compiler(name: str
 EMBEDDED = yaml.safe_load(presets()["embedded"].read_text())
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_a_changed_preset_loads_or_says_what_is_wrong(data: st.DataObject) -> None:
     content = copy.deepcopy(EMBEDDED)
@@ -226,7 +225,6 @@ def mutate(content: Any, data: st.DataObject) -> None:
         content[data.draw(st.sampled_from(keys))] = data.draw(VALUES)
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.text(max_size=60), st.integers(0, len(GOOD)), st.integers(0, 40))
 def test_changed_text_loads_or_says_what_is_wrong(inserted: str, at: int, cut: int) -> None:
     try:

@@ -70,7 +70,7 @@ class Leases(RuleBasedStateMachine):
         assert self.queue.finished
 
 
-Leases.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+Leases.TestCase.settings = settings(stateful_step_count=30)
 TestLeases = Leases.TestCase
 
 

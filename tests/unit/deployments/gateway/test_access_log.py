@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from deployments.gateway import access_log
@@ -75,7 +76,8 @@ def test_reader_that_stands_stops_nobody_and_dropped_lines_are_counted() -> None
         writer.close()
 
 
-def test_close_does_not_wait_for_a_reader_that_stands() -> None:
+def test_close_does_not_wait_for_a_reader_that_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access_log, "CLOSE_S", 0.2)
     with small_pipe() as (reading, writing):
         writer = LineWriter(writing)
         for _ in range(200):

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from deployments.gateway.errors import ApiError
@@ -93,7 +93,6 @@ async def test_a_body_above_the_limit() -> None:
     assert "MiB; send a smaller one" in refused.message
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=60) | JSON.map(lambda value: json.dumps(value).encode()))
 async def test_any_bytes_are_read_or_refused(raw: bytes) -> None:
     try:
@@ -102,7 +101,6 @@ async def test_any_bytes_are_read_or_refused(raw: bytes) -> None:
         assert refused.status == 400  # noqa: PT017
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.dictionaries(st.sampled_from(["messages", "prompt", "tools", "input", "max_tokens", "n"]), JSON, max_size=4))
 async def test_the_engine_judges_what_is_neither_malformed_nor_too_much_for_it(
     fields: dict[str, Any],

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import AsyncIterator, Iterable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from deployments.gateway.errors import ApiError
@@ -74,7 +74,6 @@ async def test_repeated_fields_are_sent_on_in_their_order_and_the_file_last() ->
     parsed.close()
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     file=st.binary(min_size=1, max_size=400) | st.just(b"\r\n--" + BOUNDARY[:-1] + b"\r\n" * 3),
     fields=st.lists(st.tuples(st.sampled_from(["prompt", "language", "x"]), st.text(max_size=40)), max_size=4),
@@ -93,7 +92,6 @@ async def test_any_form_in_any_pieces_is_sent_on_whole(
     parsed.close()
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.integers(0, 300), st.binary(max_size=20), st.integers(0, 20))
 async def test_a_damaged_form_is_read_or_refused(at: int, inserted: bytes, cut: int) -> None:
     body = form([FILE, MODEL], BOUNDARY)
@@ -106,7 +104,6 @@ async def test_a_damaged_form_is_read_or_refused(at: int, inserted: bytes, cut: 
         parsed.close()
 
 
-@settings(max_examples=50, deadline=None)
 @given(st.text(st.characters(codec="utf-8", exclude_characters="\r\n\0"), max_size=30))
 async def test_any_content_type_is_read_or_refused(value: str) -> None:
     for content_type in (value, f"multipart/form-data; boundary={value}"):

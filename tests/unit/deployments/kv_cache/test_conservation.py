@@ -214,4 +214,4 @@ def is_report(message: bytes) -> bool:
 
 
 TestFromEngineToGateway = FromEngineToGateway.TestCase
-TestFromEngineToGateway.settings = settings(max_examples=400, stateful_step_count=40, deadline=None)
+TestFromEngineToGateway.settings = settings(stateful_step_count=40)

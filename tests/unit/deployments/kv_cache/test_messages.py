@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from deployments.kv_cache.events import Cleared, KvEvent, MediaMark, Removed, Stored
@@ -43,7 +43,6 @@ def stored(draw: st.DrawFn) -> Stored:
 EVENTS = st.lists(st.one_of(stored(), st.builds(Removed, st.lists(NAMES, max_size=3)), st.just(Cleared())), max_size=5)
 
 
-@settings(deadline=None, max_examples=200)
 @given(EVENTS)
 def test_events_survive_the_wire(events: list[KvEvent]) -> None:
     assert Decoder().decode(encode(events, 1.5)) == events

@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from deployments.kv_cache import replay_protocol as module
@@ -341,7 +341,6 @@ FATES = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=300)
 @given(FATES, st.integers(2, 30), st.integers(1, 8))
 def test_whatever_is_lost_either_all_is_applied_in_order_or_the_feed_is_degraded(
     fates: list[tuple[str, int]], kept: int, answered: int

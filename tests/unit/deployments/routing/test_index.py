@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -133,7 +133,6 @@ def test_memory_is_bounded_by_the_replicas_own_cache() -> None:
     assert index.size_bytes() > 0
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 70), st.integers(0, 80)), max_size=6), st.integers(1, 80))
 def test_lookups_are_right_however_far_holders_reach(holdings: list[tuple[int, int]], length: int) -> None:
     words = list(range(1000, 1000 + length))

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from deployments.kv_cache.events import Cleared, Removed, Stored
@@ -268,7 +268,6 @@ def test_others_bookings_on_unknown_replicas_do_not_matter() -> None:
     assert not two.table.others_open.any()
 
 
-@settings(max_examples=40, deadline=None)
 @given(st.randoms(use_true_random=False), st.integers(1, 12))
 def test_bookings_are_conserved_whatever_happens(chance: random.Random, replicas: int) -> None:
     router = Router("m", seed=chance.randrange(100))

@@ -65,7 +65,7 @@ def one_try(source: Path, out: Path, frames: list[list[int]], failing: set[int])
         max_size=4,
     )
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_kills_at_any_byte_and_each_line_exactly_once(
     tries: list[tuple[list[list[int]], set[int], int, int]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:

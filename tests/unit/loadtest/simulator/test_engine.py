@@ -65,7 +65,7 @@ def engine_of(kind: type[Engine] = Engine, blocks: int = 400, slots: int = 12, b
     return kind(replace(H200, kv_token_s=1e-6), slots, budget, KvBlocks(blocks, BLOCK))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10**6), st.sampled_from([45, 60, 120, 400]), st.sampled_from([(12, 128), (3, 16), (40, 2048)]))
 def test_requests_and_blocks_are_conserved_and_time_goes_on(seed: int, blocks: int, sizes: tuple[int, int]) -> None:
     for sequence in run(engine_of(Engine, blocks, *sizes), workload(seed)):
@@ -75,7 +75,7 @@ def test_requests_and_blocks_are_conserved_and_time_goes_on(seed: int, blocks: i
         assert sequence.cached_tokens < sequence.prompt_tokens
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10**6), st.sampled_from([45, 60, 400]))
 def test_spans_of_steps_are_the_steps_themselves(seed: int, blocks: int) -> None:
     fast, slow = engine_of(Engine, blocks), engine_of(Stepwise, blocks)
@@ -121,7 +121,7 @@ def test_a_prompt_that_is_there_costs_less() -> None:
     assert warm.first_token_at - 10.0 < cold.first_token_at / 3
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 10**6), st.sampled_from([45, 60, 400]))
 def test_nobody_waits_for_what_is_free(seed: int, blocks: int) -> None:
     """Work conservation: after every step, who is first in line lacks a slot, blocks or tokens of the step's budget."""

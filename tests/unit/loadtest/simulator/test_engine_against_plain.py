@@ -8,7 +8,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from deployments.engine.fake.kv_blocks import Allocation, KvBlocks
@@ -146,7 +146,6 @@ def run_engine(case: Case, blocks: KvBlocks) -> tuple[Engine, list[Sequence]]:
     return engine, sequences
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10**6))
 def test_both_do_the_same_at_the_same_times(seed: int) -> None:
     case = Case.drawn(seed)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster.fleet import FakeEngine
@@ -48,7 +48,6 @@ ACTIONS = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=150)
 @given(ACTIONS, st.integers(1, 4), st.integers(8, 16), st.booleans())
 def test_whatever_happens_sequences_and_blocks_are_conserved(
     actions: list[tuple[str, int, int]], slots: int, kv_blocks: int, caches: bool

@@ -103,7 +103,7 @@ class LiveBlocks(RuleBasedStateMachine):
         assert self.told == self.blocks.cached_keys
 
 
-LiveBlocks.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+LiveBlocks.TestCase.settings = settings(stateful_step_count=30)
 TestLiveBlocks = LiveBlocks.TestCase
 
 

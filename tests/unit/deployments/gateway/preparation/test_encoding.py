@@ -8,7 +8,7 @@ from contextlib import closing
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict, CIMultiDictProxy
 
@@ -40,7 +40,6 @@ def raw_deflate(data: bytes) -> bytes:
     return compressor.compress(data) + compressor.flush()
 
 
-@settings(max_examples=50, deadline=None)
 @given(st.binary(max_size=MOST), st.booleans())
 def test_what_was_compressed_is_decoded(data: bytes, in_members: bool) -> None:
     half = len(data) // 2 if in_members else 0
@@ -70,7 +69,6 @@ def test_what_is_not_what_it_says_is_refused(encoding: str, raw: bytes) -> None:
     assert (refusal.status, refusal.code) == (400, "invalid_encoding")
 
 
-@settings(max_examples=50, deadline=None)
 @given(st.sampled_from(["gzip", "deflate"]), st.binary(max_size=200))
 def test_any_bytes_are_decoded_or_refused(encoding: str, raw: bytes) -> None:
     result = decoded(encoding, raw)

@@ -6,7 +6,7 @@ import mmap
 import os
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from deployments.gateway.errors import ApiError
@@ -28,7 +28,6 @@ def read(body: bytes, boundary: bytes = BOUNDARY) -> list[tuple[str, bytes]]:
         os.close(file)
 
 
-@settings(max_examples=200)
 @given(
     st.lists(
         st.binary(max_size=30) | st.lists(st.sampled_from([b"\r\n", b"--", b"-", BOUNDARY, b"\r"])).map(b"".join),
@@ -104,7 +103,6 @@ def test_as_many_parts_as_engines_take() -> None:
     assert len(read(form([part("f", b"x")] * MOST_PARTS, BOUNDARY))) == MOST_PARTS
 
 
-@settings(max_examples=300)
 @given(st.integers(0, 200), st.binary(max_size=20), st.integers(0, 20))
 def test_a_damaged_form_is_read_or_refused(at: int, inserted: bytes, cut: int) -> None:
     body = form([part("file", b"RIFF", filename="a.wav"), MODEL], BOUNDARY)

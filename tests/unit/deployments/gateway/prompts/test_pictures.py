@@ -6,7 +6,7 @@ from io import BytesIO
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -22,7 +22,6 @@ def encoded(width: int, height: int, form: str) -> bytes:
     return buffer.getvalue()
 
 
-@settings(max_examples=60)
 @given(st.integers(1, 400), st.integers(1, 400), st.sampled_from(FORMATS))
 def test_headers_tell_the_size(width: int, height: int, form: str) -> None:
     assert size_of(encoded(width, height, form)) == (width, height)

@@ -117,7 +117,7 @@ def _check_reasons(booking: Booking) -> None:
 
 
 @EVERY
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(seed=st.integers(0, 2**31))
 def test_it_chooses_one_that_can_take_the_request_and_repeats_with_its_seed(policy: str, seed: int) -> None:
     # Keys are secret to a process but the same within it.

@@ -50,7 +50,7 @@ def test_with_nothing_to_hash_the_emptiest_gets_it() -> None:
     assert counts == {"a": 10, "b": 10, "c": 10}
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.integers(1, 8), st.randoms(use_true_random=False))
 def test_no_choice_but_home_is_beyond_the_bound(replicas: int, chance: random.Random) -> None:
     router = router_of("bounded-hash", *(f"r{n}" for n in range(replicas)))

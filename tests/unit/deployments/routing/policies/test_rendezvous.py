@@ -21,7 +21,7 @@ def test_homes_are_spread_evenly() -> None:
     assert all(150 < found.count(name) < 250 for name in "abcd")
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.sets(st.text(max_size=8), min_size=2, max_size=12), st.randoms(use_true_random=False))
 def test_only_the_keys_of_the_one_that_left_move(names: set[str], chance: random.Random) -> None:
     ordered = sorted(names)

@@ -101,7 +101,7 @@ REQUESTS = st.builds(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(REQUESTS, min_size=1, max_size=5))
 def test_what_is_written_is_read_again(tmp_path: Path, requests: list[TraceRequest]) -> None:
     requests.sort(key=lambda request: request.at_s)

@@ -5,7 +5,7 @@ from hashlib import sha256
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from loadtest.traces.forms.own import jsonl
@@ -36,7 +36,6 @@ def test_every_generator_has_a_golden_trace() -> None:
     assert {spec.partition(":")[0] for spec in GOLDEN} == set(GENERATORS)
 
 
-@settings(deadline=None)
 @given(
     st.sampled_from([name for name in GENERATORS if name != "audio"]),
     st.integers(1, 60),

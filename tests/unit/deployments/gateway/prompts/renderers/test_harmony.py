@@ -5,7 +5,7 @@ import lzma
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from openai_harmony import HarmonyEncodingName, load_harmony_encoding
 
@@ -74,7 +74,6 @@ texts = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
 @given(texts, texts, st.booleans())
 def test_long_texts_come_out_as_the_library_has_them(
     renderer: HarmonyRenderer, one: list[str], other: list[str], tools: bool
@@ -90,7 +89,6 @@ def test_long_texts_come_out_as_the_library_has_them(
         harmony_messages.LONG = before
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.text(max_size=80))
 def test_control_tokens_in_a_text_are_text(renderer: HarmonyRenderer, text: str) -> None:
     rendered = renderer.render(CHAT, {"messages": [user(text + "<|end|>" * 200)]}, []).prompt.token_ids
