@@ -37,7 +37,7 @@ class ReplicaInfo:
     """Where its cache reporter answers with all that it knows."""
 
     renderer: str = ""
-    """How the gateway makes this engine's prompts (`deployments.gateway.prompts`); '' where it does not."""
+    """How the gateway makes this engine's prompts (`deployments.gateway.preparation.prompts`); '' where it does not."""
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

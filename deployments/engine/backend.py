@@ -97,7 +97,7 @@ class EngineBackend(Protocol):
 
 
 BACKENDS = {
-    "vllm": "deployments.engine.vllm:VllmBackend",
+    "vllm": "deployments.engine.vllm.backend:VllmBackend",
     "fake": "deployments.engine.fake:FakeBackend",
 }
 """Name -> class, imported on use, so that a node loads only the backend that it runs."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import resource
 
-from deployments.gateway.errors import ApiError
+from deployments.gateway.errors.error_object import ApiError
 
 RESERVE = 128
 """File descriptors below the limit from which on requests are refused: for connections to engines and bodies that are

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from deployments.gateway.errors import ApiError
+from deployments.gateway.errors.error_object import ApiError
 
 
 class InFlight:

@@ -6,13 +6,13 @@ from aiohttp import web
 
 from deployments.gateway.api import MODEL_ROUTES
 from deployments.gateway.api.route import ModelRoute, OwnRoute, Route
-from deployments.gateway.http_errors import request_id
+from deployments.gateway.errors.http_errors import request_id
 from deployments.gateway.middleware import chain, middlewares_of
 from deployments.gateway.middleware.quota import charge_work
-from deployments.gateway.preparation.byte_budget import ByteClaim
+from deployments.gateway.preparation.bodies.byte_budget import ByteClaim
 from deployments.gateway.preparation.preparation import Preparation
 from deployments.gateway.proxy.proxy import FAILURES, Proxy
-from deployments.gateway.request_context import CONTEXT, RequestContext
+from deployments.gateway.request.context import CONTEXT, RequestContext
 from deployments.gateway.state import GatewayState
 
 

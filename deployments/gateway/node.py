@@ -22,14 +22,21 @@ from cluster.fleet import Fleet
 from cluster.names import APPLICATION
 from deployments.engine.listening import engine_host
 from deployments.engine.process import PROJECT_ROOT
-from deployments.gateway.attachment import attach, socket_name
-from deployments.gateway.control_channel import Channel
-from deployments.gateway.control_messages import AskReplicas, Attach, End, FollowRegistry, NodeStatus, Replicas
-from deployments.gateway.supervisor_process import Startup
+from deployments.gateway.supervision.attachment import attach, socket_name
+from deployments.gateway.supervision.control_channel import Channel
+from deployments.gateway.supervision.control_messages import (
+    AskReplicas,
+    Attach,
+    End,
+    FollowRegistry,
+    NodeStatus,
+    Replicas,
+)
+from deployments.gateway.supervision.supervisor_process import Startup
 from deployments.local_ray import logs_folder
 from deployments.registry import endpoint
 
-SUPERVISOR = "deployments.gateway.supervisor_process"
+SUPERVISOR = "deployments.gateway.supervision.supervisor_process"
 START_TIMEOUT_S = 90.0
 """For the supervisor to listen and its processes to accept, on a busy machine."""
 FIND_PERIOD_S = 1.0

@@ -18,7 +18,7 @@ import zmq
 
 from cluster.fleet_secrets import FleetSecrets
 from deployments.encrypted_sockets import Server, SocketKeys, client_socket, connect
-from deployments.gateway.directory import Directory
+from deployments.gateway.replicas.directory import Directory
 from deployments.routing import Outstanding
 
 PURPOSE = "bookings of gateways"

@@ -25,8 +25,11 @@ from deployments.autoscaling.control import Door
 from deployments.engine.access.tls import TlsError
 from deployments.engine.backend import EngineLoad
 from deployments.gateway.access_log import LineWriter, end_access_log, write_access_log
-from deployments.gateway.control_channel import Channel
-from deployments.gateway.control_messages import (
+from deployments.gateway.metrics.merged import families_of
+from deployments.gateway.peer_sync import PeerSync
+from deployments.gateway.server import GatewayServer
+from deployments.gateway.supervision.control_channel import Channel
+from deployments.gateway.supervision.control_messages import (
     AskMetrics,
     Configure,
     Drain,
@@ -38,9 +41,6 @@ from deployments.gateway.control_messages import (
     Started,
     Status,
 )
-from deployments.gateway.merged_metrics import families_of
-from deployments.gateway.peer_sync import PeerSync
-from deployments.gateway.server import GatewayServer
 from deployments.replica_info import ReplicaInfo
 
 STATUS_PERIOD_S = 0.5

@@ -14,12 +14,12 @@ from deployments.gateway.api import ROUTES
 from deployments.gateway.api.openapi.published import DESCRIPTION, ApiDescription
 from deployments.gateway.api.route import Access, OwnRoute, Route
 from deployments.gateway.api.unknown import refusal
-from deployments.gateway.http_errors import REQUEST_ID, Runner, name_answer
+from deployments.gateway.errors.http_errors import REQUEST_ID, Runner, name_answer
 from deployments.gateway.http_log import logger
 from deployments.gateway.lifecycle import RequestLifecycle
-from deployments.gateway.listening_socket import BACKLOG, listening_sockets
-from deployments.gateway.request_context import CONTEXT, RequestContext
+from deployments.gateway.request.context import CONTEXT, RequestContext
 from deployments.gateway.state import GatewayState
+from deployments.gateway.supervision.listening_socket import BACKLOG, listening_sockets
 from deployments.replica_info import ReplicaInfo
 
 HAND_OVER_S = 10.0

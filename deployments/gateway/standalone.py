@@ -24,11 +24,11 @@ from cluster.vendors import ENGINE_KINDS
 from deployments.engine.backend import EngineSpec
 from deployments.engine.engine_spec import engine_spec
 from deployments.engine.rendering import renderer_of
-from deployments.gateway.control_messages import Replicas
-from deployments.gateway.listening_socket import listening_sockets
-from deployments.gateway.secret_rotation import follow_secrets
-from deployments.gateway.supervisor import Supervisor
-from deployments.gateway.supervisor_process import cannot_listen
+from deployments.gateway.supervision.control_messages import Replicas
+from deployments.gateway.supervision.listening_socket import listening_sockets
+from deployments.gateway.supervision.secret_rotation import follow_secrets
+from deployments.gateway.supervision.supervisor import Supervisor
+from deployments.gateway.supervision.supervisor_process import cannot_listen
 from deployments.replica_info import ReplicaInfo
 
 REPLICA = re.compile(r"(?:(?P<model>[^=@]+)@)?(?P<pool>[A-Za-z0-9._-]+)=(?P<url>https?://\S+)")

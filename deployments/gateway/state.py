@@ -10,17 +10,17 @@ from cluster.fleet import Fleet
 from cluster.fleet_secrets import open_secrets
 from deployments.engine.access.client import EngineHeaders, no_headers
 from deployments.engine.access.keys import EngineKeys
-from deployments.gateway.directory import Directory, ServedModel
-from deployments.gateway.feeds import Feeds
 from deployments.gateway.file_reserve import FILES
+from deployments.gateway.identity.operators import Operators
+from deployments.gateway.identity.tenants import Tenants
 from deployments.gateway.in_flight import InFlight
-from deployments.gateway.metrics import Metrics
-from deployments.gateway.operators import Operators
-from deployments.gateway.preparation.byte_budget import ByteBudget
-from deployments.gateway.preparation.collector import PreparationCollector
-from deployments.gateway.preparation.json_body import Source
+from deployments.gateway.metrics.gateway_metrics import Metrics
+from deployments.gateway.metrics.preparation_collector import PreparationCollector
+from deployments.gateway.preparation.bodies.byte_budget import ByteBudget
+from deployments.gateway.preparation.bodies.json_body import Source
 from deployments.gateway.preparation.preparer import preparer
-from deployments.gateway.tenants import Tenants
+from deployments.gateway.replicas.directory import Directory, ServedModel
+from deployments.gateway.replicas.kv_event_followers import Feeds
 from deployments.kv_cache.keying import prefix_keys
 from deployments.replica_info import ReplicaInfo
 

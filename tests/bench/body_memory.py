@@ -11,7 +11,7 @@ import requests
 
 from cluster.checkpoints import resolve
 from cluster.fleet import Gateway, Task
-from deployments.gateway.preparation.encoding import most_decoded
+from deployments.gateway.preparation.bodies.encoding import most_decoded
 from tests.support.hostile_bodies import CHAT, CHATS, SPEECH, UPLOADS, HostileBody
 from tests.support.processes import fake_engine, fake_fleet, fake_pool, gateway, replica_info
 

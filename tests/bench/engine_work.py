@@ -6,7 +6,7 @@ import asyncio
 
 from cluster import mend_on_import
 from deployments.engine.rendering import renderer_of
-from deployments.gateway.preparation.json_body import Source
+from deployments.gateway.preparation.bodies.json_body import Source
 from tests.support.engine_admission import Admission
 from tests.support.hostile_structures import CHAT, COMPLETIONS, RESPONSES, STRUCTURES, TOKENIZE, Structure
 from tests.support.hostile_texts import TEXTS

@@ -15,7 +15,7 @@ from pathlib import Path
 from cluster.fleet import Fleet
 from cluster.loading import load_fleet
 from deployments.engine.process import PROJECT_ROOT, free_port
-from deployments.engine.vllm import CUSTOMIZE
+from deployments.engine.vllm.backend import CUSTOMIZE
 from tests.support.offline import offline, rate
 
 ROUNDS = 5

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from cluster.checkpoints import resolve
-from deployments.gateway.prompts import Prompts
+from deployments.gateway.preparation.prompts import Prompts
 from tests.support.prompts import prepare
 
 CHAT = "/v1/chat/completions"

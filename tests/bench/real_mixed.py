@@ -25,7 +25,7 @@ from typing import Any
 
 import uvloop
 
-from deployments.engine.vllm_routes import value
+from deployments.engine.vllm.routes import value
 from tests.bench.gateway_streams import percentile
 from tests.support.cpu_time import cpu_seconds
 from tests.support.processes import gateway

@@ -13,7 +13,7 @@ import pytest
 from deployments.engine.access.rules import ENGINE_ROUTES
 from deployments.engine.backend import EngineSpec
 from deployments.engine.process import PROJECT_ROOT
-from deployments.engine.vllm import CUSTOMIZE, engine_arguments
+from deployments.engine.vllm.backend import CUSTOMIZE, engine_arguments
 from tests.support.engine_keys import engine_environment, engine_keys
 
 PROGRAM = """

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import pytest
 
 from deployments.engine.rendering import renderer_of
-from deployments.gateway.errors import ApiError
-from deployments.gateway.preparation.json_body import Source
+from deployments.gateway.errors.error_object import ApiError
+from deployments.gateway.preparation.bodies.json_body import Source
 from tests.support.engine_admission import Admission
 from tests.support.hostile_structures import RESPONSES, STRUCTURES, Structure
 from tests.support.hostile_texts import OTHER_TEXTS, SPECIAL_TEXTS, TEXTS, Text

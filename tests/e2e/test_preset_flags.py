@@ -14,7 +14,7 @@ from cluster.loading import load_fleet, presets
 from cluster.vendors import ENGINE_KINDS
 from deployments.engine.engine_spec import engine_spec
 from deployments.engine.process import PROJECT_ROOT
-from deployments.engine.vllm import CUSTOMIZE, engine_arguments
+from deployments.engine.vllm.backend import CUSTOMIZE, engine_arguments
 
 PARSER = """
 import json, sys

@@ -21,11 +21,11 @@ from cluster.loading import load_fleet
 from deployments.engine.backend import EngineSpec
 from deployments.engine.engine_spec import engine_spec
 from deployments.engine.process import PROJECT_ROOT
-from deployments.engine.vllm import CUSTOMIZE
+from deployments.engine.vllm.backend import CUSTOMIZE
 from deployments.gateway.api import MODEL_ROUTES
 from deployments.gateway.api.openapi.fields import body_schema
-from deployments.gateway.engine_errors import REWRITTEN
-from deployments.gateway.request_fields import FIELDS, VERSION, WITHHELD
+from deployments.gateway.errors.engine_errors import REWRITTEN
+from deployments.gateway.request.fields import FIELDS, VERSION, WITHHELD
 from deployments.gateway.resume.conditions import CARRIED, KNOWN, why_not
 from tests.support.engine_contract import EngineContract
 from tests.support.engine_keys import with_secrets

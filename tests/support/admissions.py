@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deployments.gateway.admission import Admission
+from deployments.gateway.admission.model_admission import Admission
 from deployments.routing import Replica, Request, Router
 from deployments.routing.seeds import UNKNOWN
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from cluster.fleet import Fleet
 from deployments.engine.backend import EngineFacts
 from deployments.engine.cache_reporter.process import CacheReporter, ReporterSettings
-from deployments.engine.vllm_routes import ask_facts
+from deployments.engine.vllm.routes import ask_facts
 from deployments.kv_cache.report_subscriber import ReporterAddresses
 from deployments.replica_info import ReplicaInfo
 from tests.support.engine_keys import direct_session

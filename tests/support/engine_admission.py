@@ -10,10 +10,10 @@ from typing import Any
 import msgspec
 
 from cluster.fleet import Gateway
-from deployments.gateway.errors import ApiError
-from deployments.gateway.preparation.body import INLINE_BYTES, BodyFile, write_all
-from deployments.gateway.preparation.byte_budget import ByteBudget, ByteClaim
-from deployments.gateway.preparation.json_body import JsonSettings, Source
+from deployments.gateway.errors.error_object import ApiError
+from deployments.gateway.preparation.bodies.body import INLINE_BYTES, BodyFile, write_all
+from deployments.gateway.preparation.bodies.byte_budget import ByteBudget, ByteClaim
+from deployments.gateway.preparation.bodies.json_body import JsonSettings, Source
 from deployments.gateway.preparation.preparer import Preparer, preparer
 
 MODEL = "m"

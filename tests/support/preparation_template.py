@@ -9,8 +9,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from deployments.gateway.preparation import template
-from deployments.gateway.preparation.jobs import JOBS
+from deployments.gateway.preparation.workers import template
+from deployments.gateway.preparation.workers.jobs import JOBS
 
 GIBIBYTE = 2**30
 

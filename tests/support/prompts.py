@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from deployments.gateway.prompts import Prepared, Prompts, prepare_prompt
+from deployments.gateway.preparation.prompts import Prepared, Prompts, prepare_prompt
 
 
 def prepare(

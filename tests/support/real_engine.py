@@ -21,7 +21,7 @@ from cluster.vendors import ENGINE_KINDS
 from deployments.engine.backend import EngineSpec
 from deployments.engine.process import PROJECT_ROOT
 from deployments.engine.supervisor import Seat, Supervisor
-from deployments.engine.vllm import ACCESS, VllmBackend
+from deployments.engine.vllm.backend import ACCESS, VllmBackend
 from deployments.replica_info import ReplicaInfo
 from tests.support.engine_keys import secrets_file
 from tests.support.processes import HOST, unreported, unwithdrawn

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-from deployments.gateway.prompts.checkpoint import Checkpoint
-from deployments.gateway.prompts.pictures import QwenGrid
+from deployments.gateway.preparation.prompts.checkpoint import Checkpoint
+from deployments.gateway.preparation.prompts.pictures import QwenGrid
 
 SPECIAL = ["<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|image_pad|>", "<|vision_end|>"]
 TEMPLATE = (

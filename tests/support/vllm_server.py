@@ -19,7 +19,7 @@ from cluster.checkpoints import resolve
 from cluster.loading import load_fleet
 from deployments.engine.backend import EngineSpec
 from deployments.engine.engine_spec import engine_spec
-from deployments.engine.vllm import engine_arguments
+from deployments.engine.vllm.backend import engine_arguments
 from tests.support.engine_keys import with_secrets
 
 TASKS = ("generate",)

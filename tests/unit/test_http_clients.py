@@ -20,9 +20,9 @@ from cluster.fleet import Gateway
 from cluster.http_proxies import ProxyError
 from deployments import ready_notice
 from deployments.engine.access.client import engine_session
-from deployments.gateway.proxy.failures import ReplicaFailed
+from deployments.gateway.proxy.recovery.failures import ReplicaFailed
 from deployments.gateway.proxy.time_limits import AnswerTimer, Seconds
-from deployments.gateway.proxy.upstream import UpstreamClient
+from deployments.gateway.proxy.upstream.exchange import UpstreamClient
 from deployments.http_sessions import endpoint_session
 from loadtest.batch.served import look_up
 from loadtest.benchmarks.gpt_oss import GptOss

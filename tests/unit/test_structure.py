@@ -23,7 +23,7 @@ FORBIDDEN = {
 }
 """Folder -> top-level packages that nothing in it imports."""
 
-ONLY_IN = {"mlperf_loadgen": "loadtest/loadgen", "vllm": "deployments/engine/customize"}
+ONLY_IN = {"mlperf_loadgen": "loadtest/loadgen", "vllm": "deployments/engine/vllm/customize"}
 """Package -> the one folder that may import it. vLLM is only ever started, as a process of its own."""
 
 PATHS_OF_A_MACHINE = re.compile(r"(?<![\w.])/(?:home|root|Users|work|mnt)/\w")

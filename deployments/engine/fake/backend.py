@@ -11,7 +11,7 @@ import aiohttp
 from cluster.fleet import Task
 from deployments.engine.backend import EngineFacts, EngineLoad, EngineSpec
 from deployments.engine.fake.config import FakeConfig
-from deployments.engine.vllm_routes import ask_facts, ask_load
+from deployments.engine.vllm.routes import ask_facts, ask_load
 
 RENDERERS = {Task.CHAT.value: "fake", Task.VISION_CHAT.value: "fake"}
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from deployments.gateway.admission.limits import Unit
 from deployments.gateway.api.openapi.operation import JSON, Body, Operation, streamed
 from deployments.gateway.api.openapi.schemas import STRING, Schema, array, described, one_of, record
 from deployments.gateway.api.route import SPEECH, ModelRoute, model_route
-from deployments.gateway.limits import Unit
-from deployments.gateway.preparation.readers import read_audio_upload
+from deployments.gateway.preparation.bodies.readers import read_audio_upload
 
 FILE = described({"type": "string", "format": "binary", "minLength": 1}, "FLAC, MP3, MP4, Ogg, WAV, WebM, ...")
 FIELDS: dict[str, Schema] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from deployments.gateway.admission.limits import Unit
 from deployments.gateway.api.openapi.operation import JSON, Body, Operation, streamed
 from deployments.gateway.api.openapi.schemas import (
     BOOLEAN,
@@ -16,8 +17,7 @@ from deployments.gateway.api.openapi.schemas import (
     record,
 )
 from deployments.gateway.api.route import TEXT, model_route
-from deployments.gateway.limits import Unit
-from deployments.gateway.preparation.readers import read_json_body
+from deployments.gateway.preparation.bodies.readers import read_json_body
 
 PART = record({"type": described(STRING, "text, image_url, input_audio, ...")}, {"text": STRING, "image_url": OBJECT})
 MESSAGE = record(

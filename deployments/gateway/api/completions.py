@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from deployments.gateway.admission.limits import Unit
 from deployments.gateway.api.openapi.operation import JSON, Body, Operation, streamed
 from deployments.gateway.api.openapi.schemas import (
     COUNT,
@@ -14,8 +15,7 @@ from deployments.gateway.api.openapi.schemas import (
     record,
 )
 from deployments.gateway.api.route import TEXT, model_route
-from deployments.gateway.limits import Unit
-from deployments.gateway.preparation.readers import read_json_body
+from deployments.gateway.preparation.bodies.readers import read_json_body
 
 WORDS = {"type": "string", "minLength": 1}
 PROMPT = {

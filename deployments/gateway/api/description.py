@@ -9,7 +9,7 @@ from deployments.gateway.api.openapi.page import CONTENT_SECURITY_POLICY, PAGE
 from deployments.gateway.api.openapi.published import DESCRIPTION, Published
 from deployments.gateway.api.openapi.schemas import OBJECT, STRING, record
 from deployments.gateway.api.route import Access, OwnRoute
-from deployments.gateway.request_context import RequestContext
+from deployments.gateway.request.context import RequestContext
 from deployments.gateway.state import GatewayState
 
 PUBLISHED_PAGE = Published.of(PAGE)

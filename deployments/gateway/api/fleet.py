@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from deployments.gateway.api.openapi.operation import JSON, Operation
 from deployments.gateway.api.openapi.schemas import BOOLEAN, STRING, TEXT_OR_NULL, array, record
 from deployments.gateway.api.route import Access, OwnRoute
-from deployments.gateway.request_context import RequestContext
+from deployments.gateway.request.context import RequestContext
 from deployments.gateway.state import GatewayState
 from deployments.replica_info import ReplicaInfo
 

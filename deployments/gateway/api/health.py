@@ -7,7 +7,7 @@ from aiohttp import web
 from deployments.gateway.api.openapi.operation import JSON, Operation
 from deployments.gateway.api.openapi.schemas import ERROR_REFERENCE, STRING, array, described, record
 from deployments.gateway.api.route import Access, OwnRoute
-from deployments.gateway.request_context import RequestContext
+from deployments.gateway.request.context import RequestContext
 from deployments.gateway.state import GatewayState
 
 

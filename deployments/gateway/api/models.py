@@ -7,8 +7,8 @@ from aiohttp import web
 from deployments.gateway.api.openapi.operation import JSON, Operation, Parameter
 from deployments.gateway.api.openapi.schemas import COUNT_OR_NULL, INTEGER, STRING, array, record
 from deployments.gateway.api.route import Access, OwnRoute
-from deployments.gateway.directory import ServedModel
-from deployments.gateway.request_context import RequestContext
+from deployments.gateway.replicas.directory import ServedModel
+from deployments.gateway.request.context import RequestContext
 from deployments.gateway.state import GatewayState
 
 

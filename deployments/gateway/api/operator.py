@@ -9,9 +9,9 @@ from aiohttp import web
 from deployments.gateway.api.openapi.operation import JSON, TEXT, Operation, Parameter
 from deployments.gateway.api.openapi.schemas import COUNT, OBJECT, STRING, array, record
 from deployments.gateway.api.route import Access, OwnRoute
-from deployments.gateway.errors import ApiError
-from deployments.gateway.request_context import RequestContext
-from deployments.gateway.routing_state import describe
+from deployments.gateway.errors.error_object import ApiError
+from deployments.gateway.replicas.routing_state import describe
+from deployments.gateway.request.context import RequestContext
 from deployments.gateway.state import GatewayState
 
 DECISIONS = re.compile(r"[0-9]{1,6}", re.ASCII)

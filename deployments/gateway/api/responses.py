@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from deployments.gateway.admission.limits import Unit
 from deployments.gateway.api.openapi.operation import JSON, Body, Operation, streamed
 from deployments.gateway.api.openapi.schemas import COUNT, NUMBER, OBJECT, STRING, array, described, one_of, record
 from deployments.gateway.api.route import TEXT, model_route
-from deployments.gateway.limits import Unit
-from deployments.gateway.preparation.readers import read_json_body
+from deployments.gateway.preparation.bodies.readers import read_json_body
 
 INPUT = {"anyOf": [STRING, array(OBJECT, minItems=1)], "description": "A text, or the items of a conversation."}
 USAGE = {

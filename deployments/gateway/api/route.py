@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from cluster.fleet import Task
+from deployments.gateway.admission.limits import Unit
 from deployments.gateway.api.openapi.operation import Operation
-from deployments.gateway.limits import Unit
 
 if TYPE_CHECKING:
-    from deployments.gateway.request_context import RequestContext
-    from deployments.gateway.requests import ParsedRequest
+    from deployments.gateway.request.context import RequestContext
+    from deployments.gateway.request.reading import ParsedRequest
     from deployments.gateway.state import GatewayState
 
 

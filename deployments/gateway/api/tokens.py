@@ -6,7 +6,7 @@ from deployments.gateway.api.chat import MESSAGES
 from deployments.gateway.api.openapi.operation import JSON, Body, Operation
 from deployments.gateway.api.openapi.schemas import COUNT, STRING, array, record
 from deployments.gateway.api.route import TEXT, model_route
-from deployments.gateway.preparation.readers import read_json_body
+from deployments.gateway.preparation.bodies.readers import read_json_body
 
 TOKENS = record(
     {"count": COUNT, "max_model_len": COUNT, "tokens": array(COUNT)},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from deployments.gateway.api.route import Route
-from deployments.gateway.errors import ApiError, shortened
+from deployments.gateway.errors.error_object import ApiError, shortened
 
 UNOFFERED = (
     "/v1/embeddings",

@@ -11,7 +11,7 @@ from aiohttp import web
 from deployments.gateway.access_log import access_logger
 from deployments.gateway.middleware.measurement import CLIENT_LEFT
 from deployments.gateway.middleware.middleware import Answer
-from deployments.gateway.request_context import RequestContext
+from deployments.gateway.request.context import RequestContext
 from deployments.gateway.state import GatewayState
 
 METHOD_CHARACTERS = 16

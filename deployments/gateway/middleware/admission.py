@@ -8,7 +8,7 @@ from deployments.gateway.api.route import ModelRoute
 from deployments.gateway.file_reserve import FILES
 from deployments.gateway.middleware.middleware import Answer
 from deployments.gateway.proxy.answer_room import UNCOUNTED_BYTES
-from deployments.gateway.request_context import RequestContext
+from deployments.gateway.request.context import RequestContext
 from deployments.gateway.state import GatewayState
 
 

@@ -6,8 +6,8 @@ from aiohttp import web
 
 from deployments.gateway.api.route import Access
 from deployments.gateway.middleware.middleware import Answer
-from deployments.gateway.request_context import RequestContext
-from deployments.gateway.request_headers import read_hints
+from deployments.gateway.request.context import RequestContext
+from deployments.gateway.request.headers import read_hints
 from deployments.gateway.state import GatewayState
 
 

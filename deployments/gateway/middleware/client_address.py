@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from deployments.gateway.forwarded import client_address as address_of
+from deployments.gateway.identity.forwarded import client_address as address_of
 from deployments.gateway.middleware.middleware import Answer
-from deployments.gateway.request_context import RequestContext
+from deployments.gateway.request.context import RequestContext
 from deployments.gateway.state import GatewayState
 
 

@@ -10,7 +10,7 @@ from cluster.fleet import Cors
 from cluster.fleet.cors import ANY
 from deployments.gateway.api.openapi.headers import ANSWER_HEADERS
 from deployments.gateway.middleware.middleware import Answer
-from deployments.gateway.request_context import RequestContext
+from deployments.gateway.request.context import RequestContext
 from deployments.gateway.state import GatewayState
 
 METHODS = "GET, HEAD, POST"

@@ -6,7 +6,7 @@ from aiohttp import web
 
 from deployments.gateway.api.route import ModelRoute
 from deployments.gateway.middleware.middleware import Answer
-from deployments.gateway.request_context import RequestContext
+from deployments.gateway.request.context import RequestContext
 from deployments.gateway.state import GatewayState
 
 

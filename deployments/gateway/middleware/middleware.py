@@ -7,7 +7,7 @@ from typing import Protocol
 
 from aiohttp import web
 
-from deployments.gateway.request_context import RequestContext
+from deployments.gateway.request.context import RequestContext
 from deployments.gateway.state import GatewayState
 
 Answer = Callable[[RequestContext], Awaitable[web.StreamResponse]]

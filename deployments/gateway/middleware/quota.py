@@ -6,11 +6,11 @@ import time
 
 from aiohttp import web
 
+from deployments.gateway.admission.limits import OverLimit, Unit
 from deployments.gateway.api.route import ModelRoute
-from deployments.gateway.errors import ApiError, ComputedError
-from deployments.gateway.limits import OverLimit, Unit
+from deployments.gateway.errors.error_object import ApiError, ComputedError
 from deployments.gateway.middleware.middleware import Answer
-from deployments.gateway.request_context import RequestContext
+from deployments.gateway.request.context import RequestContext
 from deployments.gateway.state import GatewayState
 
 TIMED_OUT = 504

@@ -6,10 +6,10 @@ import asyncio
 
 from aiohttp import web
 
-from deployments.gateway.errors import ApiError
+from deployments.gateway.errors.error_object import ApiError
 from deployments.gateway.http_log import logger
 from deployments.gateway.middleware.middleware import Answer
-from deployments.gateway.request_context import RequestContext
+from deployments.gateway.request.context import RequestContext
 from deployments.gateway.state import GatewayState
 
 

@@ -7,13 +7,13 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from deployments.gateway.directory import ServedModel
-from deployments.gateway.errors import ApiError, shortened
-from deployments.gateway.preparation.json_body import PreparedJson
+from deployments.gateway.errors.error_object import ApiError, shortened
+from deployments.gateway.preparation.bodies.json_body import PreparedJson
 from deployments.gateway.proxy.charging import Work
-from deployments.gateway.request_context import RequestContext, UpstreamRequest
+from deployments.gateway.proxy.usage import AnswerUsage
+from deployments.gateway.replicas.directory import ServedModel
+from deployments.gateway.request.context import RequestContext, UpstreamRequest
 from deployments.gateway.resume import Follower
-from deployments.gateway.usage import AnswerUsage
 
 if TYPE_CHECKING:
     from deployments.gateway.api.route import ModelRoute

@@ -12,23 +12,23 @@ import msgspec
 from aiohttp.abc import AbstractResolver
 
 from cluster.fleet import Gateway
-from deployments.gateway.errors import ApiError
-from deployments.gateway.media_fetch import FetchedMedia, MediaFetcher
-from deployments.gateway.preparation.body import BodyFile, write_all
-from deployments.gateway.preparation.byte_budget import ByteClaim
-from deployments.gateway.preparation.encoding import DecodeResult, DecodeSettings
-from deployments.gateway.preparation.form_body import FormResult, FormSettings, PreparedForm
-from deployments.gateway.preparation.jobs import JsonArguments, read_result
-from deployments.gateway.preparation.json_body import (
+from deployments.gateway.errors.error_object import ApiError
+from deployments.gateway.media.fetching import FetchedMedia, MediaFetcher
+from deployments.gateway.preparation.bodies.body import BodyFile, write_all
+from deployments.gateway.preparation.bodies.byte_budget import ByteClaim
+from deployments.gateway.preparation.bodies.encoding import DecodeResult, DecodeSettings
+from deployments.gateway.preparation.bodies.form_body import FormResult, FormSettings, PreparedForm
+from deployments.gateway.preparation.bodies.json_body import (
     JsonSettings,
     MediaNeeded,
     PreparedJson,
     Source,
     prepare_json,
 )
-from deployments.gateway.preparation.pool import JobFailed, PoolBusy, PreparationPool
-from deployments.gateway.prompts import Prompts
-from deployments.gateway.prompts.renderers import Renderer
+from deployments.gateway.preparation.prompts import Prompts
+from deployments.gateway.preparation.prompts.renderers import Renderer
+from deployments.gateway.preparation.workers.jobs import JsonArguments, read_result
+from deployments.gateway.preparation.workers.pool import JobFailed, PoolBusy, PreparationPool
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from deployments.gateway.errors import ApiError, ComputedError
-from deployments.gateway.preparation.byte_budget import ByteClaim
+from deployments.gateway.errors.error_object import ApiError, ComputedError
+from deployments.gateway.preparation.bodies.byte_budget import ByteClaim
 
 UNCOUNTED_BYTES = 64 * 1024
 """Of each answer, that are no part of the bytes in flight: as much as a connection buffers in any case."""

@@ -10,18 +10,18 @@ from functools import partial
 
 from aiohttp import web
 
-from deployments.gateway.errors import ApiError, engine_error, event_error
+from deployments.gateway.errors.error_object import ApiError, engine_error, event_error
 from deployments.gateway.proxy.answer_room import AnswerRoom
-from deployments.gateway.proxy.client_stream import ERROR_EVENT, ClientStream
-from deployments.gateway.proxy.client_writer import ClientWriter
-from deployments.gateway.proxy.engine_health import Health
-from deployments.gateway.proxy.failover import Failover
-from deployments.gateway.proxy.failures import ReplicaFailed, StreamCut
-from deployments.gateway.proxy.outlier_ejection import Failure
+from deployments.gateway.proxy.client.stream import ERROR_EVENT, ClientStream
+from deployments.gateway.proxy.client.writer import ClientWriter
+from deployments.gateway.proxy.recovery.engine_health import Health
+from deployments.gateway.proxy.recovery.failover import Failover
+from deployments.gateway.proxy.recovery.failures import ReplicaFailed, StreamCut
+from deployments.gateway.proxy.recovery.outlier_ejection import Failure
 from deployments.gateway.proxy.time_limits import AnswerTimedOut, AnswerTimer, Limit, Seconds
-from deployments.gateway.proxy.upstream import EVENT_STREAM, UpstreamAnswer, UpstreamClient
-from deployments.gateway.request_context import RequestContext
-from deployments.gateway.request_fields import HEADER as UNKNOWN_FIELDS
+from deployments.gateway.proxy.upstream.exchange import EVENT_STREAM, UpstreamAnswer, UpstreamClient
+from deployments.gateway.request.context import RequestContext
+from deployments.gateway.request.fields import HEADER as UNKNOWN_FIELDS
 from deployments.gateway.state import GatewayState
 from deployments.replica_info import ReplicaInfo
 from deployments.routing import Booking

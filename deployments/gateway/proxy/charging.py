@@ -15,8 +15,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from deployments.gateway.limits import Unit
-from deployments.gateway.usage import AnswerUsage
+from deployments.gateway.admission.limits import Unit
+from deployments.gateway.proxy.usage import AnswerUsage
 from deployments.routing import Booking
 
 

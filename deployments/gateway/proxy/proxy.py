@@ -9,17 +9,17 @@ from functools import partial
 
 from aiohttp import web
 
-from deployments.gateway.errors import ApiError
+from deployments.gateway.errors.error_object import ApiError
+from deployments.gateway.metrics.limits_collector import LimitsCollector
 from deployments.gateway.proxy.attempt import Attempt
-from deployments.gateway.proxy.engine_health import Health
-from deployments.gateway.proxy.failover import Failover
-from deployments.gateway.proxy.failures import ReplicaFailed, StreamCut
-from deployments.gateway.proxy.limits_collector import LimitsCollector
-from deployments.gateway.proxy.outlier_ejection import Failure
-from deployments.gateway.proxy.retry_budget import RetryBudget, RetryClaim
+from deployments.gateway.proxy.recovery.engine_health import Health
+from deployments.gateway.proxy.recovery.failover import Failover
+from deployments.gateway.proxy.recovery.failures import ReplicaFailed, StreamCut
+from deployments.gateway.proxy.recovery.outlier_ejection import Failure
+from deployments.gateway.proxy.recovery.retry_budget import RetryBudget, RetryClaim
 from deployments.gateway.proxy.time_limits import LimitsByRoute
-from deployments.gateway.proxy.upstream import UpstreamClient
-from deployments.gateway.request_context import RequestContext, UpstreamRequest
+from deployments.gateway.proxy.upstream.exchange import UpstreamClient
+from deployments.gateway.request.context import RequestContext, UpstreamRequest
 from deployments.gateway.resume import NotExact
 from deployments.gateway.state import GatewayState
 from deployments.routing import Booking, Request

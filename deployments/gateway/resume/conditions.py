@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from deployments.gateway.prompts.renderers.base import CHAT, COMPLETIONS, text_parts
+from deployments.gateway.preparation.prompts.renderers.base import CHAT, COMPLETIONS, text_parts
 
 CARRIED = (
     "allowed_token_ids",

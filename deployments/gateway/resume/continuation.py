@@ -9,12 +9,12 @@ from typing import Any
 import msgspec
 
 from cluster.fleet import Model
-from deployments.gateway.errors import UNREADABLE
-from deployments.gateway.prompts.renderers.base import CHAT, COMPLETIONS
+from deployments.gateway.errors.error_object import UNREADABLE
+from deployments.gateway.preparation.prompts.renderers.base import CHAT, COMPLETIONS
+from deployments.gateway.proxy.usage import FRAME_END
 from deployments.gateway.resume.conditions import CARRIED, NotExact
 from deployments.gateway.resume.emitted import DONE, Emitted
 from deployments.gateway.resume.voices import Voice, voice_of
-from deployments.gateway.usage import FRAME_END
 from deployments.routing.work import integer
 
 DEFAULT_COMPLETION_TOKENS = 16

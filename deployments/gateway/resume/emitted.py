@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 
-from deployments.gateway.errors import UNREADABLE
+from deployments.gateway.errors.error_object import UNREADABLE
+from deployments.gateway.proxy.usage import FRAME_END
 from deployments.gateway.resume.conditions import NotExact
-from deployments.gateway.usage import FRAME_END
 
 ASKED = b'{"return_token_ids":true,'
 IDS, PROMPT_IDS = b'"token_ids":[', b'"prompt_token_ids":['

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from openai_harmony import HarmonyError, Role, StreamableParser
 
 from cluster.fleet import Model
-from deployments.gateway.prompts.harmony_encoding import harmony_encoding
+from deployments.gateway.preparation.prompts.harmony_encoding import harmony_encoding
 from deployments.gateway.resume.conditions import NotExact
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from deployments.engine.vllm_routes import value
+from deployments.engine.vllm.routes import value
 from tests.e2e.embedded.conftest import RunningFleet
 from tests.support.data import clips, held_out_digits
 from tests.support.engine_keys import direct_session

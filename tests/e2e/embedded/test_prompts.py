@@ -16,7 +16,7 @@ import pytest
 import requests
 from PIL import Image
 
-from deployments.gateway.prompts import Prepared, Prompts
+from deployments.gateway.preparation.prompts import Prepared, Prompts
 from tests.e2e.embedded.conftest import RunningFleet
 from tests.support.data import held_out_digits
 from tests.support.engine_keys import engine_keys

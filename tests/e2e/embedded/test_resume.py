@@ -79,7 +79,7 @@ async def test_a_continued_stream_is_the_undisturbed_one(
     fleet: RunningFleet, model: str, path: str, fields: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Cut once and twice, at some places of each answer."""
-    monkeypatch.setattr("deployments.gateway.proxy.outlier_ejection.FIRST_EJECTION_S", 0.01)
+    monkeypatch.setattr("deployments.gateway.proxy.recovery.outlier_ejection.FIRST_EJECTION_S", 0.01)
     draw = random.Random(5)
     async with broken(fleet, model) as (gateway, one, other):
         undisturbed = await gateway.stream(path, **{"temperature": 0, **fields, "model": model})

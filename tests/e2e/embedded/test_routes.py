@@ -14,7 +14,7 @@ import pytest
 import requests
 from openai import OpenAI
 
-from deployments.engine.vllm_routes import ask_load
+from deployments.engine.vllm.routes import ask_load
 from tests.e2e.embedded.conftest import RunningFleet
 from tests.support.data import clips, held_out_digits
 from tests.support.engine_keys import direct_session

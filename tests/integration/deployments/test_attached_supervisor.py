@@ -22,10 +22,17 @@ import uvloop
 from cluster.fleet import Fleet
 from cluster.fleet_secrets import make_secrets
 from cluster.keys import new_key
-from deployments.gateway.attachment import CREDENTIALS, attach, socket_name
-from deployments.gateway.control_channel import Channel
-from deployments.gateway.control_messages import AskReplicas, Attach, End, FollowRegistry, NodeStatus, Replicas
-from deployments.gateway.supervisor_process import Startup
+from deployments.gateway.supervision.attachment import CREDENTIALS, attach, socket_name
+from deployments.gateway.supervision.control_channel import Channel
+from deployments.gateway.supervision.control_messages import (
+    AskReplicas,
+    Attach,
+    End,
+    FollowRegistry,
+    NodeStatus,
+    Replicas,
+)
+from deployments.gateway.supervision.supervisor_process import Startup
 from deployments.registry.messages import Withdrawal
 from tests.support.front import Engine
 from tests.support.process_table import gone
@@ -69,7 +76,7 @@ class Actor:
 
 def start(name: str, fleet: Fleet, folder: Path) -> subprocess.CompletedProcess[str]:
     startup = Startup(name, fleet.model_dump(mode="json"), HOST, str(folder / "log"), ORPHANED_S)
-    command = [sys.executable, "-m", "deployments.gateway.supervisor_process"]
+    command = [sys.executable, "-m", "deployments.gateway.supervision.supervisor_process"]
     content = msgspec.json.encode(startup).decode()
     return subprocess.run(command, input=content, cwd=PROJECT_ROOT, capture_output=True, text=True, check=False)
 

@@ -9,8 +9,8 @@ from aiohttp import web
 from cluster.fleet import Gateway
 from deployments.gateway.api.health import ROUTES
 from deployments.gateway.middleware.client_address import client_address
-from deployments.gateway.preparation.byte_budget import ByteBudget, ByteClaim
-from deployments.gateway.request_context import RequestContext
+from deployments.gateway.preparation.bodies.byte_budget import ByteBudget, ByteClaim
+from deployments.gateway.request.context import RequestContext
 from deployments.gateway.server import GatewayServer
 from tests.support.engine_keys import with_secrets
 from tests.support.front import front

@@ -13,8 +13,9 @@ import openai
 import pytest
 from aiohttp import web
 
-from deployments.gateway.proxy import engine_health, time_limits
-from deployments.gateway.proxy.outlier_ejection import CONSECUTIVE
+from deployments.gateway.proxy import time_limits
+from deployments.gateway.proxy.recovery import engine_health
+from deployments.gateway.proxy.recovery.outlier_ejection import CONSECUTIVE
 from tests.support.front import Engine, Front, front, until
 from tests.support.processes import fake_engine, fake_fleet, fake_pool
 from tests.support.stub_engine import sse, stub_engine

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from deployments.gateway.proxy.attempt import Attempt
-from deployments.gateway.usage import AnswerUsage
+from deployments.gateway.proxy.usage import AnswerUsage
 from tests.support.front import Front, front
 from tests.support.processes import HOST, fake_fleet, fake_pool, replica_info
 

@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from deployments.gateway.http_errors import Runner
+from deployments.gateway.errors.http_errors import Runner
 from deployments.gateway.middleware.measurement import CLIENT_LEFT
 from tests.support.front import Engine, Front
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from deployments.gateway.process_handle import SILENT_S
-from deployments.gateway.standby import FRESH_S, PAUSE_S
+from deployments.gateway.supervision.process_handle import SILENT_S
+from deployments.gateway.supervision.standby import FRESH_S, PAUSE_S
 from tests.support.front import Engine
 from tests.support.process_table import gone
 from tests.support.processes import fake_engine, fake_pool

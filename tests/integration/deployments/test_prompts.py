@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import requests
 
-from deployments.gateway.prompts import Prompts
-from deployments.gateway.prompts.checkpoint import CheckpointUnreadable, read
-from deployments.gateway.prompts.tokens import Tokens
+from deployments.gateway.preparation.prompts import Prompts
+from deployments.gateway.preparation.prompts.checkpoint import CheckpointUnreadable, read
+from deployments.gateway.preparation.prompts.tokens import Tokens
 from tests.support import tiny_checkpoint
 from tests.support.engine_keys import engine_keys
 from tests.support.processes import fake_engine, fake_pool

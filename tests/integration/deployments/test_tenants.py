@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from cluster.fleet import Fleet, Limits, Model, Operator, Task, Tenant
 from cluster.keys import digest, new_key
-from deployments.gateway.tenants import Tenants
+from deployments.gateway.identity.tenants import Tenants
 from tests.support.engine_keys import engine_keys
 from tests.support.front import Engine, Front, front, until
 from tests.support.http import recording

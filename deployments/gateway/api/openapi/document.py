@@ -13,7 +13,7 @@ from deployments.gateway.api.openapi.operation import FORM, JSON, Body
 from deployments.gateway.api.openapi.schemas import COMPONENTS, ERROR_REFERENCE, Schema
 from deployments.gateway.api.openapi.statuses import Status, component_name, errors_of, needs_key
 from deployments.gateway.api.route import Access, ModelRoute, Route
-from deployments.gateway.http_errors import REQUEST_ID
+from deployments.gateway.errors.http_errors import REQUEST_ID
 
 MODEL = "MODEL"
 """Stands for a model's name in examples. The document names no model: GET /v1/models does, for each who asks."""

@@ -22,8 +22,8 @@ from deployments.gateway.api.openapi.schemas import (
     described,
     one_of,
 )
-from deployments.gateway.request_fields import FIELDS as ALLOWED
-from deployments.gateway.request_fields import VERSION
+from deployments.gateway.request.fields import FIELDS as ALLOWED
+from deployments.gateway.request.fields import VERSION
 
 PENALTY: Schema = {"type": "number", "minimum": -2, "maximum": 2}
 SHARE: Schema = {"type": "number", "minimum": 0, "maximum": 1}

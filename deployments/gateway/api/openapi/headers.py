@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from deployments.gateway import request_headers
+from deployments.gateway.admission.limits import WORDS
 from deployments.gateway.api.openapi.schemas import INTEGER, STRING, Schema, one_of
-from deployments.gateway.http_errors import ID, REQUEST_ID
-from deployments.gateway.limits import WORDS
-from deployments.gateway.preparation.encoding import ENCODINGS
+from deployments.gateway.errors.http_errors import ID, REQUEST_ID
+from deployments.gateway.preparation.bodies.encoding import ENCODINGS
 from deployments.gateway.proxy.attempt import EXPLAIN
-from deployments.gateway.request_fields import HEADER as UNKNOWN_FIELDS
-from deployments.gateway.request_headers import DEADLINE, DECIMAL, MOST_SESSION, PRIORITY, SESSION
+from deployments.gateway.request import headers as request_headers
+from deployments.gateway.request.fields import HEADER as UNKNOWN_FIELDS
+from deployments.gateway.request.headers import DEADLINE, DECIMAL, MOST_SESSION, PRIORITY, SESSION
 
 SENT: dict[str, tuple[Schema, str]] = {
     REQUEST_ID: (

@@ -13,7 +13,7 @@ JSON, FORM, EVENTS, TEXT = "application/json", "multipart/form-data", "text/even
 
 @dataclass(frozen=True, eq=False)
 class Body:
-    """What a client sends. Which fields there are is said by `deployments.gateway.request_fields` alone.
+    """What a client sends. Which fields there are is said by `deployments.gateway.request.fields` alone.
 
     Attributes:
         fields: schemas of fields that mean something else on other routes, or are this route's own.

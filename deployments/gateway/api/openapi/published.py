@@ -12,7 +12,7 @@ from aiohttp import web
 from cluster.fleet import Fleet, Task
 from deployments.gateway.api.openapi.document import document
 from deployments.gateway.api.route import Route
-from deployments.gateway.tenants import Tenant
+from deployments.gateway.identity.tenants import Tenant
 
 
 @dataclass(frozen=True)

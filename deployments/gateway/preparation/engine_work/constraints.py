@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from deployments.gateway.errors import ApiError
+from deployments.gateway.errors.error_object import ApiError
 from deployments.gateway.preparation.engine_work.nodes import nodes_of
 from deployments.gateway.preparation.engine_work.refusing import too_complex
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from deployments.gateway.errors import ApiError
+from deployments.gateway.errors.error_object import ApiError
 
 KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     **dict.fromkeys(("name", "tool_call_id", "refusal", "reasoning", "reasoning_content"), ((str,), "a string")),

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from deployments.gateway.errors import ApiError
+from deployments.gateway.errors.error_object import ApiError
 from deployments.gateway.preparation.engine_work.refusing import too_complex
 
 MOST_NODES = 30_000

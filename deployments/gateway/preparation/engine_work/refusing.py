@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deployments.gateway.errors import ApiError
+from deployments.gateway.errors.error_object import ApiError
 
 
 def too_complex(reason: str, param: str | None = None) -> ApiError:

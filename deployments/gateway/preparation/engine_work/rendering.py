@@ -7,7 +7,7 @@ from typing import Any
 
 from deployments.gateway.preparation.engine_work.nodes import nodes_of
 from deployments.gateway.preparation.engine_work.refusing import too_complex
-from deployments.gateway.prompts.renderers.base import RESPONSES
+from deployments.gateway.preparation.prompts.renderers.base import RESPONSES
 
 UNIT_S = 1e-4
 MOST_UNITS = 6000

@@ -7,9 +7,9 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from deployments.gateway.media import is_data
+from deployments.gateway.media.references import is_data
 from deployments.gateway.preparation.engine_work.refusing import too_complex
-from deployments.gateway.prompts.renderers import Renderer
+from deployments.gateway.preparation.prompts.renderers import Renderer
 
 TOKENISE_S = 0.3
 """Seconds of CPU for the texts that an engine tokenises again, which takes it up to three times as long."""

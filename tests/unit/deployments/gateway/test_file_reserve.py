@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from deployments.gateway.errors import ApiError
+from deployments.gateway.errors.error_object import ApiError
 from deployments.gateway.file_reserve import FileReserve
 
 

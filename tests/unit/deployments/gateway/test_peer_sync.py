@@ -9,8 +9,8 @@ import zmq
 
 from cluster.fleet_secrets import FleetSecrets
 from deployments.encrypted_sockets import SocketKeys, client_socket, connect
-from deployments.gateway.directory import Directory
 from deployments.gateway.peer_sync import PeerSync
+from deployments.gateway.replicas.directory import Directory
 from deployments.kv_cache import report_subscriber
 from deployments.routing import Request, Router
 from tests.support.front import until

@@ -20,11 +20,11 @@ from cluster.fleet import EngineTls, Fleet, Gateway, Pool
 from deployments.engine.access.client import engine_session
 from deployments.engine.access.tls import TlsError, client_context, server_context
 from deployments.engine.process import EngineError, EngineProcess
-from deployments.engine.vllm import engine_arguments
-from deployments.gateway.proxy.engine_health import Health
-from deployments.gateway.proxy.failures import ReplicaFailed
+from deployments.engine.vllm.backend import engine_arguments
+from deployments.gateway.proxy.recovery.engine_health import Health
+from deployments.gateway.proxy.recovery.failures import ReplicaFailed
 from deployments.gateway.proxy.time_limits import AnswerTimer, Seconds
-from deployments.gateway.proxy.upstream import UpstreamClient
+from deployments.gateway.proxy.upstream.exchange import UpstreamClient
 from tests.support.front import front
 from tests.support.processes import fake_fleet, fake_pool, fake_spec, replica_info
 

@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 
 from deployments.engine.fake.tokenizer import encode
-from deployments.gateway.errors import ApiError
-from deployments.gateway.preparation import pool as pool_module
-from deployments.gateway.preparation.body import BodyFile, write_all
-from deployments.gateway.preparation.byte_budget import ByteBudget, ByteClaim
-from deployments.gateway.preparation.json_body import JsonSettings, PreparedJson, Source
+from deployments.gateway.errors.error_object import ApiError
+from deployments.gateway.preparation.bodies.body import BodyFile, write_all
+from deployments.gateway.preparation.bodies.byte_budget import ByteBudget, ByteClaim
+from deployments.gateway.preparation.bodies.json_body import JsonSettings, PreparedJson, Source
 from deployments.gateway.preparation.preparer import Preparer, preparer
-from deployments.gateway.prompts.salts import engine_salt
+from deployments.gateway.preparation.prompts.salts import engine_salt
+from deployments.gateway.preparation.workers import pool as pool_module
 
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 FAKE = Source("fake", "c")

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from deployments.gateway.errors import ComputedError
-from deployments.gateway.preparation.byte_budget import ByteBudget, ByteClaim
+from deployments.gateway.errors.error_object import ComputedError
+from deployments.gateway.preparation.bodies.byte_budget import ByteBudget, ByteClaim
 from deployments.gateway.proxy.answer_room import UNCOUNTED_BYTES, AnswerRoom
 
 MIB = 2**20

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.gateway.limits import Unit
+from deployments.gateway.admission.limits import Unit
 from deployments.gateway.proxy.charging import Work
-from deployments.gateway.usage import AnswerUsage
+from deployments.gateway.proxy.usage import AnswerUsage
 from deployments.routing import Booking, Request, Router
 from deployments.routing.seeds import UNKNOWN
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from deployments.gateway.prompts.renderers.base import CHAT, COMPLETIONS, RESPONSES
+from deployments.gateway.preparation.prompts.renderers.base import CHAT, COMPLETIONS, RESPONSES
 from deployments.gateway.resume.conditions import CARRIED, HARMLESS, why_not
 
 HELLO = {"messages": [{"role": "user", "content": "hello"}]}

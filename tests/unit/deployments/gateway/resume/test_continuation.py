@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from cluster.fleet import Model, Pool, Task
-from deployments.gateway.prompts.renderers.base import CHAT, COMPLETIONS
+from deployments.gateway.preparation.prompts.renderers.base import CHAT, COMPLETIONS
+from deployments.gateway.proxy.usage import FRAME_END
 from deployments.gateway.resume import Continuation, Follower, NotExact
-from deployments.gateway.usage import FRAME_END
 
 HEAD = {"id": "first", "created": 1, "model": "m"}
 

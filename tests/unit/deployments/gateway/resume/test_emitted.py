@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deployments.gateway.proxy.usage import FRAME_END
 from deployments.gateway.resume.conditions import NotExact
 from deployments.gateway.resume.emitted import MOST_ID_BYTES, Emitted, ask_for_ids
-from deployments.gateway.usage import FRAME_END
 
 HEAD = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 7, "model": "m"}
 NASTY = st.sampled_from(

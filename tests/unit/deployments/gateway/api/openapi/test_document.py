@@ -15,7 +15,7 @@ from deployments.gateway.api.openapi.document import OPERATOR, TENANT, document
 from deployments.gateway.api.openapi.fields import SCHEMAS
 from deployments.gateway.api.openapi.statuses import OF_MODELS, OWN
 from deployments.gateway.api.route import Access
-from deployments.gateway.request_fields import FIELDS, VERSION, WITHHELD
+from deployments.gateway.request.fields import FIELDS, VERSION, WITHHELD
 
 GATEWAY = Path(__file__).parents[6] / "deployments" / "gateway"
 POOL = Pool(name="secret-pool", vendor="cpu", engine="fake")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.gateway.errors import ApiError
+from deployments.gateway.errors.error_object import ApiError
 from deployments.gateway.preparation.engine_work import check_body, check_rendering
 from deployments.gateway.preparation.engine_work.constraints import MOST_BYTES, MOST_PATTERN, MOST_RANGES, measured
 from deployments.gateway.preparation.engine_work.sequences import MOST_SEQUENCES

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.gateway.errors import ApiError
+from deployments.gateway.errors.error_object import ApiError
 from deployments.gateway.preparation.engine_work import nodes
 from deployments.gateway.preparation.engine_work.nodes import MOST_NODES, check_nodes
 

@@ -11,9 +11,9 @@ import pytest
 from transformers import PreTrainedTokenizerFast
 
 from cluster.checkpoints import resolve
+from deployments.gateway.preparation.bodies.form_body import MOST_FIELD
 from deployments.gateway.preparation.engine_work import TOKENISE_S
-from deployments.gateway.preparation.form_body import MOST_FIELD
-from deployments.gateway.prompts.tokens import Tokens
+from deployments.gateway.preparation.prompts.tokens import Tokens
 from tests.support.hostile_texts import OTHER_TEXTS, SPECIAL_TEXTS, TEXTS, Text
 
 pytestmark = pytest.mark.slow  # some 200 texts of 40,000 characters, by two tokenizers

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from deployments.gateway.errors import ApiError
-from deployments.gateway.preparation.body import BodyFile, write_all
-from deployments.gateway.preparation.byte_budget import ByteBudget, ByteClaim
+from deployments.gateway.errors.error_object import ApiError
+from deployments.gateway.preparation.bodies.body import BodyFile, write_all
+from deployments.gateway.preparation.bodies.byte_budget import ByteBudget, ByteClaim
+from deployments.gateway.preparation.bodies.json_body import JsonSettings, PreparedJson, Source
 from deployments.gateway.preparation.engine_work.tokenising import MOST_IDS, prompt_texts, tokenise_as_engines_do
-from deployments.gateway.preparation.json_body import JsonSettings, PreparedJson, Source
 from deployments.gateway.preparation.preparer import Preparer, preparer
-from deployments.gateway.prompts.renderers.fake import FakeRenderer
+from deployments.gateway.preparation.prompts.renderers.fake import FakeRenderer
 
 CHAT, TOKENIZE = "/v1/chat/completions", "/tokenize"
 

@@ -1,0 +1,1 @@
+"""Who may be served now: limits of tenants, and each model's queue, which is fair between them."""

@@ -1,0 +1,1 @@
+"""Who asks: tenants and operators by their keys, and the client behind trusted proxies."""

@@ -1,0 +1,1 @@
+"""The gateway's Prometheus metrics, of one process and of all of a node."""

@@ -1,0 +1,1 @@
+"""Bodies: received within a budget of bytes, decoded, and read by their form."""

@@ -1,0 +1,1 @@
+"""What is done about a replica that fails: retries, ejection, health checks."""

@@ -1,0 +1,1 @@
+"""One request: its context, and what is read of its headers, fields and body."""
