@@ -25,10 +25,12 @@ from deployments.engine.vllm.backend import CUSTOMIZE
 from deployments.gateway.api import MODEL_ROUTES
 from deployments.gateway.api.openapi.fields import body_schema
 from deployments.gateway.errors.engine_errors import REWRITTEN
-from deployments.gateway.request.fields import FIELDS, VERSION, WITHHELD
+from deployments.gateway.request.fields import VERSION, WITHHELD
+from deployments.gateway.request.route_bodies import PromptForm
 from deployments.gateway.resume.conditions import CARRIED, KNOWN, why_not
 from tests.support.engine_contract import EngineContract
 from tests.support.engine_keys import with_secrets
+from tests.support.routes import FIELDS
 
 
 @pytest.mark.slow
@@ -50,7 +52,7 @@ def test_the_fields_that_a_continuation_sends_again_are_vllms() -> None:
 
     assert set(CompletionRequest.model_fields) >= set(CARRIED)
     for name in {*ChatCompletionRequest.model_fields, *CompletionRequest.model_fields} - KNOWN:
-        assert why_not("/v1/chat/completions", {"messages": [], name: 1}) == f"`{name}` is set"
+        assert why_not(PromptForm.MESSAGES, {"messages": [], name: 1}) == f"`{name}` is set"
 
 
 REQUEST_MODELS = """
@@ -114,7 +116,7 @@ def kinds(schema: JsonSchema, definitions: JsonSchema) -> Iterator[str]:
 
 def test_the_fields_that_reach_an_engine_are_vllms(vllm_fields: dict[str, dict[str, list[JsonSchema]]]) -> None:
     """All that its request models have, but for those that are withheld."""
-    assert FIELDS[VERSION] == {route: {*names} - WITHHELD for route, names in vllm_fields.items()}
+    assert {route: {*names} - WITHHELD for route, names in vllm_fields.items()} == FIELDS
     assert set(vllm_fields["/v1/chat/completions"]) >= WITHHELD
 
 
@@ -122,7 +124,7 @@ def test_fields_are_described_with_types_that_vllm_takes(vllm_fields: dict[str, 
     compared = 0
     for route in MODEL_ROUTES:
         assert route.operation.body
-        described = body_schema(route.path, route.operation.body, refuses_unknown=False)["properties"]
+        described = body_schema(route.bodies.fields, route.operation.body, refuses_unknown=False)["properties"]
         for name, schema in described.items():
             taken = {kind for one in vllm_fields[route.path][name] for kind in kinds(one, one.get("$defs", {}))}
             told = set(kinds(schema, {}))

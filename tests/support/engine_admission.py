@@ -15,13 +15,12 @@ from deployments.gateway.preparation.bodies.body import INLINE_BYTES, BodyFile, 
 from deployments.gateway.preparation.bodies.byte_budget import ByteBudget, ByteClaim
 from deployments.gateway.preparation.bodies.json_body import JsonSettings, Source
 from deployments.gateway.preparation.preparer import Preparer, preparer
+from tests.support.routes import bodies_of
 
 MODEL = "m"
 MOST_BYTES = Gateway().max_json_bytes
 MOST_SIZE = 2**24
 """Repetitions. A number in a body may grow without the body growing."""
-
-UNWORKED = ("/tokenize", "/detokenize")
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class Admission:
 
     async def sent(self, route: str, raw: bytes) -> bytes:
         """What an engine is sent. Raises ApiError."""
-        settings = JsonSettings(route, worked=route not in UNWORKED, sources={self._model: self._source})
+        settings = JsonSettings(bodies_of(route), sources={self._model: self._source})
         claim = ByteClaim(ByteBudget(2**30))
         if len(raw) <= INLINE_BYTES:
             _, sent = await self._preparer.json_body(raw, settings, "tenant", claim)

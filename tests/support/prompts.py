@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from deployments.gateway.preparation.prompts import Prepared, Prompts, prepare_prompt
+from tests.support.routes import bodies_of
 
 
 def prepare(
@@ -19,4 +20,5 @@ def prepare(
     pass_ids: bool = True,
 ) -> Prepared:
     """As `prepare_prompt`, with a renderer that `prompts` has loaded."""
-    return prepare_prompt(route, body, raw, lambda: prompts.find(renderer, checkpoint, revision, route), salt, pass_ids)
+    form = bodies_of(route).prompt
+    return prepare_prompt(form, body, raw, lambda: prompts.find(renderer, checkpoint, revision), salt, pass_ids)

@@ -7,6 +7,9 @@ from deployments.gateway.api.openapi.operation import JSON, Body, Operation, str
 from deployments.gateway.api.openapi.schemas import STRING, Schema, array, described, one_of, record
 from deployments.gateway.api.route import SPEECH, ModelRoute, model_route
 from deployments.gateway.preparation.bodies.readers import read_audio_upload
+from deployments.gateway.request.fields import SPEECH as SPEECH_FIELDS
+from deployments.gateway.request.fields import names
+from deployments.gateway.request.route_bodies import RouteBodies
 
 FILE = described({"type": "string", "format": "binary", "minLength": 1}, "FLAC, MP3, MP4, Ogg, WAV, WebM, ...")
 FIELDS: dict[str, Schema] = {
@@ -20,13 +23,19 @@ TRANSCRIPT = record({"text": STRING})
 EVENTS = "a `transcription.chunk` or `translation.chunk`. `[DONE]` is the end."
 
 
-def _route(path: str, summary: str) -> ModelRoute:
+def _route(bodies: RouteBodies, summary: str) -> ModelRoute:
     body = Body(FIELDS, required=("file",), example={"file": "speech.wav"}, form=True)
     operation = Operation({JSON: TRANSCRIPT, **streamed(EVENTS)}, body)
-    return model_route(path, summary, SPEECH, read_audio_upload, Unit.AUDIO, operation)
+    return model_route(bodies, summary, SPEECH, read_audio_upload, Unit.AUDIO, operation)
 
+
+TRANSCRIPTIONS = RouteBodies(
+    path="/v1/audio/transcriptions",
+    fields=SPEECH_FIELDS | names("timestamp_granularities timestamp_granularities[]"),
+)
+TRANSLATIONS = RouteBodies(path="/v1/audio/translations", fields=SPEECH_FIELDS)
 
 ROUTES = (
-    _route("/v1/audio/transcriptions", "Transcription of an audio file"),
-    _route("/v1/audio/translations", "English translation of an audio file"),
+    _route(TRANSCRIPTIONS, "Transcription of an audio file"),
+    _route(TRANSLATIONS, "English translation of an audio file"),
 )

@@ -18,6 +18,8 @@ from deployments.gateway.api.openapi.schemas import (
 )
 from deployments.gateway.api.route import TEXT, model_route
 from deployments.gateway.preparation.bodies.readers import read_json_body
+from deployments.gateway.request.fields import GENERATION, names
+from deployments.gateway.request.route_bodies import PromptForm, RouteBodies
 
 PART = record({"type": described(STRING, "text, image_url, input_audio, ...")}, {"text": STRING, "image_url": OBJECT})
 MESSAGE = record(
@@ -36,9 +38,22 @@ CHOICE = record(
 )
 COMPLETION = completion("chat.completion", CHOICE)
 
+BODIES = RouteBodies(
+    path="/v1/chat/completions",
+    fields=GENERATION
+    | names("""
+        add_generation_prompt chat_template chat_template_kwargs continue_final_message documents
+        include_reasoning max_completion_tokens media_io_kwargs messages mm_processor_kwargs parallel_tool_calls
+        reasoning_effort return_prompt_text tool_choice tools top_logprobs
+        """),
+    prompt=PromptForm.MESSAGES,
+    asks_for_usage=True,
+    resumes=True,
+)
+
 ROUTES = (
     model_route(
-        "/v1/chat/completions",
+        BODIES,
         "Chat completion, whole or as a stream",
         TEXT,
         read_json_body,

@@ -16,6 +16,8 @@ from deployments.gateway.api.openapi.schemas import (
 )
 from deployments.gateway.api.route import TEXT, model_route
 from deployments.gateway.preparation.bodies.readers import read_json_body
+from deployments.gateway.request.fields import GENERATION, names
+from deployments.gateway.request.route_bodies import PromptForm, RouteBodies
 
 WORDS = {"type": "string", "minLength": 1}
 PROMPT = {
@@ -25,9 +27,17 @@ PROMPT = {
 CHOICE = record({"index": INTEGER, "text": STRING, "finish_reason": TEXT_OR_NULL})
 COMPLETION = completion("text_completion", CHOICE)
 
+BODIES = RouteBodies(
+    path="/v1/completions",
+    fields=GENERATION | names("prompt prompt_embeds suffix"),
+    prompt=PromptForm.PROMPT,
+    asks_for_usage=True,
+    resumes=True,
+)
+
 ROUTES = (
     model_route(
-        "/v1/completions",
+        BODIES,
         "Completion of a prompt, whole or as a stream",
         TEXT,
         read_json_body,

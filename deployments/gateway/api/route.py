@@ -14,6 +14,7 @@ from aiohttp import web
 from cluster.fleet import Task
 from deployments.gateway.admission.limits import Unit
 from deployments.gateway.api.openapi.operation import Operation
+from deployments.gateway.request.route_bodies import RouteBodies
 
 if TYPE_CHECKING:
     from deployments.gateway.request.context import RequestContext
@@ -64,19 +65,21 @@ Reader = Callable[["GatewayState", "RequestContext", "ModelRoute"], Awaitable["P
 class ModelRoute(Route):
     """A route that a replica of the model in the body answers.
 
-    `unit` is that of the model's work for it, which counts against the tenant's limits; None where it does none.
+    `read` receives and prepares a body; `bodies` says how. `unit` is that of the model's work for it, which counts
+    against the tenant's limits; None where it does none.
     """
 
     tasks: frozenset[Task]
     read: Reader
+    bodies: RouteBodies
     unit: Unit | None
 
 
 def model_route(
-    path: str, summary: str, tasks: frozenset[Task], read: Reader, unit: Unit | None, operation: Operation
+    bodies: RouteBodies, summary: str, tasks: frozenset[Task], read: Reader, unit: Unit | None, operation: Operation
 ) -> ModelRoute:
     """A POST route for tenants."""
-    return ModelRoute("POST", path, Access.TENANT, summary, tasks, read, unit, operation=operation)
+    return ModelRoute("POST", bodies.path, Access.TENANT, summary, tasks, read, bodies, unit, operation=operation)
 
 
 TEXT = frozenset({Task.CHAT, Task.VISION_CHAT})

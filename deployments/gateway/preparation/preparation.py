@@ -69,7 +69,7 @@ class Preparation:
         context.not_followed = prepared.unfollowed
         if prepared.resume_fields is not None:
             model, usage_asked = context.served.model, prepared.usage_hidden
-            context.follower = Follower(route.path, prepared.resume_fields, model, include_usage=usage_asked)
+            context.follower = Follower(route.bodies.prompt, prepared.resume_fields, model, include_usage=usage_asked)
 
     def _served(self, context: RequestContext, route: ModelRoute) -> ServedModel:
         """The model of the body. Raises ApiError 404 where it is not there for this tenant or not on this route."""

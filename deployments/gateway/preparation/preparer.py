@@ -134,8 +134,8 @@ class Preparer:
         except PoolBusy as busy:
             raise ApiError(503, f"{busy}; try again", code="overloaded", retry_after_s=1) from busy
 
-    def _find(self, source: Source, route: str) -> Renderer:
-        return self.prompts.find(source.renderer, source.checkpoint, source.revision, route)
+    def _find(self, source: Source) -> Renderer:
+        return self.prompts.find(source.renderer, source.checkpoint, source.revision)
 
 
 def preparer(keyed: bool, settings: Gateway | None = None, resolver: AbstractResolver | None = None) -> Preparer:

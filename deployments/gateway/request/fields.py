@@ -1,4 +1,7 @@
-"""Which fields of a request reach an engine: those that its version has, but for those that no client may set."""
+"""Which fields of a request reach an engine: those that its version has, but for those that no client may set.
+
+The lists of the routes are in their files; here is what several have in common.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import Any
 from deployments.gateway.errors.error_object import ApiError, shortened
 
 VERSION = "0.32.0"
-"""Of vLLM. tests/e2e/test_vllm_contract.py compares the lists with its request models."""
+"""Of vLLM. tests/e2e/test_vllm_contract.py compares the routes' lists with its request models."""
 
 WITHHELD = frozenset(
     {
@@ -26,53 +29,26 @@ WITHHELD = frozenset(
 """Fields that an engine has, and that outrank others or reach what is theirs. `cache_salt` is replaced by our own."""
 
 
-def _names(text: str) -> frozenset[str]:
+def names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-SAMPLING = _names("""
+SAMPLING = names("""
     frequency_penalty ignore_eos include_stop_str_in_output logit_bias min_p model presence_penalty
     repetition_penalty seed skip_special_tokens stop stop_token_ids stream structured_outputs temperature
     top_k top_p user watermarking cache_salt
     """)
-GENERATION = SAMPLING | _names("""
+GENERATION = SAMPLING | names("""
     add_special_tokens allowed_token_ids bad_words echo length_penalty logprob_token_ids logprobs max_tokens
     min_tokens n prompt_logprobs repetition_detection response_format return_token_ids return_token_offsets
     return_tokens_as_token_ids routed_experts_prompt_start spaces_between_special_tokens stream_interval
     stream_options thinking_token_budget truncate_prompt_tokens truncation_side use_beam_search
     """)
-SPEECH = _names("""
+SPEECH = names("""
     file frequency_penalty hotwords include_stop_str_in_output language length_penalty max_completion_tokens min_p
     model n presence_penalty prompt repetition_penalty response_format seed stream stream_continuous_usage_stats
     stream_include_usage temperature to_language top_k top_p use_beam_search watermarking
     """)
-
-FIELDS: dict[str, dict[str, frozenset[str]]] = {
-    VERSION: {
-        "/v1/chat/completions": GENERATION
-        | _names("""
-            add_generation_prompt chat_template chat_template_kwargs continue_final_message documents
-            include_reasoning max_completion_tokens media_io_kwargs messages mm_processor_kwargs parallel_tool_calls
-            reasoning_effort return_prompt_text tool_choice tools top_logprobs
-            """),
-        "/v1/completions": GENERATION | frozenset({"prompt", "prompt_embeds", "suffix"}),
-        "/v1/responses": SAMPLING
-        | _names("""
-            background chat_template_kwargs enable_response_messages include include_reasoning input instructions
-            max_output_tokens max_tool_calls media_io_kwargs metadata mm_processor_kwargs parallel_tool_calls
-            previous_input_messages previous_response_id prompt prompt_cache_key reasoning service_tier store text
-            tool_choice tools top_logprobs truncation
-            """),
-        "/tokenize": _names("""
-            add_generation_prompt add_special_tokens chat_template chat_template_kwargs continue_final_message
-            media_io_kwargs messages mm_processor_kwargs model prompt return_token_strs tools
-            """),
-        "/detokenize": frozenset({"model", "tokens"}),
-        "/v1/audio/transcriptions": SPEECH | {"timestamp_granularities", "timestamp_granularities[]"},
-        "/v1/audio/translations": SPEECH,
-    }
-}
-"""By vLLM's version and route."""
 
 HEADER = "x-unknown-fields"
 NAME = re.compile(r"[!-+\--~]{1,64}")
@@ -82,26 +58,25 @@ MOST_HEADER = 500
 """Characters of the header."""
 
 
-def is_known(route: str, name: str, version: str = VERSION) -> bool:
-    """Whether a client may send this field. On a route without a list it may send any that is not withheld."""
-    known = FIELDS[version].get(route)
-    return name not in WITHHELD and (known is None or name in known)
+def is_known(known: frozenset[str], name: str) -> bool:
+    """Whether a client may send this field: one that is known, or any where the list is empty; never a withheld one."""
+    return name not in WITHHELD and (name in known or not known)
 
 
-def drop_unknown(route: str, body: dict[str, Any]) -> list[str]:
+def drop_unknown(known: frozenset[str], body: dict[str, Any]) -> list[str]:
     """Removes, in place, the fields that a client may not send. Returns their names in order."""
-    unknown = [name for name in body if not is_known(route, name)]
+    unknown = [name for name in body if not is_known(known, name)]
     for name in unknown:
         del body[name]
     return unknown
 
 
-def refuse_unknown(route: str, unknown: Iterable[str]) -> None:
+def refuse_unknown(path: str, unknown: Iterable[str]) -> None:
     """Raises ApiError 400 for the first of these fields."""
     for name in unknown:
         raise ApiError(
             400,
-            f"{route} has no field `{shortened(name)}` here; send the request without it",
+            f"{path} has no field `{shortened(name)}` here; send the request without it",
             param=shortened(name),
             code="unknown_field",
         )

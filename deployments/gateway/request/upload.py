@@ -14,6 +14,7 @@ from deployments.gateway.preparation.bodies.form_body import FORM_OVERHEAD, MOST
 from deployments.gateway.preparation.bodies.receiving import receive_file
 from deployments.gateway.preparation.preparer import Preparer
 from deployments.gateway.request.reading import ParsedRequest
+from deployments.gateway.request.route_bodies import RouteBodies
 from deployments.routing import Request
 from deployments.routing.work import audio_seconds
 
@@ -25,10 +26,10 @@ UPLOAD = "an upload"
 async def read_upload(
     request: web.Request,
     preparer: Preparer,
+    route: RouteBodies,
     most_file: int,
     claim: ByteClaim,
     tenant: str = "",
-    route: str = "",
     unknown_fields: Literal["drop", "refuse"] = "drop",
 ) -> ParsedRequest:
     """Receives and prepares a form with an audio file. Raises ApiError 400, 413, 415 or 503."""

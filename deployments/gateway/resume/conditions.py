@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from deployments.gateway.preparation.prompts.renderers.base import CHAT, COMPLETIONS, text_parts
+from deployments.gateway.preparation.prompts.renderers.base import text_parts
+from deployments.gateway.request.route_bodies import PromptForm
 
 CARRIED = (
     "allowed_token_ids",
@@ -77,10 +78,8 @@ class NotExact(Exception):
     """A stream that cannot be continued exactly. The message says why, in a few words."""
 
 
-def why_not(route: str, body: Mapping[str, Any]) -> str:
+def why_not(prompt: PromptForm | None, body: Mapping[str, Any]) -> str:
     """Why a stream of this body could not be continued; '' where it could."""
-    if route not in (CHAT, COMPLETIONS):
-        return f"answers of {route} are not followed"
     for name, value in body.items():
         if name not in KNOWN or (name in HARMLESS and not _among(value, HARMLESS[name])):
             return f"`{name}` is set"
@@ -88,7 +87,7 @@ def why_not(route: str, body: Mapping[str, Any]) -> str:
         return "`seed` is set, and a sampler's state is lost with its replica"
     if body.get("return_token_ids", True) is not True:
         return "`return_token_ids` is not true"
-    if route == COMPLETIONS:
+    if prompt is PromptForm.PROMPT:
         return "" if _is_one_prompt(body.get("prompt")) else "there are several prompts"
     return _why_not_messages(body.get("messages"))
 

@@ -10,8 +10,8 @@ import msgspec
 
 from cluster.fleet import Model
 from deployments.gateway.errors.error_object import UNREADABLE
-from deployments.gateway.preparation.prompts.renderers.base import CHAT, COMPLETIONS
 from deployments.gateway.proxy.usage import FRAME_END
+from deployments.gateway.request.route_bodies import PromptForm
 from deployments.gateway.resume.conditions import CARRIED, NotExact
 from deployments.gateway.resume.emitted import DONE, Emitted
 from deployments.gateway.resume.voices import Voice, voice_of
@@ -30,9 +30,9 @@ Detokenize = Callable[[Sequence[int]], Awaitable[str]]
 class Follower:
     """One followed stream."""
 
-    def __init__(self, route: str, body: dict[str, Any], model: Model, include_usage: bool) -> None:
+    def __init__(self, prompt: PromptForm | None, body: dict[str, Any], model: Model, include_usage: bool) -> None:
         """`body` as the client sent it; `include_usage`: whether the engine was asked for usage on top of that."""
-        self._route, self._body, self._model = route, body, model
+        self._form, self._body, self._model = prompt, body, model
         self._options = {"include_usage": True} if include_usage else body.get("stream_options")
         self.emitted = Emitted(shown="return_token_ids" in body)
 
@@ -43,19 +43,15 @@ class Follower:
         if prompt is None:
             raise NotExact("its engine told no token ids")
         voice = None
-        if self._route == CHAT:
+        if self._form is PromptForm.MESSAGES:
             voice = await asyncio.to_thread(voice_of, renderer, self._model, ids)
         return Continuation(self, voice, prompt, ids, room)
-
-    @property
-    def route(self) -> str:
-        return self._route
 
 
 class Continuation:
     """One attempt to continue a stream on another replica."""
 
-    path = COMPLETIONS
+    path = "/v1/completions"
 
     def __init__(
         self, follower: Follower, voice: Voice | None, prompt: list[int], ids: list[int], room: int | None

@@ -84,8 +84,8 @@ def _operation(route: Route, fleet: Fleet) -> dict[str, Any]:
         described["description"] = about.notes
     if parameters:
         described["parameters"] = parameters
-    if about.body:
-        described["requestBody"] = _body(route.path, about.body, fleet)
+    if isinstance(route, ModelRoute) and about.body:
+        described["requestBody"] = _body(route.bodies.fields, about.body, fleet)
     return described
 
 
@@ -95,9 +95,9 @@ def _tag(route: Route) -> str:
     return {Access.PUBLIC: "Health and docs", Access.OPERATOR: "Operators"}.get(route.access, "Fleet")
 
 
-def _body(path: str, body: Body, fleet: Fleet) -> dict[str, Any]:
+def _body(allowed: frozenset[str], body: Body, fleet: Fleet) -> dict[str, Any]:
     refuses = fleet.gateway.unknown_fields == "refuse"
-    content: dict[str, Any] = {"schema": body_schema(path, body, refuses)}
+    content: dict[str, Any] = {"schema": body_schema(allowed, body, refuses)}
     if body.example:
         content["example"] = {"model": MODEL, **body.example}
     return {"required": True, "content": {FORM if body.form else JSON: content}}

@@ -22,8 +22,6 @@ from deployments.gateway.api.openapi.schemas import (
     described,
     one_of,
 )
-from deployments.gateway.request.fields import FIELDS as ALLOWED
-from deployments.gateway.request.fields import VERSION
 
 PENALTY: Schema = {"type": "number", "minimum": -2, "maximum": 2}
 SHARE: Schema = {"type": "number", "minimum": 0, "maximum": 1}
@@ -88,10 +86,10 @@ SCHEMAS: dict[str, Schema] = {
 }
 
 
-def body_schema(path: str, body: Body, refuses_unknown: bool) -> dict[str, Any]:
-    """The schema of a route's body: the fields that its requests may have here, and no others."""
+def body_schema(allowed: frozenset[str], body: Body, refuses_unknown: bool) -> dict[str, Any]:
+    """The schema of a route's body: the fields that its requests may have here, and no others. `model` comes first."""
     own: Mapping[str, Schema] = body.fields
-    names = sorted(ALLOWED[VERSION][path], key=lambda name: (name != "model", name not in body.required, name))
+    names = sorted(allowed, key=lambda name: (name != "model", name not in body.required, name))
     schema: dict[str, Any] = {
         "type": "object",
         "required": ["model", *body.required],

@@ -17,6 +17,7 @@ from deployments.gateway.preparation.bodies.form import Part, parts_of
 from deployments.gateway.preparation.bodies.json_body import model_name
 from deployments.gateway.preparation.workers.refusal import Refusal
 from deployments.gateway.request.fields import header_value, is_known, refuse_unknown
+from deployments.gateway.request.route_bodies import RouteBodies
 
 FORM_OVERHEAD = 2**20
 """Bytes that everything beside the file may take: prompts are short."""
@@ -39,7 +40,7 @@ class FormSettings(msgspec.Struct):
 
     boundary: str
     most_file: int
-    route: str = ""
+    route: RouteBodies
     unknown_fields: Literal["drop", "refuse"] = "drop"
 
 
@@ -100,7 +101,7 @@ def _prepare(mapped: mmap.mmap, settings: FormSettings, before: int) -> Prepared
             continue
         beside += len(part.head) + size
         _check_field(part.name, size, beside)
-        if not is_known(settings.route, part.name):
+        if not is_known(settings.route.fields, part.name):
             unknown.append(part.name)
             continue
         value = mapped[part.start : part.end]
@@ -114,7 +115,7 @@ def _prepare(mapped: mmap.mmap, settings: FormSettings, before: int) -> Prepared
     if file is None:
         raise ApiError(400, "the form has no `file`; send the audio there", param=FILE)
     if settings.unknown_fields == "refuse":
-        refuse_unknown(settings.route, unknown)
+        refuse_unknown(settings.route.path, unknown)
     write_all(before, b"%b%b\r\n" % (mark, file.head))
     seconds = length_s(Window(mapped, file.start, file.end))
     names = header_value(dict.fromkeys(unknown))

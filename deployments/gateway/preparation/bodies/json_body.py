@@ -14,16 +14,13 @@ from deployments.gateway.media.references import check_media, put_media
 from deployments.gateway.preparation.engine_work import check_body, check_nodes, check_rendering
 from deployments.gateway.preparation.prompts.preparing import no_renderer, prepare_prompt
 from deployments.gateway.preparation.prompts.renderers import Renderer, Unrendered
-from deployments.gateway.preparation.prompts.renderers.base import CHAT
 from deployments.gateway.proxy.usage import ask_for_usage, insist_on_usage
 from deployments.gateway.request.fields import drop_unknown, header_value, refuse_unknown
+from deployments.gateway.request.route_bodies import RouteBodies
 from deployments.gateway.resume.conditions import CARRIED, why_not
 from deployments.gateway.resume.emitted import ask_for_ids
 from deployments.routing.prompt import Prompt
 from deployments.routing.work import allowed_tokens, answer_count, estimated_tokens, token_limit
-
-REPORTING = ("/v1/chat/completions", "/v1/completions")
-"""Routes whose streams report their usage only where they are asked to."""
 
 RESUME_FIELDS = (
     *CARRIED,
@@ -45,21 +42,19 @@ class Source(msgspec.Struct, frozen=True):
     revision: str | None = None
 
 
-FindRenderer = Callable[[Source, str], Renderer]
-"""The renderer of a source for a route. Raises Unrendered where there is none."""
+FindRenderer = Callable[[Source], Renderer]
+"""The renderer of a source. Raises Unrendered where there is none."""
 
 
 class JsonSettings(msgspec.Struct, frozen=True):
     """Attributes:
-    worked: whether engines compute something for this route; other bodies are sent as they are.
     keyed: whether prompts are rendered at all.
     sources: by the model's names.
     resumes: whether streams are followed so that another replica can continue them.
     unknown_fields: what becomes of fields that engines lack, or that are not the client's to set.
     """
 
-    route: str
-    worked: bool = True
+    route: RouteBodies
     keyed: bool = True
     tenant_salt: str = ""
     media_domains: list[str] = []
@@ -121,6 +116,7 @@ def prepare_json(
     `tokenise` takes as long as an engine takes for the texts that it has to tokenise.
     Raises ApiError 400 where the body cannot be used.
     """
+    route = settings.route
     raw = raw.removeprefix(codecs.BOM_UTF8)
     check_nodes(raw)
     body = _decoded(raw)
@@ -130,9 +126,9 @@ def prepare_json(
         put_media(body, dict(zip(addresses, media, strict=True)))
         raw = msgspec.json.encode(body)
     _check_boolean(body, "stream")
-    if unknown := drop_unknown(settings.route, body):
+    if unknown := drop_unknown(route.fields, body):
         if settings.unknown_fields == "refuse":
-            refuse_unknown(settings.route, unknown)
+            refuse_unknown(route.path, unknown)
         raw = msgspec.json.encode(body)
     check_body(body)
     tokens, answers = estimated_tokens(body), answer_count(body)
@@ -148,30 +144,30 @@ def prepare_json(
     source = settings.sources.get(prepared.model, Source("", ""))
 
     def limit_rendering() -> None:
-        check_rendering(settings.route, body, source.renderer)
+        check_rendering(route.prompt, body, source.renderer)
         with suppress(Unrendered):
             if tokenise:
-                tokenise(find(source, CHAT), body)
+                tokenise(find(source), body)
 
-    if not settings.worked:
+    if not route.computes:
         limit_rendering()
         return prepared, raw
 
     def renderer() -> Renderer:
         if not settings.keyed:
             raise Unrendered(no_renderer(settings.keyed, source.renderer))
-        return find(source, settings.route)
+        return find(source)
 
-    if settings.route in REPORTING and prepared.streams and insist_on_usage(body):
+    if route.asks_for_usage and prepared.streams and insist_on_usage(body):
         prepared.usage_hidden = True
         raw = msgspec.json.encode(body)
-    made = prepare_prompt(settings.route, body, raw, renderer, settings.tenant_salt)
+    made = prepare_prompt(route.prompt, body, raw, renderer, settings.tenant_salt)
     if not made.passes_ids:
         limit_rendering()
     prepared.tokens, prepared.image_tokens = made.prompt_tokens, made.image_tokens
     prepared.salt, prepared.prompt, prepared.unkeyed = made.salt, made.prompt, made.reason
     sent = made.body
-    if settings.route in REPORTING and not prepared.usage_hidden:
+    if route.asks_for_usage and not prepared.usage_hidden:
         sent, prepared.usage_hidden = ask_for_usage(sent, body)
     if prepared.streams:
         prepared.unfollowed = _follow(prepared, settings, body)
@@ -184,7 +180,9 @@ def _follow(prepared: PreparedJson, settings: JsonSettings, body: Mapping[str, A
     """Sets `resume_fields`, or returns why a stream of this body could not be continued."""
     if not settings.resumes:
         return "streams are not followed"
-    if reason := why_not(settings.route, body):
+    if not settings.route.resumes:
+        return f"answers of {settings.route.path} are not followed"
+    if reason := why_not(settings.route.prompt, body):
         return reason
     fields = {name: body[name] for name in RESUME_FIELDS if name in body}
     if len(msgspec.json.encode(fields)) > MOST_RESUME_BYTES:

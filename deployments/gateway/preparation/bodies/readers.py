@@ -18,8 +18,7 @@ async def read_json_body(state: GatewayState, context: RequestContext, route: Mo
     """Raises ApiError 400, 413 or 503 where the body cannot be used."""
     gateway = state.fleet.gateway
     settings = JsonSettings(
-        route=route.path,
-        worked=route.unit is not None,
+        route=route.bodies,
         keyed=not state.fleet.mlperf,
         tenant_salt=context.tenant.salt,
         media_domains=gateway.media_domains,
@@ -37,9 +36,9 @@ async def read_audio_upload(state: GatewayState, context: RequestContext, route:
     return await read_upload(
         context.request,
         state.preparer,
+        route.bodies,
         gateway.max_upload_bytes,
         context.claim,
         context.tenant.name,
-        route.path,
         gateway.unknown_fields,
     )

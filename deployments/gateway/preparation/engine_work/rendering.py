@@ -7,7 +7,7 @@ from typing import Any
 
 from deployments.gateway.preparation.engine_work.nodes import nodes_of
 from deployments.gateway.preparation.engine_work.refusing import too_complex
-from deployments.gateway.preparation.prompts.renderers.base import RESPONSES
+from deployments.gateway.request.route_bodies import PromptForm
 
 UNIT_S = 1e-4
 MOST_UNITS = 6000
@@ -34,15 +34,15 @@ SPEAKERS = ("user", "system", "developer")
 TEXT_PARTS = ("input_text", "output_text", "summary_text", "reasoning_text", "text")
 
 
-def check_rendering(route: str, body: Mapping[str, Any], renderer: str) -> None:
+def check_rendering(prompt: PromptForm | None, body: Mapping[str, Any], renderer: str) -> None:
     """Raises ApiError 400 where an engine would take too long to render a body whose token ids it is not given."""
     harmony = renderer == HARMONY
-    if route == RESPONSES:
+    if prompt is PromptForm.INPUT:
         units = _response_units(body, CALL if harmony else 0)
     else:
         units = _harmony_units(body) if harmony else 0
     if units > MOST_UNITS:
-        name = "input" if route == RESPONSES else "messages"
+        name = "input" if prompt is PromptForm.INPUT else "messages"
         raise too_complex(
             f"reading and rendering `{name}` and `tools` would take its engine about {units * UNIT_S:.1f} s, "
             f"more than {MOST_UNITS * UNIT_S:g} s; send fewer or plainer ones",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from deployments.gateway.preparation.prompts.renderers.base import CHAT, COMPLETIONS
+from deployments.gateway.request.route_bodies import PromptForm
 
 TEXT_WANTED = ("echo", "return_prompt_text", "prompt_logprobs")
 """Fields whose answer is made of the prompt's text."""
@@ -37,13 +37,13 @@ def _dropped(body: dict[str, Any], field: str, name: str) -> bool:
     return True
 
 
-def with_ids(route: str, body: dict[str, Any], token_ids: Sequence[int]) -> dict[str, Any]:
+def with_ids(prompt: PromptForm | None, body: dict[str, Any], token_ids: Sequence[int]) -> dict[str, Any]:
     """A body that carries `token_ids` so that the engine need not tokenise; `body` itself where that may differ."""
     if any(body.get(name) for name in TEXT_WANTED) or body.get("prompt_logprobs") is not None:
         return body
-    if route == COMPLETIONS and isinstance(body.get("prompt"), str):
+    if prompt is PromptForm.PROMPT and isinstance(body.get("prompt"), str):
         return {**body, "prompt": token_ids}
-    if route == CHAT:
+    if prompt is PromptForm.MESSAGES:
         given = body.get("kv_transfer_params")
         if given is not None and not isinstance(given, dict):
             return body

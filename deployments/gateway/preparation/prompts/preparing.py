@@ -14,14 +14,13 @@ from deployments.gateway.errors.error_object import ApiError
 from deployments.gateway.preparation.prompts.media import Picture, own_identities
 from deployments.gateway.preparation.prompts.passing import drop_unowned_fields, with_ids
 from deployments.gateway.preparation.prompts.renderers import RENDERERS, Rendered, Renderer, Unrendered, load_renderer
-from deployments.gateway.preparation.prompts.renderers.base import CHAT, COMPLETIONS, RESPONSES
 from deployments.gateway.preparation.prompts.salts import client_salt, engine_salt
+from deployments.gateway.request.route_bodies import PromptForm
 from deployments.routing.prompt import Prompt
 from deployments.routing.work import estimated_tokens
 
 logger = logging.getLogger("mixfleet.prompts")
 
-SALTED = (CHAT, COMPLETIONS, RESPONSES)
 MOST_TOKENS = 1_000_000
 """Estimated tokens above which nothing is tokenised here: more than models take."""
 
@@ -67,11 +66,10 @@ class Prompts:
         for task in self._renderers.values():
             task.cancel()
 
-    def find(self, name: str, checkpoint: str, revision: str | None, route: str) -> Renderer:
+    def find(self, name: str, checkpoint: str, revision: str | None) -> Renderer:
         """Raises Unrendered where there is none. The first request of a checkpoint does not wait for its tokenizer."""
         if not self.keyed or name not in RENDERERS:
             raise Unrendered(no_renderer(self.keyed, name))
-        require_prompts(route)
         task = self._loading(name, checkpoint, revision)
         if not task.done():
             raise Unrendered(BEING_LOADED)
@@ -89,18 +87,12 @@ class Prompts:
         return self._renderers[key]
 
 
-def require_prompts(route: str) -> None:
-    """Raises Unrendered for a route whose bodies are no prompts."""
-    if route not in SALTED:
-        raise Unrendered("a route without prompts")
-
-
 def no_renderer(keyed: bool, name: str) -> str:
     return f"no renderer '{name}'" if keyed else "prompts are not used"
 
 
 def prepare_prompt(
-    route: str,
+    form: PromptForm | None,
     body: dict[str, Any],
     raw: bytes,
     find: Callable[[], Renderer],
@@ -113,19 +105,21 @@ def prepare_prompt(
     Unrendered where there is no renderer. With `pass_ids` the token ids are sent on where the engine is known to make
     the same of them. Raises ApiError 400 for a media part that names a `uuid` and sends no media.
     """
-    secured = _secure(route, body, salt)
+    secured = _secure(form, body, salt)
     rendered: Rendered | None = None
     reason = ""
     try:
+        if form is None:
+            raise Unrendered("a route without prompts")
         renderer = find()
         if secured.tokens > MOST_TOKENS:
             raise Unrendered("too long to be tokenised here")
-        rendered = _render(renderer, route, body, secured.pictures)
+        rendered = _render(renderer, form, body, secured.pictures)
     except Unrendered as refusal:
         reason = str(refusal)
     sent = body
     if rendered and rendered.exact and pass_ids:
-        sent = with_ids(route, body, rendered.prompt.token_ids)
+        sent = with_ids(form, body, rendered.prompt.token_ids)
     data = raw if sent is body and not secured.changed else _encoded(sent)
     return replace(_prepared(rendered, secured, data, reason), passes_ids=sent is not body)
 
@@ -139,7 +133,7 @@ class _Secured:
     """Estimated."""
 
 
-def _secure(route: str, body: dict[str, Any], tenant_salt: str) -> _Secured:
+def _secure(form: PromptForm | None, body: dict[str, Any], tenant_salt: str) -> _Secured:
     """Puts our own salt and identities into `body`, in place, and takes out token ids that a client gave."""
     given = client_salt(body)
     salt = engine_salt(tenant_salt, given or "")
@@ -148,15 +142,15 @@ def _secure(route: str, body: dict[str, Any], tenant_salt: str) -> _Secured:
     except RecursionError:
         raise _too_deep() from None
     changed |= drop_unowned_fields(body)
-    if route in SALTED and given is not None and salt:
+    if form and given is not None and salt:
         body["cache_salt"] = salt
         changed = True
-    return _Secured(salt if route in SALTED else "", pictures, changed, estimated_tokens(body))
+    return _Secured(salt if form else "", pictures, changed, estimated_tokens(body))
 
 
-def _render(renderer: Renderer, route: str, body: dict[str, Any], pictures: list[Picture]) -> Rendered:
+def _render(renderer: Renderer, form: PromptForm, body: dict[str, Any], pictures: list[Picture]) -> Rendered:
     try:
-        return renderer.render(route, body, pictures)
+        return renderer.render(form, body, pictures)
     except Unrendered:
         raise
     except Exception as error:  # the engine judges malformed bodies; whatever they break here is no more than no prompt

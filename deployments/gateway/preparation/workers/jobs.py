@@ -26,7 +26,7 @@ from deployments.gateway.preparation.bodies.json_body import (
     prepare_json,
 )
 from deployments.gateway.preparation.engine_work import tokenise_as_engines_do
-from deployments.gateway.preparation.prompts.preparing import BEING_LOADED, NOT_LOADED, no_renderer, require_prompts
+from deployments.gateway.preparation.prompts.preparing import BEING_LOADED, NOT_LOADED, no_renderer
 from deployments.gateway.preparation.prompts.renderers import Renderer, Unrendered, load_renderer
 from deployments.gateway.preparation.workers.refusal import Refusal
 from deployments.routing.prompt import Prompt
@@ -55,11 +55,10 @@ def load(source: Source) -> str:
     return ""
 
 
-def find(source: Source, route: str) -> Renderer:
+def find(source: Source) -> Renderer:
     """Raises Unrendered where there is none."""
     if not source.renderer:
         raise Unrendered(no_renderer(True, source.renderer))
-    require_prompts(route)
     if source not in _renderers:
         raise Unrendered(BEING_LOADED)
     renderer = _renderers[source]

@@ -9,11 +9,8 @@ from typing import Any, Protocol
 from deployments.gateway.preparation.prompts.media import Picture
 from deployments.gateway.preparation.prompts.pictures import PictureTokens
 from deployments.gateway.preparation.prompts.tokens import Tokens
+from deployments.gateway.request.route_bodies import PromptForm
 from deployments.routing.prompt import Media, Prompt
-
-CHAT = "/v1/chat/completions"
-COMPLETIONS = "/v1/completions"
-RESPONSES = "/v1/responses"
 
 
 class Unrendered(Exception):
@@ -35,7 +32,7 @@ class Rendered:
 class Renderer(Protocol):
     """Threads may share it. `render` may take milliseconds for a long body, which it leaves as it is."""
 
-    def render(self, route: str, body: Mapping[str, Any], pictures: Sequence[Picture]) -> Rendered:
+    def render(self, form: PromptForm, body: Mapping[str, Any], pictures: Sequence[Picture]) -> Rendered:
         """Raises Unrendered, or any other error on a malformed body."""
 
     def tokenise(self, text: str) -> int:

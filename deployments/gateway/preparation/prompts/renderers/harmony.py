@@ -14,9 +14,6 @@ from deployments.gateway.preparation.prompts.checkpoint import Checkpoint
 from deployments.gateway.preparation.prompts.harmony_encoding import harmony_encoding
 from deployments.gateway.preparation.prompts.media import Picture
 from deployments.gateway.preparation.prompts.renderers.base import (
-    CHAT,
-    COMPLETIONS,
-    RESPONSES,
     Rendered,
     Unrendered,
     completion,
@@ -30,6 +27,7 @@ from deployments.gateway.preparation.prompts.renderers.harmony_messages import (
     text_message,
 )
 from deployments.gateway.preparation.prompts.tokens import Tokens
+from deployments.gateway.request.route_bodies import PromptForm
 from deployments.routing.prompt import Prompt
 
 PROBE = "I'd  say: naïve Ωμέγα 日本語 🙂🏽\r\n\t x_1 = [12345.67] {\"a\": null}  \n\n 'S END"
@@ -53,20 +51,18 @@ class HarmonyRenderer:
         self._mark = re.compile(rf"{(word := 'm' + secrets.token_hex(8))}x(\d+)x")
         self._word = word
 
-    def render(self, route: str, body: Mapping[str, Any], pictures: Sequence[Picture]) -> Rendered:
-        if route == COMPLETIONS:
+    def render(self, form: PromptForm, body: Mapping[str, Any], pictures: Sequence[Picture]) -> Rendered:
+        if form is PromptForm.PROMPT:
             return completion(self._tokens, body)
         if pictures:
             raise Unrendered("the model takes no media")
         texts = LongTexts(self._word, self._same)
-        if route == CHAT:
+        if form is PromptForm.MESSAGES:
             refuse_unsure(body)
             messages = chat_messages(body, _today(), texts)
-        elif route == RESPONSES:
-            messages = _responses_messages(body, texts)
         else:
-            raise Unrendered(f"{route} is not rendered with Harmony")
-        return Rendered(Prompt(self._ids(messages, texts)), exact=route == CHAT)
+            messages = _responses_messages(body, texts)
+        return Rendered(Prompt(self._ids(messages, texts)), exact=form is PromptForm.MESSAGES)
 
     def tokenise(self, text: str) -> int:
         """With the Harmony library, as engines do: its time grows with the square of a run of one kind of letters.

@@ -9,8 +9,6 @@ from deployments.gateway.preparation.prompts.checkpoint import Checkpoint
 from deployments.gateway.preparation.prompts.media import Picture
 from deployments.gateway.preparation.prompts.pictures import picture_tokens
 from deployments.gateway.preparation.prompts.renderers.base import (
-    CHAT,
-    COMPLETIONS,
     Expansion,
     Rendered,
     Unrendered,
@@ -20,6 +18,7 @@ from deployments.gateway.preparation.prompts.renderers.base import (
 from deployments.gateway.preparation.prompts.renderers.chat_template import ChatTemplate
 from deployments.gateway.preparation.prompts.renderers.template_turns import is_plain, tool_schemas, turns_of
 from deployments.gateway.preparation.prompts.tokens import Tokens
+from deployments.gateway.request.route_bodies import PromptForm
 from deployments.routing.prompt import Prompt
 
 NOT_OF_A_TEMPLATE = {
@@ -55,11 +54,11 @@ class TemplateRenderer:
     def tokenise(self, text: str) -> int:
         return len(self._tokens.encode(text))
 
-    def render(self, route: str, body: Mapping[str, Any], pictures: Sequence[Picture]) -> Rendered:
-        if route == COMPLETIONS:
+    def render(self, form: PromptForm, body: Mapping[str, Any], pictures: Sequence[Picture]) -> Rendered:
+        if form is PromptForm.PROMPT:
             return completion(self._tokens, body)
-        if route != CHAT:
-            raise Unrendered(f"{route} is not rendered with a template")
+        if form is not PromptForm.MESSAGES:
+            raise Unrendered("responses are not rendered with a template")
         template = self._template
         if template is None:
             raise Unrendered("the checkpoint has no chat template, or several")

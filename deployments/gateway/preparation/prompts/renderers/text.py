@@ -10,15 +10,13 @@ import numpy as np
 
 from deployments.gateway.preparation.prompts.media import Picture
 from deployments.gateway.preparation.prompts.renderers.base import (
-    CHAT,
-    COMPLETIONS,
-    RESPONSES,
     Rendered,
     Unrendered,
     completion_text,
     refuse_unsure,
     text_parts,
 )
+from deployments.gateway.request.route_bodies import PromptForm
 from deployments.routing.prompt import Prompt
 
 BYTES_PER_TOKEN = 4
@@ -35,20 +33,18 @@ class TextRenderer:
         """0: the engine's tokenizer is not known, and its time cannot be judged here."""
         return 0
 
-    def render(self, route: str, body: Mapping[str, Any], pictures: Sequence[Picture]) -> Rendered:
+    def render(self, form: PromptForm, body: Mapping[str, Any], pictures: Sequence[Picture]) -> Rendered:
         """Raises Unrendered for pictures and for anything but text."""
         if pictures:
             raise Unrendered("pictures are not counted without a tokenizer")
-        if route == COMPLETIONS:
+        if form is PromptForm.PROMPT:
             text = completion_text(body)
             return Rendered(Prompt(text if isinstance(text, list) else _tokens(text)))
-        if route == CHAT:
+        if form is PromptForm.MESSAGES:
             refuse_unsure(body)
             turns = body["messages"]
-        elif route == RESPONSES:
-            turns = [{"role": "system", "content": body.get("instructions") or ""}, *_input(body["input"])]
         else:
-            raise Unrendered("no prompt")
+            turns = [{"role": "system", "content": body.get("instructions") or ""}, *_input(body["input"])]
         tools = msgspec.json.encode(body["tools"]).decode() if body.get("tools") else ""
         return Rendered(Prompt(_tokens(tools + MESSAGE_END + "".join(map(_message, turns)))))
 

@@ -21,6 +21,7 @@ from deployments.gateway.preparation.bodies.json_body import JsonSettings, Prepa
 from deployments.gateway.preparation.preparer import Preparer, preparer
 from deployments.gateway.preparation.prompts.salts import engine_salt
 from deployments.gateway.preparation.workers import pool as pool_module
+from tests.support.routes import bodies_of
 
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 FAKE = Source("fake", "c")
@@ -40,7 +41,7 @@ async def _loaded(prepare: Preparer) -> None:
 
 
 def settings(route: str = CHAT, **further: Any) -> JsonSettings:
-    return JsonSettings(route, sources={"m": FAKE}, **further)
+    return JsonSettings(bodies_of(route), sources={"m": FAKE}, **further)
 
 
 def claim() -> ByteClaim:

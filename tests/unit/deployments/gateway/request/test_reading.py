@@ -11,6 +11,7 @@ from deployments.gateway.errors.error_object import ApiError
 from deployments.gateway.preparation.bodies.byte_budget import ByteBudget, ByteClaim
 from deployments.gateway.preparation.bodies.json_body import JsonSettings
 from deployments.gateway.request.reading import ParsedRequest, read_json
+from deployments.gateway.request.route_bodies import RouteBodies
 from tests.support.http import arriving_request
 from tests.support.preparation import PREPARER
 
@@ -21,10 +22,12 @@ JSON = st.recursive(
     max_leaves=8,
 )
 
+NO_ROUTE = RouteBodies(path="/not/a/route", computes=False)
+
 
 async def read(*pieces: bytes, **headers: str) -> ParsedRequest:
     request, claim = arriving_request(pieces, headers), ByteClaim(ByteBudget(2**30))
-    return await read_json(request, PREPARER, JsonSettings("/a/route/without/a/list", worked=False), MOST, claim)
+    return await read_json(request, PREPARER, JsonSettings(NO_ROUTE), MOST, claim)
 
 
 async def error(*pieces: bytes, **headers: str) -> ApiError:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from deployments.gateway.errors.error_object import ApiError
 from deployments.gateway.preparation.bodies.byte_budget import ByteBudget, ByteClaim
 from deployments.gateway.request.reading import ParsedRequest
+from deployments.gateway.request.route_bodies import RouteBodies
 from deployments.gateway.request.upload import FORM_OVERHEAD, MOST_FIELD, read_upload
 from tests.support.http import arriving_request, form, part, parts_of, recording
 from tests.support.preparation import PREPARER
@@ -18,6 +19,7 @@ BOUNDARY = b"a-boundary"
 MOST_FILE = 25 * 2**20
 FILE = part("file", b"RIFF", filename="a.wav", content_type="audio/wav")
 MODEL = part("model", b"m")
+ROUTE = RouteBodies(path="/an/upload")
 
 
 def pieces_of(body: bytes, size: int = 2**16) -> list[bytes]:
@@ -28,7 +30,7 @@ async def read(
     pieces: Iterable[bytes], content_type: str = f"multipart/form-data; boundary={BOUNDARY.decode()}", **headers: str
 ) -> ParsedRequest:
     request = arriving_request(pieces, {"Content-Type": content_type, **headers})
-    return await read_upload(request, PREPARER, MOST_FILE, ByteClaim(ByteBudget(2**30)))
+    return await read_upload(request, PREPARER, ROUTE, MOST_FILE, ByteClaim(ByteBudget(2**30)))
 
 
 async def body_of(parsed: ParsedRequest) -> bytes:

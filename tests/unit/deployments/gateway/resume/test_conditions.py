@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from deployments.gateway.preparation.prompts.renderers.base import CHAT, COMPLETIONS, RESPONSES
+from deployments.gateway.request.route_bodies import PromptForm
 from deployments.gateway.resume.conditions import CARRIED, HARMLESS, why_not
 
 HELLO = {"messages": [{"role": "user", "content": "hello"}]}
@@ -21,7 +21,7 @@ HELLO = {"messages": [{"role": "user", "content": "hello"}]}
     ],
 )
 def test_plain_chats_are_followed(fields: dict[str, Any]) -> None:
-    assert why_not(CHAT, {**HELLO, **fields}) == ""
+    assert why_not(PromptForm.MESSAGES, {**HELLO, **fields}) == ""
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_plain_chats_are_followed(fields: dict[str, Any]) -> None:
     ],
 )
 def test_a_field_that_looks_back_on_the_answer_rules_a_continuation_out(fields: dict[str, Any], reason: str) -> None:
-    assert reason in why_not(CHAT, {**HELLO, **fields})
+    assert reason in why_not(PromptForm.MESSAGES, {**HELLO, **fields})
 
 
 @pytest.mark.parametrize(
@@ -56,11 +56,7 @@ def test_a_field_that_looks_back_on_the_answer_rules_a_continuation_out(fields: 
     ],
 )
 def test_one_prompt_is_followed(prompt: Any, followed: bool) -> None:
-    assert (why_not(COMPLETIONS, {"prompt": prompt}) == "") is followed
-
-
-def test_other_routes_are_not() -> None:
-    assert RESPONSES in why_not(RESPONSES, {"input": "hello"})
+    assert (why_not(PromptForm.PROMPT, {"prompt": prompt}) == "") is followed
 
 
 def test_a_field_is_either_sent_again_or_looked_at() -> None:
@@ -68,4 +64,4 @@ def test_a_field_is_either_sent_again_or_looked_at() -> None:
 
 
 def test_a_field_that_nobody_thought_of_rules_it_out() -> None:
-    assert why_not(CHAT, {**HELLO, "of_tomorrow": None}) == "`of_tomorrow` is set"
+    assert why_not(PromptForm.MESSAGES, {**HELLO, "of_tomorrow": None}) == "`of_tomorrow` is set"

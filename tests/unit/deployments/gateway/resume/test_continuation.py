@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from cluster.fleet import Model, Pool, Task
-from deployments.gateway.preparation.prompts.renderers.base import CHAT, COMPLETIONS
 from deployments.gateway.proxy.usage import FRAME_END
+from deployments.gateway.request.route_bodies import PromptForm
 from deployments.gateway.resume import Continuation, Follower, NotExact
 
 HEAD = {"id": "first", "created": 1, "model": "m"}
@@ -18,7 +18,11 @@ HEAD = {"id": "first", "created": 1, "model": "m"}
 
 def model(**fields: Any) -> Model:
     return Model(
-        name="m", task=Task.CHAT, checkpoint="virtual", pools=[Pool(name="a", vendor="cpu", engine="fake")], **fields
+        name="m",
+        task=Task.CHAT,
+        checkpoint="virtual",
+        pools=[Pool(name="a", vendor="cpu", engine="fake")],
+        **fields,
     )
 
 
@@ -26,9 +30,9 @@ def frame(payload: Any) -> bytes:
     return b"data: " + msgspec.json.encode(payload) + FRAME_END
 
 
-def followed(body: dict[str, Any], ids: list[int], route: str = COMPLETIONS) -> Follower:
+def followed(body: dict[str, Any], ids: list[int], form: PromptForm = PromptForm.PROMPT) -> Follower:
     """A stream of which the client has seen `ids`, one a frame."""
-    follower = Follower(route, {"model": "m", **body}, model(), include_usage=False)
+    follower = Follower(form, {"model": "m", **body}, model(), include_usage=False)
     follower.emitted.take(frame({**HEAD, "choices": [], "prompt_token_ids": [1, 2, 3]}))
     for token in ids:
         follower.emitted.take(frame({**HEAD, "choices": [{"text": "x", "finish_reason": None, "token_ids": [token]}]}))
@@ -59,10 +63,10 @@ def test_what_was_said_is_prompt_and_counts_against_the_limits() -> None:
 @pytest.mark.parametrize(
     ("route", "fields", "left"),
     [
-        (COMPLETIONS, {}, 14),
-        (CHAT, {"max_tokens": 10}, 8),
-        (CHAT, {"max_tokens": 10, "max_completion_tokens": 5}, 3),
-        (CHAT, {}, 95),
+        (PromptForm.PROMPT, {}, 14),
+        (PromptForm.MESSAGES, {"max_tokens": 10}, 8),
+        (PromptForm.MESSAGES, {"max_tokens": 10, "max_completion_tokens": 5}, 3),
+        (PromptForm.MESSAGES, {}, 95),
     ],
 )
 def test_an_answer_without_a_limit_has_its_routes_own(route: str, fields: dict[str, Any], left: int) -> None:
@@ -71,7 +75,7 @@ def test_an_answer_without_a_limit_has_its_routes_own(route: str, fields: dict[s
 
 def test_a_chat_whose_limit_is_unknown_is_not_continued() -> None:
     with pytest.raises(NotExact, match="how long"):
-        asked(continued(followed({}, [7], CHAT), room=None))
+        asked(continued(followed({}, [7], PromptForm.MESSAGES), room=None))
 
 
 def test_half_a_character_is_taken_back_and_said_again() -> None:
@@ -109,7 +113,7 @@ def test_spliced_frames_carry_the_streams_own_names_and_whole_usage() -> None:
 
 
 def test_a_chat_goes_on_as_a_chat() -> None:
-    continuation = continued(followed({"max_tokens": 10}, [7], CHAT))
+    continuation = continued(followed({"max_tokens": 10}, [7], PromptForm.MESSAGES))
     choice = {"index": 0, "text": "y", "finish_reason": "stop", "stop_reason": None, "token_ids": [9]}
     spliced = json.loads(continuation.splice(frame({"object": "text_completion", "choices": [choice]}))[6:])
     assert spliced["object"] == "chat.completion.chunk"
@@ -136,7 +140,7 @@ def test_an_end_that_is_missing_is_made_up() -> None:
 def test_answers_that_only_the_engine_can_parse_are_not_continued(
     renderer: str, fields: dict[str, Any], reason: str
 ) -> None:
-    follower = Follower(CHAT, {"model": "m"}, model(**fields), include_usage=False)
+    follower = Follower(PromptForm.MESSAGES, {"model": "m"}, model(**fields), include_usage=False)
     follower.emitted.take(frame({**HEAD, "choices": [], "prompt_token_ids": [1]}))
     with pytest.raises(NotExact, match=reason):
         asyncio.run(follower.continuation(renderer, 10))

@@ -15,7 +15,8 @@ from deployments.gateway.api.openapi.document import OPERATOR, TENANT, document
 from deployments.gateway.api.openapi.fields import SCHEMAS
 from deployments.gateway.api.openapi.statuses import OF_MODELS, OWN
 from deployments.gateway.api.route import Access
-from deployments.gateway.request.fields import FIELDS, VERSION, WITHHELD
+from deployments.gateway.request.fields import WITHHELD
+from tests.support.routes import FIELDS
 
 GATEWAY = Path(__file__).parents[6] / "deployments" / "gateway"
 POOL = Pool(name="secret-pool", vendor="cpu", engine="fake")
@@ -109,7 +110,7 @@ def test_bodies_have_the_fields_that_clients_may_send_and_no_others() -> None:
     for route in MODEL_ROUTES:
         (content,) = made[route.path]["post"]["requestBody"]["content"].values()
         properties = content["schema"]["properties"]
-        assert set(properties) == FIELDS[VERSION][route.path]
+        assert set(properties) == route.bodies.fields
         assert not WITHHELD & set(properties)
         assert set(content["schema"]["required"]) <= set(properties)
         assert set(content["example"]) <= set(properties)
@@ -126,7 +127,7 @@ def test_fields_are_closed_where_unknown_ones_are_refused() -> None:
 
 
 def test_no_schema_is_of_a_field_that_nobody_has() -> None:
-    allowed = set().union(*FIELDS[VERSION].values())
+    allowed = set().union(*FIELDS.values())
     own = {name for route in MODEL_ROUTES if route.operation.body for name in route.operation.body.fields}
     assert set(SCHEMAS) | own <= allowed
 

@@ -16,6 +16,7 @@ from deployments.gateway.preparation.engine_work.constraints import MOST_BYTES, 
 from deployments.gateway.preparation.engine_work.sequences import MOST_SEQUENCES
 from deployments.gateway.preparation.engine_work.tokenising import MOST_IDS
 from deployments.gateway.preparation.engine_work.values import MOST_ELEMENTS, MOST_MEMBERS
+from tests.support.routes import prompt_of
 
 CHAT, COMPLETIONS, RESPONSES = "/v1/chat/completions", "/v1/completions", "/v1/responses"
 HI = [{"role": "user", "content": "hi"}]
@@ -183,10 +184,10 @@ def test_what_an_engine_renders_slowly_is_refused_by_its_items(
     route: str, renderer: str, body: dict[str, Any], passes: bool
 ) -> None:
     if passes:
-        check_rendering(route, body, renderer)
+        check_rendering(prompt_of(route), body, renderer)
         return
     with pytest.raises(ApiError, match="reading and rendering") as raised:
-        check_rendering(route, body, renderer)
+        check_rendering(prompt_of(route), body, renderer)
     assert (raised.value.status, raised.value.code) == (400, "body_too_complex")
 
 

@@ -16,6 +16,7 @@ from deployments.gateway.preparation.bodies.json_body import JsonSettings, Prepa
 from deployments.gateway.preparation.engine_work.tokenising import MOST_IDS, prompt_texts, tokenise_as_engines_do
 from deployments.gateway.preparation.preparer import Preparer, preparer
 from deployments.gateway.preparation.prompts.renderers.fake import FakeRenderer
+from tests.support.routes import bodies_of
 
 CHAT, TOKENIZE = "/v1/chat/completions", "/tokenize"
 
@@ -27,7 +28,7 @@ class Prepare:
         self.made, self.sources = made, {"m": source}
 
     async def __call__(self, route: str, **body: Any) -> PreparedJson:
-        settings = JsonSettings(route, worked=route != TOKENIZE, sources=self.sources)
+        settings = JsonSettings(bodies_of(route), sources=self.sources)
         with closing(BodyFile("body")) as file:
             write_all(file.fd, json.dumps({"model": "m", **body}).encode())
             prepared, sent = await self.made.json_body(file, settings, "tenant", ByteClaim(ByteBudget(2**30)))

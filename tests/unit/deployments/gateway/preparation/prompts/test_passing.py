@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from deployments.gateway.preparation.prompts.passing import drop_unowned_fields, with_ids
+from deployments.gateway.request.route_bodies import PromptForm
 
-CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
+CHAT, COMPLETIONS = PromptForm.MESSAGES, PromptForm.PROMPT
 
 
 @pytest.mark.parametrize(
@@ -39,7 +40,7 @@ def test_ids_take_the_place_of_text() -> None:
 
 
 @pytest.mark.parametrize(
-    ("route", "body"),
+    ("form", "body"),
     [
         (COMPLETIONS, {"prompt": "ab", "echo": True}),
         (COMPLETIONS, {"prompt": "ab", "prompt_logprobs": 0}),
@@ -48,8 +49,8 @@ def test_ids_take_the_place_of_text() -> None:
         (CHAT, {"messages": [], "echo": True}),
         (CHAT, {"messages": [], "return_prompt_text": True}),
         (CHAT, {"messages": [], "kv_transfer_params": []}),
-        ("/v1/responses", {"input": "ab"}),
+        (PromptForm.INPUT, {"input": "ab"}),
     ],
 )
-def test_text_stays_where_ids_may_differ(route: str, body: dict[str, Any]) -> None:
-    assert with_ids(route, body, [7]) is body
+def test_text_stays_where_ids_may_differ(form: PromptForm, body: dict[str, Any]) -> None:
+    assert with_ids(form, body, [7]) is body

@@ -8,9 +8,10 @@ from deployments.engine.fake.prompts import IMAGE_TOKENS
 from deployments.engine.fake.tokenizer import Control, encode
 from deployments.gateway.preparation.prompts.renderers import Unrendered
 from deployments.gateway.preparation.prompts.renderers.fake import FakeRenderer
+from deployments.gateway.request.route_bodies import PromptForm
 from deployments.routing.prompt import Media
 
-CHAT = "/v1/chat/completions"
+CHAT = PromptForm.MESSAGES
 
 
 def test_chats_and_their_pictures() -> None:
@@ -23,12 +24,12 @@ def test_chats_and_their_pictures() -> None:
 
 
 def test_completions_and_responses() -> None:
-    assert FakeRenderer().render("/v1/completions", {"prompt": "abcd"}, []).prompt.token_ids == encode("abcd")
-    made = FakeRenderer().render("/v1/responses", {"input": "a", "instructions": "b"}, []).prompt
+    assert FakeRenderer().render(PromptForm.PROMPT, {"prompt": "abcd"}, []).prompt.token_ids == encode("abcd")
+    made = FakeRenderer().render(PromptForm.INPUT, {"input": "a", "instructions": "b"}, []).prompt
     turns = [{"role": "system", "content": "b"}, {"role": "user", "content": "a"}]
     assert made == FakeRenderer().render(CHAT, {"messages": turns}, []).prompt
     with pytest.raises(Unrendered):
-        FakeRenderer().render("/v1/responses", {"input": []}, [])
+        FakeRenderer().render(PromptForm.INPUT, {"input": []}, [])
 
 
 @pytest.mark.parametrize("messages", [None, [], [7], [{"role": "x"}], [{"role": "user", "content": [{"type": "x"}]}]])

@@ -15,8 +15,9 @@ from deployments.gateway.preparation.prompts.checkpoint import Checkpoint
 from deployments.gateway.preparation.prompts.media import Picture
 from deployments.gateway.preparation.prompts.renderers import Unrendered, harmony_messages
 from deployments.gateway.preparation.prompts.renderers.harmony import HarmonyRenderer
+from deployments.gateway.request.route_bodies import PromptForm
 
-CHAT = "/v1/chat/completions"
+CHAT = PromptForm.MESSAGES
 ENCODING = load_harmony_encoding(HarmonyEncodingName.HARMONY_GPT_OSS)
 
 
@@ -121,14 +122,14 @@ def test_pictures_are_not_for_this_model(renderer: HarmonyRenderer) -> None:
 
 
 def test_responses_are_rendered_as_chats(renderer: HarmonyRenderer) -> None:
-    made = renderer.render("/v1/responses", {"input": "a", "instructions": "b", "store": False}, [])
+    made = renderer.render(PromptForm.INPUT, {"input": "a", "instructions": "b", "store": False}, [])
     chat = renderer.render(CHAT, {"messages": [{"role": "system", "content": "b"}, user("a")]}, [])
     assert made.prompt == chat.prompt
     assert not made.exact
     for body in ({"input": [user("a")]}, {"input": "a", "previous_response_id": "x"}, {"input": ""}):
         with pytest.raises(Unrendered):
-            renderer.render("/v1/responses", body, [])
+            renderer.render(PromptForm.INPUT, body, [])
 
 
 def test_completions(renderer: HarmonyRenderer) -> None:
-    assert renderer.render("/v1/completions", {"prompt": "hello"}, []).prompt.token_ids == [24912]
+    assert renderer.render(PromptForm.PROMPT, {"prompt": "hello"}, []).prompt.token_ids == [24912]

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from deployments.gateway.preparation.prompts.media import Picture
 from deployments.gateway.preparation.prompts.renderers import Rendered, Unrendered
 from deployments.gateway.preparation.prompts.renderers.template import TemplateRenderer
+from deployments.gateway.request.route_bodies import PromptForm
 from deployments.routing.prompt import Media
 from tests.support import tiny_checkpoint as tiny
 
-CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
+CHAT, COMPLETIONS = PromptForm.MESSAGES, PromptForm.PROMPT
 TOKENIZER = tiny.tokenizer()
 RENDERER = TemplateRenderer(tiny.checkpoint())
 
@@ -108,7 +109,7 @@ def test_no_template_and_another_route() -> None:
     with pytest.raises(Unrendered, match="no chat template"):
         chat(TURNS, renderer=TemplateRenderer(tiny.checkpoint(None)))
     with pytest.raises(Unrendered, match="responses"):
-        RENDERER.render("/v1/responses", {"input": "x"}, [])
+        RENDERER.render(PromptForm.INPUT, {"input": "x"}, [])
 
 
 def with_template(source: str) -> TemplateRenderer:

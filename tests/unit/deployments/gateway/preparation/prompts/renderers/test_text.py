@@ -7,23 +7,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deployments.gateway.preparation.prompts.renderers import load_renderer
-from deployments.gateway.preparation.prompts.renderers.base import CHAT, COMPLETIONS, RESPONSES, Unrendered
+from deployments.gateway.preparation.prompts.renderers.base import Unrendered
+from deployments.gateway.request.route_bodies import PromptForm
 
 TEXT = load_renderer("text", "nobody/has-this")
 
 
-def tokens(route: str, **body: Any) -> list[int]:
-    return list(TEXT.render(route, body, []).prompt.token_ids)
+def tokens(form: PromptForm, **body: Any) -> list[int]:
+    return list(TEXT.render(form, body, []).prompt.token_ids)
 
 
 def chat(*contents: Any) -> list[int]:
-    return tokens(CHAT, messages=[{"role": "user", "content": content} for content in contents])
+    return tokens(PromptForm.MESSAGES, messages=[{"role": "user", "content": content} for content in contents])
 
 
 @given(st.text(min_size=40), st.text(), st.text())
 def test_texts_with_one_beginning_have_tokens_with_one_beginning(beginning: str, one: str, other: str) -> None:
     common = len(beginning.encode("utf-8", "surrogatepass")) // 4
-    first, second = (tokens(COMPLETIONS, prompt=beginning + end) for end in (one, other))
+    first, second = (tokens(PromptForm.PROMPT, prompt=beginning + end) for end in (one, other))
     assert first[:common] == second[:common]
 
 
@@ -39,9 +40,9 @@ def test_roles_tools_and_borders_of_messages_count() -> None:
     system = [{"role": "system", "content": "hello there"}]
     tool = [{"type": "function", "function": {"name": "f"}}]
     made = [
-        tokens(CHAT, messages=hello),
-        tokens(CHAT, messages=system),
-        tokens(CHAT, messages=hello, tools=tool),
+        tokens(PromptForm.MESSAGES, messages=hello),
+        tokens(PromptForm.MESSAGES, messages=system),
+        tokens(PromptForm.MESSAGES, messages=hello, tools=tool),
         chat("hello ", "there"),
         chat("hello there"),
     ]
@@ -50,10 +51,10 @@ def test_roles_tools_and_borders_of_messages_count() -> None:
 
 
 def test_ids_and_responses_are_taken_and_tokens_are_about_a_quarter_of_the_bytes() -> None:
-    assert tokens(COMPLETIONS, prompt=[1, 2, 3]) == [1, 2, 3]
-    assert len(tokens(COMPLETIONS, prompt="word " * 800)) == 1000
-    assert tokens(RESPONSES, input="a question of some length") == tokens(
-        RESPONSES, input=[{"role": "user", "content": "a question of some length"}]
+    assert tokens(PromptForm.PROMPT, prompt=[1, 2, 3]) == [1, 2, 3]
+    assert len(tokens(PromptForm.PROMPT, prompt="word " * 800)) == 1000
+    assert tokens(PromptForm.INPUT, input="a question of some length") == tokens(
+        PromptForm.INPUT, input=[{"role": "user", "content": "a question of some length"}]
     )
 
 
