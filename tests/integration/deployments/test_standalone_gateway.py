@@ -205,7 +205,7 @@ def test_cache_folder_that_cannot_be_used_ends_it_with_one_line(tmp_path: Path) 
     assert "Traceback" not in ended.stderr
 
 
-@pytest.mark.parametrize("module", ["supervisor_process", "process", "standalone"])
+@pytest.mark.parametrize("module", ["supervision.supervisor_process", "process", "standalone"])
 def test_neither_supervisor_nor_processes_import_ray(module: str) -> None:
     code = (
         f"import sys, json, deployments.gateway.{module}; print(json.dumps([n for n in sys.modules if '.' not in n]))"

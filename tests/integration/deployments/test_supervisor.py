@@ -129,7 +129,7 @@ async def test_an_engine_that_hangs_is_restarted(tmp_path: Path, monkeypatch: py
 
 async def test_an_engine_that_keeps_dying_is_given_up(tmp_path: Path) -> None:
     async with supervised(spec("brief"), tmp_path) as (made, registry):
-        await until(lambda: made.failure is not None, 20)
+        await until(lambda: made.failure is not None, 60)
         assert "ended with code 7, after 3 starts within 600 s" in str(made.failure)
         assert made.replica_info is None
         assert len(registry.withdrawn) == 3
