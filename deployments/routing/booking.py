@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from deployments.routing.lane import Waiting
-from deployments.routing.table import Ints
-from deployments.routing.work import Floats, Request
+from deployments.routing.work import Request
 
 
 @dataclass(eq=False, slots=True)
@@ -25,7 +24,7 @@ class Decision:
     """Why a request went where it went.
 
     Attributes:
-        rows: (n) of the candidates in the table; `row_names` are the names in all of its rows at that time.
+        candidates: names of the replicas that were compared.
         chosen: place of the chosen one among them.
         terms: by name, one number for each candidate; `price_s` is what was compared, where the policy prices.
         cached_tokens: of the prompt, that each candidate was expected to have in its cache.
@@ -33,46 +32,52 @@ class Decision:
         seconds: that the decision itself took.
     """
 
-    rows: Ints
-    row_names: tuple[str, ...]
+    candidates: Sequence[str]
     chosen: int
-    terms: Mapping[str, Floats]
-    cached_tokens: Floats
+    terms: Mapping[str, Sequence[float]]
+    cached_tokens: Sequence[float]
     first_token_s: float
     seconds: float
 
     def as_dict(self, most: int = 16) -> dict[str, object]:
         """For people: the chosen candidate first, then others by price."""
-        price = self.terms.get("price_s")
-        order = price.argsort().tolist() if price is not None else list(range(len(self.rows)))
+        order = list(range(len(self.candidates)))
+        if price := self.terms.get("price_s"):
+            order.sort(key=price.__getitem__)
         order = [self.chosen, *(place for place in order if place != self.chosen)][:most]
         return {
-            "chosen": self._name(self.chosen),
+            "chosen": self.candidates[self.chosen],
             "expected_first_token_s": round(self.first_token_s, 6),
             "decision_s": round(self.seconds, 6),
             "candidates": [
                 {
-                    "replica": self._name(place),
+                    "replica": self.candidates[place],
                     "cached_tokens": int(self.cached_tokens[place]),
-                    **{name: round(float(values[place]), 6) for name, values in self.terms.items()},
+                    **{name: round(values[place], 6) for name, values in self.terms.items()},
                 }
                 for place in order
             ],
         }
 
-    def _name(self, place: int) -> str:
-        return self.row_names[int(self.rows[place])]
-
 
 @dataclass(eq=False, slots=True)
 class Booking:
-    """Work booked on a replica until it is released. `cached_tokens` is the predicted hit."""
+    """Work booked on a replica until it is released.
+
+    Attributes:
+        cached_tokens: the predicted hit.
+        first_token_s: expected seconds to the first token.
+        decided_in_s: that the decision took.
+        decision: why it went there, where that is kept: see `router.EXPLAIN_EVERY_S`.
+    """
 
     replica: Replica
     request: Request
-    decision: Decision
     cached_tokens: int
     booked_at: float
     waiting: Waiting
+    first_token_s: float
+    decided_in_s: float = 0.0
+    decision: Decision | None = None
     open: bool = True
     first_token_at: float | None = None

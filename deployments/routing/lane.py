@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from deployments.routing.rates import PoolRates
 from deployments.routing.table import ReplicaTable
-from deployments.routing.work import FEATURES, Floats
+from deployments.routing.work import FEATURES, Work
 
 TOGETHER_SHARE = 0.25
 """First tokens that follow each other within this share of the expected time were computed together."""
+
+NOTHING: Work = (0.0,) * len(FEATURES)
 
 
 class Waiting:
@@ -17,7 +17,7 @@ class Waiting:
 
     __slots__ = ("seen", "work")
 
-    def __init__(self, work: Floats, seen: bool) -> None:
+    def __init__(self, work: Work, seen: bool) -> None:
         self.work, self.seen = work, seen
 
 
@@ -31,31 +31,32 @@ class Lane:
     def __init__(self, table: ReplicaTable, row: int, rates: PoolRates) -> None:
         self.table, self.row, self.rates = table, row, rates
         self._waiting: dict[Waiting, None] = {}
-        self._done = np.zeros(len(FEATURES))
+        self._done: Work = NOTHING
         self._done_at = 0.0
         self._observed_at = 0.0
 
     def enter(self, waiting: Waiting, now: float) -> None:
         if not self._waiting:
             self._observed_at = now
-            self.table.waiting_since[self.row] = now
+            self.table.set_since(self.row, now)
+            self.table.set_head(self.row, waiting.work if waiting.seen else None)
         self._waiting[waiting] = None
-        self.table.waiting_work[self.row] += waiting.work
-        self._show_waiting()
+        self.table.enter(self.row, waiting.work)
 
     def first_token(self, waiting: Waiting, at: float) -> None:
         """Its work is done. `at` may lie in the past where the moment was not seen, but follows from later ones."""
         if waiting not in self._waiting:
             return
-        if at - self._done_at > TOGETHER_SHARE * float(self.table.theta[self.row] @ waiting.work):
+        if at - self._done_at > TOGETHER_SHARE * self.rates.seconds_of(self.row, waiting.work):
             self._observe()
         self._take_out(waiting)
-        self._done += waiting.work
+        self._done = [done + amount for done, amount in zip(self._done, waiting.work, strict=True)]
         self._done_at = max(at, self._done_at, self._observed_at)
-        if not self._waiting:
+        if self._waiting:
+            self.table.set_since(self.row, self._done_at)
+        else:
             self._observe()
-        self.table.waiting_since[self.row] = self._done_at
-        self._show_waiting()
+            self._done = NOTHING
 
     def leave(self, waiting: Waiting, now: float) -> None:
         """It ended without a first token, or nobody can say when that was: no observation."""
@@ -64,31 +65,20 @@ class Lane:
             # Work that was done for it would make the next ones look slow.
             self._observe()
             self._observed_at = max(self._observed_at, now)
-            self._show_waiting()
+            if not self._waiting:
+                self._done = NOTHING
 
     def _observe(self) -> None:
         seconds = self._done_at - self._observed_at
         if seconds > 0 and self._done[0]:
             self.rates.observe(self.row, self._done, seconds)
             self._observed_at = self._done_at
-            self._done[:] = 0.0
+            self._done = NOTHING
 
     def _take_out(self, waiting: Waiting) -> None:
+        was_head = next(iter(self._waiting)) is waiting
         del self._waiting[waiting]
-        left = self.table.waiting_work[self.row]
-        np.maximum(left - waiting.work, 0.0, out=left)
-
-    def _show_waiting(self) -> None:
-        table, row = self.table, self.row
-        count = len(self._waiting)
-        table.waiting_requests[row] = count
-        if not count:
-            # Sums of floats drift: an idle replica holds exactly nothing.
-            table.waiting_work[row] = 0.0
-            table.head_work[row] = 0.0
-            table.head_seen[row] = False
-            table.waiting_since[row] = 0.0
-            self._done[:] = 0.0
-            return
-        head = next(iter(self._waiting))
-        table.head_work[row], table.head_seen[row] = head.work, head.seen
+        self.table.leave_queue(self.row, waiting.work, len(self._waiting))
+        if was_head:
+            head = next(iter(self._waiting), None)
+            self.table.set_head(self.row, head.work if head and head.seen else None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
@@ -19,46 +19,58 @@ class Situation:
     """What a choice is made from: a request, and the rows of the table that may take it.
 
     Attributes:
-        rows: (n) candidates, never empty, each with room, in no order that means anything.
-        row_names: names of the replicas in all rows of the table.
-        cached_tokens: (n) of the prompt that each is expected to have in its prefix cache; zeros where the policy does
-            not use prefixes or there is nothing to key on.
+        room, closed: of all rows: 1 and 0 where a candidate is, 0 and infinite where none is.
+        count: of the candidates, never 0. They have no order that means anything.
+        cached: of all rows: tokens of the prompt that each is expected to have in its prefix cache; None where that is
+            nothing anywhere, the policy does not use prefixes, or there is nothing to key on.
         chance: what decides between equals.
         asked_again: share of what full caches give up that is asked for again.
         output_tokens: what answers of this model have had on average: a request's own is not known.
+        explained: whether the terms of the choice are wanted.
     """
 
     now: float
     request: Request
     table: ReplicaTable
-    rows: Ints
-    row_names: tuple[str, ...]
-    cached_tokens: Floats
+    room: Floats
+    closed: Floats
+    count: int
+    cached: Floats | None
     chance: random.Random
     output_tokens: float
+    get_row_names: Callable[[], tuple[str, ...]]
     asked_again: float = 0.0
+    explained: bool = False
+
+    @cached_property
+    def rows(self) -> Ints:
+        """(n) the candidates."""
+        rows: Ints = self.room.nonzero()[0]
+        return rows
+
+    @property
+    def row_names(self) -> tuple[str, ...]:
+        """Names of the replicas in all rows of the table."""
+        return self.get_row_names()
 
     @cached_property
     def names(self) -> tuple[str, ...]:
         """(n) of the candidates."""
-        return tuple(self.row_names[row] for row in self.rows.tolist())
+        names = self.row_names
+        return tuple(names[row] for row in self.rows.tolist())
 
     @cached_property
-    def work(self) -> Floats:
-        """(n, features) that the request would be on each candidate."""
-        return features(self.request, self.cached_tokens)
+    def cached_tokens(self) -> Floats:
+        """(n) of the prompt that each is expected to have in its prefix cache."""
+        return np.zeros(self.count) if self.cached is None else self.cached[self.rows]
 
     @cached_property
     def own_s(self) -> Floats:
-        """(n) seconds of that work, each at the candidate's own speed, as it is now."""
-        own: Floats = np.vecdot(self.work, self.theta) * self._waiting_and_slowness[1]
-        return own
-
-    @cached_property
-    def theta(self) -> Floats:
-        """(n, features) seconds of each feature on each candidate."""
-        rates: Floats = self.table.theta.take(self.rows, 0)
-        return rates
+        """(n) seconds of the request, each at the candidate's own speed, as it is now."""
+        work = features(self.request, self.cached_tokens)
+        own: Floats = np.vecdot(work, self.table.theta[self.rows])
+        slower = self._waiting_and_slowness[1]
+        return own if slower is None else own * slower
 
     @property
     def waiting_s(self) -> Floats:
@@ -66,41 +78,45 @@ class Situation:
         return self._waiting_and_slowness[0]
 
     @cached_property
-    def _waiting_and_slowness(self) -> tuple[Floats, Floats]:
-        return self.table.waiting_and_slowness(self.rows, self.now, self.theta, self.booked_work)
+    def _waiting_and_slowness(self) -> tuple[Floats, Floats | None]:
+        return self.table.waiting_and_slowness(self.rows, self.now)
 
     @cached_property
     def open_requests(self) -> Floats:
         """(n) requests booked on each candidate and not ended, those of other gateways too."""
-        table = self.table
-        open_requests: Floats = (table.open_requests[self.rows] + table.others_open[self.rows]).astype(np.float64)
+        open_requests: Floats = self.table.all_open[self.rows]
         return open_requests
-
-    @cached_property
-    def waiting_requests(self) -> Floats:
-        """(n) of those, the ones whose first token has not come."""
-        table = self.table
-        waiting: Floats = (table.waiting_requests[self.rows] + table.others_waiting[self.rows]).astype(np.float64)
-        return waiting
-
-    @cached_property
-    def booked_work(self) -> Floats:
-        """(n, features) of those that wait."""
-        return self.table.booked_work(self.rows)
 
     @property
     def waiting_tokens(self) -> Floats:
-        """(n) uncached prompt tokens of those that wait."""
-        tokens: Floats = self.booked_work[:, FEATURES.index("kilo-tokens")] * 1e3
+        """(n) uncached prompt tokens of those whose first token has not come."""
+        tokens: Floats = self.table.booked_work[self.rows, FEATURES.index("kilo-tokens")] * 1e3
         return tokens
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """`place` among the candidates, and the terms (n each) that led there, by name, for those who ask why."""
+    """A candidate, and why.
 
-    place: int
-    terms: Mapping[str, Floats] = field(default_factory=dict)
+    Attributes:
+        row: of the candidate in the table.
+        first_token_s: expected seconds to the first token there; None where the policy does not say.
+        rows, terms: the candidates that were compared, and by name a number for each of them, for those who ask why;
+            empty where the choice is not explained.
+    """
+
+    row: int
+    first_token_s: float | None = None
+    rows: Sequence[int] = ()
+    terms: Mapping[str, Sequence[float]] = field(default_factory=dict)
+
+
+def chosen(situation: Situation, place: int, terms: Mapping[str, Floats] | None = None) -> Choice:
+    """The candidate at a place of `situation.rows`, and one number for each of them by name."""
+    if not situation.explained:
+        return Choice(int(situation.rows[place]))
+    listed = {name: values.tolist() for name, values in (terms or {}).items()}
+    return Choice(int(situation.rows[place]), None, situation.rows.tolist(), listed)
 
 
 class Policy(Protocol):
@@ -109,7 +125,7 @@ class Policy(Protocol):
     uses_keys: bool
     """Whether it looks at a request's keys, so that prompts need to be tokenised for it."""
     uses_prefixes: bool
-    """Whether `cached_tokens` need to be looked up for it."""
+    """Whether `cached` needs to be looked up for it."""
 
     def choose(self, situation: Situation) -> Choice:
         """The candidate that gets the request. May remember what it chose: every choice is booked."""

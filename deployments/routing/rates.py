@@ -13,19 +13,24 @@ Theory, ch. 10) on relative errors, each clipped as in Huber's M-estimator.
 
 A pool that has not been observed yet takes the usual scale of those that have: seeds are for a large model, and how
 much faster or slower this one is than they say is much the same on every kind of hardware.
+
+An observation costs the same however many replicas there are: medians are kept in order, and the table's columns are
+made from them when a choice reads them. At five features plain Python takes half of numpy's time.
 """
 
 from __future__ import annotations
 
-import math
+from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Mapping
+from math import exp, log, sqrt
+from operator import mul
 
 import numpy as np
 
 from deployments.routing.seeds import Seed
 from deployments.routing.table import ReplicaTable
-from deployments.routing.work import Floats
+from deployments.routing.work import FEATURES, Floats, Work
 
 WINDOW = 32
 CHANGE_AFTER = 5
@@ -46,6 +51,8 @@ SETTLED_EVERY = 4
 
 TOKEN_WINDOW = 32
 
+PLACES = range(len(FEATURES))
+
 
 class Scale:
     """One replica's speed against its pool's shape, and the time between two tokens of its answers."""
@@ -54,8 +61,10 @@ class Scale:
         self.value = 1.0
         self.token_s = token_s
         self.observations = 0
-        self._recent: deque[tuple[float, float]] = deque(maxlen=WINDOW)
-        self._tokens: deque[float] = deque(maxlen=TOKEN_WINDOW)
+        self._recent: deque[tuple[float, float]] = deque()
+        self._sorted: list[tuple[float, float]] = []
+        self._tokens: deque[float] = deque()
+        self._sorted_tokens: list[float] = []
 
     @property
     def weight(self) -> int:
@@ -65,50 +74,75 @@ class Scale:
     def observe(self, ratio: float, nominal_s: float) -> None:
         """Work of so many seconds by the shape alone took `ratio` times as long."""
         self.observations += 1
-        if self._recent:
+        recent, ordered = self._recent, self._sorted
+        if recent:
             ratio = min(max(ratio, self.value / MOST_RATIO), self.value * MOST_RATIO)
-        self._recent.append((ratio, nominal_s))
+        if len(recent) == WINDOW:
+            del ordered[bisect_left(ordered, recent.popleft())]
+        recent.append((ratio, nominal_s))
+        insort(ordered, (ratio, nominal_s))
         self._drop_what_was_before_a_change()
-        self.value = _weighted_median(self._recent)
+        self.value = _weighted_median(ordered)
 
     def observe_token(self, seconds: float) -> None:
         """The mean time between two tokens of one answer."""
+        ordered = self._sorted_tokens
+        if len(self._tokens) == TOKEN_WINDOW:
+            del ordered[bisect_left(ordered, self._tokens.popleft())]
         self._tokens.append(seconds)
-        self.token_s = sorted(self._tokens)[len(self._tokens) // 2]
+        insort(ordered, seconds)
+        self.token_s = ordered[len(ordered) // 2]
 
     def _drop_what_was_before_a_change(self) -> None:
-        if len(self._recent) <= CHANGE_AFTER:
+        if len(self._recent) <= CHANGE_AFTER or 1 / CHANGE <= self._recent[-1][0] / self.value <= CHANGE:
             return
-        last = [ratio / self.value for ratio, _ in list(self._recent)[-CHANGE_AFTER:]]
+        kept = [self._recent[place] for place in range(-CHANGE_AFTER, 0)]
+        last = [ratio / self.value for ratio, _ in kept]
         if min(last) > CHANGE or max(last) < 1 / CHANGE:
-            kept = list(self._recent)[-CHANGE_AFTER:]
             self._recent.clear()
             self._recent.extend(kept)
+            self._sorted[:] = sorted(kept)
 
 
 class Shape:
     """Seconds of each feature at scale 1."""
 
     def __init__(self, seed: Floats) -> None:
-        self.seconds = seed.copy()
-        self._least, self._most = seed / SHAPE_BOUND, seed * SHAPE_BOUND
-        self._covariance = np.diag((SHAPE_SPREAD * seed) ** 2) / NOISE**2
-        self._widest = self._covariance.diagonal().copy()
+        self.seconds: list[float] = seed.tolist()
+        self._least, self._most = [s / SHAPE_BOUND for s in self.seconds], [s * SHAPE_BOUND for s in self.seconds]
+        self._widest = [(SHAPE_SPREAD * s) ** 2 / NOISE**2 for s in self.seconds]
+        self._covariance = [[self._widest[i] if i == j else 0.0 for j in PLACES] for i in PLACES]
 
-    def observe(self, work: Floats, relative: float) -> None:
+    def seconds_of(self, work: Work) -> float:
+        return sum(map(mul, self.seconds, work), 0.0)
+
+    def observe(self, work: Work, relative: float) -> None:
         """`work` in parts of its nominal seconds, so that the expected `relative` is 1 and every error is relative."""
         error = min(max(relative - 1.0, -CLIPPED_AT), CLIPPED_AT)
-        spread = self._covariance @ work
-        gain = spread / (FORGETTING + float(work @ spread))
-        self.seconds = np.minimum(np.maximum(self.seconds + gain * error, self._least), self._most)
-        self._covariance = (self._covariance - np.outer(gain, spread)) / FORGETTING
+        covariance = self._covariance
+        spread = [sum(map(mul, row, work)) for row in covariance]
+        divisor = FORGETTING + sum(map(mul, work, spread))
+        gain = [s / divisor for s in spread]
+        self.seconds = [
+            min(max(seconds + g * error, least), most)
+            for seconds, g, least, most in zip(self.seconds, gain, self._least, self._most, strict=True)
+        ]
+        covariance = [
+            [(c - g * s) / FORGETTING for c, s in zip(row, spread, strict=True)]
+            for row, g in zip(covariance, gain, strict=True)
+        ]
         # Without news of a feature its variance would grow for ever.
-        growth = np.sqrt(np.maximum(self._covariance.diagonal() / self._widest, 1.0))
-        self._covariance /= np.outer(growth, growth)
+        growth = [sqrt(max(covariance[i][i] / self._widest[i], 1.0)) for i in PLACES]
+        if max(growth) > 1.0:
+            covariance = [
+                [c / (gi * gj) for c, gj in zip(row, growth, strict=True)]
+                for row, gi in zip(covariance, growth, strict=True)
+            ]
+        self._covariance = covariance
 
 
 class PoolRates:
-    """The rates of one pool's replicas, kept in the table's `theta` and `token_s`."""
+    """The rates of one pool's replicas, shown in the table's `theta`, `step_s` and `token_s`."""
 
     def __init__(self, table: ReplicaTable, seed: Seed, pools: Mapping[str, PoolRates] | None = None) -> None:
         """`pools`: all of the model's, this one among them once it is made."""
@@ -118,61 +152,95 @@ class PoolRates:
         self._table = table
         self._pools = {} if pools is None else pools
         self._observations = 0
-        self._rows = np.empty(0, np.int64)
+        self._observed: list[float] = []
+        """Scales of the replicas that have been observed, in order."""
+        self._columns: _Columns | None = None
 
     @property
     def usual(self) -> float | None:
         """The middle one of its replicas' scales; None where none has been observed."""
-        observed = sorted(scale.value for scale in self.scales.values() if scale.weight)
-        return observed[len(observed) // 2] if observed else None
+        return self._observed[len(self._observed) // 2] if self._observed else None
 
     def add(self, row: int) -> None:
         self.scales[row] = Scale(self.seed.token_s)
-        self._rows = np.array(list(self.scales))
         self._table.token_s[row] = self.seed.token_s
-        self._show()
+        self._columns = None
+        self._table.rates_changed(self)
 
     def remove(self, row: int) -> None:
-        del self.scales[row]
-        self._rows = np.array(list(self.scales), np.int64)
+        scale = self.scales.pop(row)
+        if scale.weight:
+            del self._observed[bisect_left(self._observed, scale.value)]
+        self._columns = None
+        self._table.rates_changed(self)
 
-    def observe(self, row: int, work: Floats, seconds: float) -> None:
+    def seconds_of(self, row: int, work: Work) -> float:
+        """Of work on that replica, without making the rates of all others."""
+        scale = self.scales[row]
+        blended = exp((scale.weight * log(scale.value) + log(self._usual())) / (scale.weight + 1))
+        return self.shape.seconds_of(work) * blended
+
+    def observe(self, row: int, work: Work, seconds: float) -> None:
         """Work (sum of features of the requests in it) that took so many seconds of a busy replica."""
         scale = self.scales[row]
-        before = scale.value
-        nominal = float(self.shape.seconds @ work)
+        before, weight = scale.value, scale.weight
+        nominal = self.shape.seconds_of(work)
         scale.observe(seconds / nominal, nominal)
         self._observations += 1
+        if scale.value != before or not weight:
+            if weight:
+                del self._observed[bisect_left(self._observed, before)]
+            insort(self._observed, scale.value)
         if self._observations <= SETTLED or self._observations % SETTLED_EVERY == 0:
-            self.shape.observe(work / nominal, seconds / nominal / scale.value)
-        elif scale.value == before and scale.weight == WINDOW:
+            self.shape.observe([amount / nominal for amount in work], seconds / nominal / scale.value)
+        elif scale.value == before and weight == WINDOW:
             return
-        self._show()
+        if self._columns:
+            self._columns.take(row, scale)
+        self._table.rates_changed(self)
         for pool in self._pools.values():
             if not pool._observations:
-                pool._show()
+                self._table.rates_changed(pool)
 
     def observe_token(self, row: int, seconds: float) -> None:
         scale = self.scales[row]
         scale.observe_token(seconds)
         self._table.token_s[row] = scale.token_s
 
-    def _show(self) -> None:
-        values = np.array([scale.value for scale in self.scales.values()])
-        weights = np.array([scale.weight for scale in self.scales.values()])
-        usual = self.usual or self._usual_elsewhere()
-        blended = np.exp((weights * np.log(values) + math.log(usual)) / (weights + 1))
-        self._table.theta[self._rows] = self.shape.seconds * blended[:, None]
-        self._table.step_s[self._rows] = self.seed.sequence_step_s * blended
+    def show(self) -> None:
+        if not self.scales:
+            return
+        self._columns = columns = self._columns or _Columns(self.scales)
+        blended = np.exp((columns.weighted + log(self._usual())) / columns.divisors)
+        theta = np.array(self.shape.seconds)[:, None] * blended
+        self._table.set_rates(columns.rows, theta, self.seed.sequence_step_s * blended)
 
-    def _usual_elsewhere(self) -> float:
+    def _usual(self) -> float:
+        """Its own where it has been observed, else that of those that have."""
+        if self._observed:
+            return self._observed[len(self._observed) // 2]
         observed = sorted(pool.usual for pool in self._pools.values() if pool.usual is not None)
         return observed[len(observed) // 2] if observed else 1.0
 
 
-def _weighted_median(values: deque[tuple[float, float]]) -> float:
-    ordered = sorted(values)
-    half = sum(weight for _, weight in ordered) / 2
+class _Columns:
+    """The scales of a pool's rows as they are blended: weight * log(value), and weight + 1."""
+
+    def __init__(self, scales: Mapping[int, Scale]) -> None:
+        self.rows = np.array(list(scales), np.int64)
+        self.weighted, self.divisors = np.zeros(len(scales)), np.ones(len(scales))
+        self._places = {row: place for place, row in enumerate(scales)}
+        for row, scale in scales.items():
+            if scale.weight:
+                self.take(row, scale)
+
+    def take(self, row: int, scale: Scale) -> None:
+        place = self._places[row]
+        self.weighted[place], self.divisors[place] = scale.weight * log(scale.value), scale.weight + 1
+
+
+def _weighted_median(ordered: list[tuple[float, float]]) -> float:
+    half = sum([weight for _, weight in ordered]) / 2
     for value, weight in ordered:
         half -= weight
         if half <= 0:

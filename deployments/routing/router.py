@@ -5,6 +5,7 @@ Knows no clock: `now` comes from the caller, in seconds, never backwards. Belong
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Collection, Mapping
@@ -18,13 +19,13 @@ from deployments.routing.index import PrefixIndex
 from deployments.routing.keys import KEY_TOKENS, PrefixKeys
 from deployments.routing.lane import Lane, Waiting
 from deployments.routing.policies import DEFAULT_POLICY, make_policy
-from deployments.routing.policy import Policy, Situation
+from deployments.routing.policy import Choice, Policy, Situation
 from deployments.routing.rates import PoolRates, Scale
 from deployments.routing.seeds import Seed
 from deployments.routing.sharing import Others
-from deployments.routing.table import Outstanding, ReplicaTable
+from deployments.routing.table import FEW_ROWS, Outstanding, ReplicaTable
 from deployments.routing.trust import Trust
-from deployments.routing.work import Floats, Request, features
+from deployments.routing.work import Floats, Request, features, work_of
 
 EXPECTED_FOR_S = 2.0
 """Blocks of a booked prompt are taken to be there until this long after its expected first token: by then the engine
@@ -32,8 +33,13 @@ has told of them."""
 MOST_EXPECTED_FOR_S = 60.0
 UNREPORTED_FOR_S = 600.0
 """The same of a replica that reports nothing of its cache: what was sent there lately is all that is known."""
+FEW_BITS = 4
+"""Holders of a prefix up to which each is looked at, where else numpy spreads the bits."""
 OUTPUT_MEMORY = 0.98
 FIRST_OUTPUT_TOKENS = 256.0
+EXPLAIN_EVERY_S = 0.1
+"""How often a decision is kept with all its terms where nobody asked for that. In a fleet of few replicas they are made
+anyway, and every decision has them."""
 
 
 class Router:
@@ -64,12 +70,14 @@ class Router:
         self._prefixes = prefixes and self.policy.uses_prefixes
         self._rows: dict[int, Replica] = {}
         self._unreported: set[int] = set()
-        self._names: tuple[str, ...] = ()
+        self._names: tuple[str, ...] | None = None
         self._pools: dict[str, PoolRates] = {}
         self._lanes: dict[int, Lane] = {}
         self._trust: dict[int, Trust] = {}
+        self._distrusted: set[int] = set()
         self._others = Others(self.table)
         self._chance = random.Random(seed)
+        self._explain_at = -math.inf
 
     # Replicas
 
@@ -94,8 +102,8 @@ class Router:
         row = self.table.new_row()
         replica = Replica(name, incarnation, pool, row)
         self.replicas[incarnation] = self._rows[row] = replica
-        self._show_names()
-        self.table.limit[row], self.table.block_tokens[row] = limit, block_tokens
+        self._names = None
+        self.table.set_size(row, limit, block_tokens)
         rates = self._pools.setdefault(pool, PoolRates(self.table, seed, self._pools))
         rates.add(row)
         self._lanes[row] = Lane(self.table, row, rates)
@@ -108,20 +116,20 @@ class Router:
     def remove(self, incarnation: str) -> None:
         """Nothing new goes there; what is open there ends as it does."""
         replica = self.replicas.pop(incarnation)
-        self.table.leaving[replica.row] = True
+        self.table.leave(replica.row)
         self.index.drop(replica.row)
         self._unreported.discard(replica.row)
         self._free_if_idle(replica)
 
     def eject(self, replica: Replica, until: float) -> None:
         """Passes it over until then: it has just failed."""
-        self.table.ejected_until[replica.row] = until
+        self.table.eject(replica.row, until)
 
     def report(self, replica: Replica, running: int, queued: int, kv_use: float) -> None:
         """The engine's own word of its load."""
         row, table = replica.row, self.table
         table.running[row], table.queued[row], table.kv_use[row] = running, queued, kv_use
-        table.displaces[row] = self.index.displaces(row)
+        table.set_displaces(row, self.index.displaces(row))
 
     def scale(self, replica: Replica) -> Scale:
         """What was learned of its own speed."""
@@ -144,7 +152,7 @@ class Router:
         """Follows its cache."""
         if replica.incarnation in self.replicas:
             self.index.change(replica.row, change)
-            self.table.displaces[replica.row] = self.index.displaces(replica.row)
+            self.table.set_displaces(replica.row, self.index.displaces(replica.row))
 
     def held(self, replica: Replica) -> Mapping[int, int]:
         """The keys that it holds -> how many keys come before each; none where it is gone."""
@@ -170,47 +178,32 @@ class Router:
         """
         started = time.perf_counter()
         self.index.expire(now)
-        rows = self._candidates(now, excluded)
-        if not rows.size:
+        table = self.table
+        table.end_ejections(now)
+        room, closed, count = self._candidates(excluded)
+        if not count:
             return None
         matched = self._matched(request)
-        cached = (matched * self.table.trust)[rows]
         situation = Situation(
             now=now,
             request=request,
-            table=self.table,
-            rows=rows,
-            row_names=self._names,
-            cached_tokens=cached,
+            table=table,
+            room=room,
+            closed=closed,
+            count=count,
+            cached=matched if matched is None or not self._distrusted else matched * table.trust,
             chance=self._chance,
             output_tokens=self.output_tokens,
+            get_row_names=self._row_names,
             asked_again=self.index.lost.asked_again,
+            explained=request.explained or now >= self._explain_at or table.rows <= FEW_ROWS,
         )
         choice = self.policy.choose(situation)
-        row = int(rows[choice.place])
-        first_token_s = float(situation.waiting_s[choice.place] + situation.own_s[choice.place])
-        waiting = Waiting(situation.work[choice.place].copy(), request.streams)
-        decision = Decision(
-            rows=rows,
-            row_names=self._names,
-            chosen=choice.place,
-            terms=choice.terms,
-            cached_tokens=cached,
-            first_token_s=first_token_s,
-            seconds=0.0,
-        )
-        booking = Booking(self._rows[row], request, decision, int(matched[row]), now, waiting)
-        self.table.open_requests[row] += request.sequences
-        self.table.open_tokens[row] += request.tokens
-        own_s = float(waiting.work @ situation.theta[choice.place])
-        self.booked_s[booking.replica.pool] = self.booked_s.get(booking.replica.pool, 0.0) + own_s
-        self._lanes[row].enter(waiting, now)
-        if self._prefixes and request.keys:
-            reports = row not in self._unreported
-            lifetime_s = min(first_token_s + EXPECTED_FOR_S, MOST_EXPECTED_FOR_S) if reports else UNREPORTED_FOR_S
-            known = int(matched[row]) // self.index.key_tokens
-            self.index.expect(row, request.keys, known, now + lifetime_s, reports=reports)
-        object.__setattr__(decision, "seconds", time.perf_counter() - started)
+        booking = self._book(request, now, situation, choice, matched)
+        booking.decided_in_s = time.perf_counter() - started
+        if choice.rows:
+            booking.decision = self._explained(situation, choice, booking)
+            self._explain_at = now + EXPLAIN_EVERY_S
         return booking
 
     def first_token(self, booking: Booking, now: float) -> None:
@@ -238,7 +231,8 @@ class Router:
             lane.leave(booking.waiting, now)  # its sequences share the time, in parts that nobody tells
         elif booking.first_token_at is None and (output_tokens or booking.request.audio_s):
             # Not seen, but it follows from the answer's length. Speech is work of its own, from start to end.
-            decoding_s = 0.0 if booking.request.audio_s else (output_tokens or 1) * float(self.table.token_s[lane.row])
+            token_s = lane.rates.scales[lane.row].token_s
+            decoding_s = 0.0 if booking.request.audio_s else (output_tokens or 1) * token_s
             lane.first_token(booking.waiting, now - decoding_s)
         elif booking.first_token_at is not None and output_tokens and output_tokens > 1:
             lane.rates.observe_token(lane.row, (now - booking.first_token_at) / (output_tokens - 1))
@@ -254,8 +248,7 @@ class Router:
         booking.open = False
         row = booking.replica.row
         self._lanes[row].leave(booking.waiting, now)
-        self.table.open_requests[row] -= booking.request.sequences
-        self.table.open_tokens[row] -= booking.request.tokens
+        self.table.open(row, -booking.request.sequences, -booking.request.tokens)
         self._free_if_idle(booking.replica)
 
     # Other gateways
@@ -270,31 +263,90 @@ class Router:
 
     # Inside
 
-    def _candidates(self, now: float, excluded: Collection[str]) -> np.ndarray:
-        rows = self.table.with_room(now)
-        if excluded:
-            barred = [replica.row for i in excluded if (replica := self.replicas.get(i))]
-            if len(barred) < len(self.replicas):
-                rows = rows[~np.isin(rows, barred)]
-        return rows
+    def _candidates(self, excluded: Collection[str]) -> tuple[Floats, Floats, int]:
+        """Of all rows: 1 and 0 where a candidate is, 0 and infinite where none is; and how many there are."""
+        table = self.table
+        barred = [replica.row for i in excluded if (replica := self.replicas.get(i))] if excluded else []
+        if not barred or len(barred) == len(self.replicas):
+            return table.room, table.closed, table.with_room
+        room, closed = table.room.copy(), table.closed.copy()
+        room[barred], closed[barred] = 0.0, math.inf
+        return room, closed, int(room.sum())
 
-    def _matched(self, request: Request) -> Floats:
-        """(rows of the table) tokens of the prompt that each replica holds. The last is always computed anew."""
+    def _matched(self, request: Request) -> Floats | None:
+        """(rows of the table) tokens of the prompt that each replica holds; None where none holds any. The last is
+        always computed anew."""
+        if not (self._prefixes and request.keys):
+            return None
+        found = self.index.matches(request.keys)
+        if not found:
+            return None
+        if len(found) > 1:
+            found.sort(key=_count)
         matched = np.zeros(self.table.rows)
-        if self._prefixes and request.keys:
-            for holders, count in self.index.matches(request.keys):
-                tokens = float(max(0, min(count * self.index.key_tokens, request.tokens - 1)))
-                np.maximum(matched, tokens, out=matched, where=_bits(holders, len(matched)))
+        per_key, most, block = self.index.key_tokens, max(0, request.tokens - 1), self.table.common_block()
+        for holders, count in found:
+            tokens = min(count * per_key, most)
+            tokens -= tokens % block
+            if holders.bit_count() <= FEW_BITS:
+                while holders:
+                    row = holders.bit_length() - 1
+                    matched[row] = tokens
+                    holders ^= 1 << row
+            else:
+                matched[_bits(holders, len(matched))] = tokens
+        if block == 1:
             matched -= matched % self.table.block_tokens
         return matched
 
-    def _show_names(self) -> None:
-        """A new tuple each time: decisions keep the one that they were made by."""
-        names = {row: replica.name for row, replica in self._rows.items()}
-        self._names = tuple(names.get(row, "") for row in range(self.table.rows))
+    def _book(
+        self, request: Request, now: float, situation: Situation, choice: Choice, matched: Floats | None
+    ) -> Booking:
+        row = choice.row
+        replica, rates = self._rows[row], self._lanes[row].rates
+        known = 0 if matched is None else int(matched[row])
+        uncached = request.tokens - (0.0 if situation.cached is None else float(situation.cached[row]))
+        waiting = Waiting(work_of(request, uncached), request.streams)
+        first_token_s = choice.first_token_s
+        if first_token_s is None:
+            place = int(np.searchsorted(situation.rows, row))
+            first_token_s = float(situation.waiting_s[place] + situation.own_s[place])
+        booking = Booking(replica, request, known, now, waiting, first_token_s)
+        own_s = rates.seconds_of(row, waiting.work)
+        self.booked_s[replica.pool] = self.booked_s.get(replica.pool, 0.0) + own_s
+        self.table.open(row, request.sequences, request.tokens)
+        self._lanes[row].enter(waiting, now)
+        if self._prefixes and request.keys:
+            reports = row not in self._unreported
+            lifetime_s = min(first_token_s + EXPECTED_FOR_S, MOST_EXPECTED_FOR_S) if reports else UNREPORTED_FOR_S
+            self.index.expect(row, request.keys, known // self.index.key_tokens, now + lifetime_s, reports=reports)
+        return booking
+
+    def _explained(self, situation: Situation, choice: Choice, booking: Booking) -> Decision:
+        rows = choice.rows
+        cached = [0.0] * len(rows) if situation.cached is None else situation.cached[list(rows)].tolist()
+        return Decision(
+            candidates=[self._rows[row].name for row in rows],
+            chosen=rows.index(choice.row),
+            terms=choice.terms,
+            cached_tokens=cached,
+            first_token_s=booking.first_token_s,
+            seconds=booking.decided_in_s,
+        )
+
+    def _row_names(self) -> tuple[str, ...]:
+        """A new tuple after each change: policies keep what they made of one."""
+        if self._names is None:
+            names = {row: replica.name for row, replica in self._rows.items()}
+            self._names = tuple(names.get(row, "") for row in range(self.table.rows))
+        return self._names
 
     def _show_trust(self, replica: Replica) -> None:
-        self.table.trust[replica.row] = self._trust[replica.row].share
+        share = self.table.trust[replica.row] = self._trust[replica.row].share
+        if share == 1.0:
+            self._distrusted.discard(replica.row)
+        else:
+            self._distrusted.add(replica.row)
 
     def _free_if_idle(self, replica: Replica) -> None:
         row = replica.row
@@ -303,7 +355,12 @@ class Router:
             self._pools[replica.pool].remove(row)
             self.table.free_row(row)
             del self._rows[row], self._lanes[row], self._trust[row]
-            self._show_names()
+            self._distrusted.discard(row)
+            self._names = None
+
+
+def _count(found: tuple[int, int]) -> int:
+    return found[1]
 
 
 def _bits(number: int, count: int) -> npt.NDArray[np.bool_]:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
-
 from deployments.routing.booking import Replica
 from deployments.routing.table import Outstanding, ReplicaTable
 from deployments.routing.work import FEATURES
@@ -54,9 +52,4 @@ class Others:
         self._sum(row)
 
     def _sum(self, row: int) -> None:
-        table = self._table
-        of_row = [told[row] for told in self._told.values() if row in told]
-        table.others_open[row] = sum(o.open_requests for o in of_row)
-        table.others_tokens[row] = sum(o.open_tokens for o in of_row)
-        table.others_waiting[row] = sum(o.waiting_requests for o in of_row)
-        table.others_work[row] = np.sum([o.waiting_work for o in of_row], axis=0) if of_row else 0.0
+        self._table.set_others(row, [told[row] for told in self._told.values() if row in told])

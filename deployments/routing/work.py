@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
+Work = Sequence[float]
+"""An amount of each feature."""
 
 FEATURES = ("requests", "kilo-tokens", "kilo-tokens squared", "kilo-tokens of images", "seconds of audio")
 """Attention over what came before makes a long prompt dearer than its length: for `u` tokens to compute at the end of
@@ -50,6 +52,7 @@ class Request:
         deadline: when the first token should be there, on the caller's clock.
         streams: whether its first token will be seen before its end.
         sequences: that an engine computes for it, each in a slot of its own.
+    explained: whether its decision is kept with all its terms.
     """
 
     tokens: int = 0
@@ -61,6 +64,23 @@ class Request:
     deadline: float | None = None
     streams: bool = True
     sequences: int = 1
+    explained: bool = False
+
+
+def work_of(request: Request, uncached: float) -> tuple[float, ...]:
+    """The work of a request of which so many tokens have to be computed."""
+    return (
+        float(request.sequences),
+        uncached * 1e-3,
+        uncached * (request.tokens - uncached / 2) * 1e-6,
+        uncached * image_share(request),
+        request.audio_s,
+    )
+
+
+def image_share(request: Request) -> float:
+    """Kilo-tokens of images per token of its prompt."""
+    return request.image_tokens / max(1, request.tokens) * 1e-3
 
 
 def features(request: Request, cached_tokens: Floats) -> Floats:
@@ -70,7 +90,7 @@ def features(request: Request, cached_tokens: Floats) -> Floats:
     work[:, 0] = request.sequences
     work[:, 1] = uncached * 1e-3
     work[:, 2] = uncached * (request.tokens - uncached / 2) * 1e-6
-    work[:, 3] = uncached * (request.image_tokens / max(1, request.tokens) * 1e-3)
+    work[:, 3] = uncached * image_share(request)
     work[:, 4] = request.audio_s
     return work
 

@@ -1,4 +1,8 @@
-"""One decision of the router: a prompt of 8k token ids, 1M indexed blocks; and its growth from 8 to 1,000 replicas."""
+"""What the router takes: 1M indexed blocks, a stream of requests and of first tokens and ends in between.
+
+A decision from the ids of an 8k prompt to its booking, and its parts for prompts of 1k tokens, at 8, 64 and 1,000
+replicas; the median of each, in CPU time of the thread.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,8 @@ import gc
 import random
 import statistics
 import time
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from deployments.kv_cache.events import Stored
 from deployments.routing import Booking, Request, Router
@@ -14,21 +20,27 @@ from deployments.routing.prompt import Prompt
 from deployments.routing.seeds import seed_of
 from tests.support.block_index import apply_events
 
-PROMPT_TOKENS = 8192
+SHORT_TOKENS, PROMPT_TOKENS = 1024, 8192
 SHARED_TOKENS = 2048
 BLOCKS = 1_000_000
-DECISIONS = 5000
+DECISIONS = 4000
 OPEN_PER_REPLICA = 4
 SMALL, USUAL, LARGE = 8, 64, 1000
 
 
-def filled(replicas: int, chance: random.Random) -> tuple[Router, list[list[int]]]:
-    """A router over equal replicas whose caches together hold `BLOCKS` blocks, and some of the prompts in them."""
+T = TypeVar("T")
+
+
+def filled(replicas: int, chance: random.Random) -> tuple[Router, list[list[int]], float]:
+    """A router over equal replicas whose caches together hold `BLOCKS` blocks, some of the prompts in them, and the
+    seconds in which they joined."""
     router = Router("m", seed=1)
+    started = time.thread_time()
     known = [
         router.add(f"r{n}", f"r{n}", "pool", 512, seed_of("h200"), kv_tokens=BLOCKS * KEY_TOKENS)
         for n in range(replicas)
     ]
+    joined_s = time.thread_time() - started
     shared = [[chance.randrange(200_000) for _ in range(SHARED_TOKENS)] for _ in range(50)]
     prompts = []
     per_prompt = PROMPT_TOKENS // KEY_TOKENS
@@ -40,45 +52,63 @@ def filled(replicas: int, chance: random.Random) -> tuple[Router, list[list[int]
         )
         if len(prompts) < 500:
             prompts.append(prompt)
-    return router, prompts
+    return router, prompts, joined_s
 
 
-def decisions(router: Router, prompts: list[list[int]], replicas: int, chance: random.Random) -> list[float]:
-    """Seconds of each decision, from token ids to the booking, in a fleet at work."""
+class Times:
+    """Seconds of CPU of each kind of call."""
+
+    def __init__(self) -> None:
+        self.taken: dict[str, list[float]] = {}
+
+    def of(self, name: str, call: Callable[..., T], *arguments: Any) -> T:
+        started = time.thread_time()
+        result = call(*arguments)
+        self.taken.setdefault(name, []).append(time.thread_time() - started)
+        return result
+
+    def median(self, name: str) -> float:
+        return statistics.median(self.taken[name][DECISIONS // 10 :])
+
+
+def stream(router: Router, prompts: list[list[int]], tokens: int, replicas: int, chance: random.Random) -> Times:
+    """Requests in a fleet at work, some of whose prompts are cached."""
     open_ones: list[Booking] = []
-    taken = []
+    times = Times()
     for number in range(DECISIONS):
-        cut = chance.randrange(0, PROMPT_TOKENS, KEY_TOKENS)
-        ids = chance.choice(prompts)[:cut] + [number] * (PROMPT_TOKENS - cut)
+        cut = chance.randrange(0, tokens, KEY_TOKENS)
+        ids = chance.choice(prompts)[:cut] + [number] * (tokens - cut)
         now = number * 0.01
-        started = time.perf_counter()
-        keys = router.index.prompt_keys(Prompt(ids))
-        booking = router.place(Request(tokens=PROMPT_TOKENS, keys=keys), now)
-        taken.append(time.perf_counter() - started)
+        keys = times.of("keys", router.index.prompt_keys, Prompt(ids))
+        wanted = Request(tokens=tokens, keys=keys)
+        booking = times.of("place", router.place, wanted, now)
         assert booking is not None
         open_ones.append(booking)
-        if len(open_ones) > OPEN_PER_REPLICA * replicas:
+        if len(open_ones) > min(OPEN_PER_REPLICA * replicas, DECISIONS // 4):
             ended = open_ones.pop(0)
-            router.first_token(ended, now)
-            router.finish(ended, now + 1, 100, ended.cached_tokens)
-    return taken[DECISIONS // 10 :]
+            times.of("first token", router.first_token, ended, now)
+            times.of("finish", router.finish, ended, now + 1, 100, ended.cached_tokens)
+    return times
 
 
 def run() -> dict[str, float]:
     figures = {}
-    medians = {}
-    for replicas in (USUAL, SMALL, LARGE):
+    for replicas in (SMALL, USUAL, LARGE):
         chance = random.Random(replicas)
-        router, prompts = filled(replicas, chance)
+        router, prompts, joined_s = filled(replicas, chance)
+        figures[f"{replicas} replicas join, ms"] = 1e3 * joined_s
         gc.collect()
         gc.freeze()  # as a gateway does once it has started: what stays is not looked at again
-        taken = sorted(decisions(router, prompts, replicas, chance))
+        for tokens in (SHORT_TOKENS, PROMPT_TOKENS):
+            times = stream(router, prompts, tokens, replicas, chance)
+            for name in times.taken:
+                figures[f"{replicas} replicas, {tokens} tokens: {name}, p50 us"] = 1e6 * times.median(name)
+            if replicas == USUAL:
+                whole = sorted(map(sum, zip(times.taken["keys"], times.taken["place"], strict=True)))
+                figures[f"{replicas} replicas, {tokens} tokens: keys and place, p99 us"] = (
+                    1e6 * whole[int(0.99 * len(whole))]
+                )
         gc.unfreeze()
-        medians[replicas] = statistics.median(taken)
         if replicas == USUAL:
-            figures["64 replicas, p50 ms"] = 1e3 * medians[replicas]
-            figures["64 replicas, p99 ms"] = 1e3 * taken[int(0.99 * len(taken))]
-            figures["64 replicas, decisions/s"] = len(taken) / sum(taken)
             figures["index, MB per million blocks"] = router.index.size_bytes() / 1e6
-    figures["1,000 replicas / 8 replicas, p50"] = medians[LARGE] / medians[SMALL]
     return figures

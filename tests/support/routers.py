@@ -64,10 +64,10 @@ def end(router: Router, *bookings: Booking, now: float = 2.0) -> None:
 def terms(booking: Booking) -> dict[str, dict[str, float]]:
     """The reasons, by replica."""
     decision = booking.decision
-    names = [decision.row_names[row] for row in decision.rows.tolist()]
+    assert decision
     return {
-        name: {term: float(values[place]) for term, values in decision.terms.items()}
-        for place, name in enumerate(names)
+        name: {term: values[place] for term, values in decision.terms.items()}
+        for place, name in enumerate(decision.candidates)
     }
 
 

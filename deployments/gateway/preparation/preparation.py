@@ -46,7 +46,7 @@ class Preparation:
         work = parsed.request
         # Two tenants may use the same word for their sessions.
         work.session = f"{context.tenant.salt}:{hints.session}" if hints.session else None
-        work.priority = hints.priority
+        work.priority, work.explained = hints.priority, hints.explained
         if hints.deadline_s is not None:
             work.deadline = time.monotonic() - context.elapsed_s + hints.deadline_s
         context.work = Work(work.tokens)

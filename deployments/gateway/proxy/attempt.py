@@ -27,8 +27,6 @@ from deployments.replica_info import ReplicaInfo
 from deployments.routing import Booking
 
 PASSED_ON = ("Accept", "traceparent", "tracestate", "User-Agent")
-EXPLAIN = "x-explain-routing"
-"""A request with this header, whatever it says, is told in `x-routing` why it went where it went."""
 RETRIED_STATUS = frozenset({500, 502, 503, 504})
 MOST_ERROR_BYTES = 2**20
 
@@ -197,6 +195,6 @@ class Attempt:
         headers = {"x-replica": replica.replica, "x-pool": replica.pool, "x-vendor": replica.vendor}
         if unknown := self._context.parsed.unknown_fields:
             headers[UNKNOWN_FIELDS] = unknown
-        if EXPLAIN in self._context.request.headers:
-            headers["x-routing"] = json.dumps(self._booking.decision.as_dict())
+        if self._context.hints.explained and (decision := self._booking.decision):
+            headers["x-routing"] = json.dumps(decision.as_dict())
         return headers

@@ -59,6 +59,6 @@ class Work:
             return 0.0
         began = booking.first_token_at
         if began is None:
-            began = booking.booked_at + booking.decision.first_token_s
+            began = booking.booked_at + booking.first_token_s
         tokens = self.sequences * max(0.0, now - began) / self.token_s
         return min(tokens, self.allowed_tokens) if self.allowed_tokens else tokens

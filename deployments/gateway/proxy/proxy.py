@@ -53,8 +53,9 @@ class Proxy:
         waited = time.perf_counter()
         booking = await served.admission.book(context.upstream.work, frozenset(failover.failed), context.tenant)
         metrics.queue_wait.labels(context.model_name).observe(time.perf_counter() - waited)
-        metrics.decision.labels(context.model_name).observe(booking.decision.seconds)
-        served.decisions.append(booking.decision)
+        metrics.decision.labels(context.model_name).observe(booking.decided_in_s)
+        if booking.decision:
+            served.decisions.append(booking.decision)
         try:
             replica = served.replica_infos.get(booking.replica.incarnation)
             if replica is None:

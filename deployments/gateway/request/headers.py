@@ -1,4 +1,4 @@
-"""Request headers that routing takes into account: deadline, session and priority."""
+"""Request headers that routing takes into account: deadline, session and priority; and whether it is explained."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from deployments.gateway.errors.error_object import ApiError
 
 DEADLINE, SESSION, PRIORITY = "x-deadline-ms", "x-session-id", "x-priority"
+EXPLAIN = "x-explain-routing"
+"""A request with this header, whatever it says, is told in `x-routing` why it went where it went."""
 MOST_SESSION = 256
 DECIMAL = re.compile(r"[0-9]{1,12}(\.[0-9]{1,6})?")
 INTEGER = re.compile(r"[+-]?[0-9]{1,6}")
@@ -20,11 +22,13 @@ class RoutingHints:
     deadline_s: seconds from the request's arrival within which its first token should come; None: whenever.
     session: what the client calls its conversation. Two tenants may use the same word for two of them.
     priority: higher is more urgent.
+    explained: whether the answer says why its replica was chosen.
     """
 
     deadline_s: float | None = None
     session: str | None = None
     priority: int = 0
+    explained: bool = False
 
     def check(self, elapsed_s: float) -> None:
         """Raises ApiError 504 where the deadline has passed: nobody waits for such an answer any more."""
@@ -50,6 +54,7 @@ def read_hints(headers: Mapping[str, str], priority: int) -> RoutingHints:
         deadline_s=_deadline(headers.get(DEADLINE)),
         session=_session(headers.get(SESSION)),
         priority=priority if asked is None else min(priority, int(asked)),
+        explained=EXPLAIN in headers,
     )
 
 

@@ -23,7 +23,7 @@ import numpy as np
 
 from deployments.routing.policies.rendezvous import Rendezvous
 from deployments.routing.policies.ties import cheapest
-from deployments.routing.policy import Choice, Situation
+from deployments.routing.policy import Choice, Situation, chosen
 
 LOAD_FACTOR = 1.25
 PREFIX_KEYS = 2
@@ -40,10 +40,10 @@ class BoundedHash:
     def choose(self, situation: Situation) -> Choice:
         load, keys = situation.open_requests, situation.request.keys
         if not keys:
-            return Choice(cheapest(load, situation.chance), {"open_requests": load})
+            return chosen(situation, cheapest(load, situation.chance), {"open_requests": load})
         weights = self._rendezvous.weights(keys[min(PREFIX_KEYS, len(keys)) - 1], situation)
         bound = LOAD_FACTOR * (load.sum() + 1) / len(load)
         within = load + 1 <= bound
         place = int(np.where(within, weights, 0).argmax() if within.any() else weights.argmax())
         terms = {"weight": weights / 2.0**64, "open_requests": load, "bound": np.full(len(load), bound)}
-        return Choice(place, terms)
+        return chosen(situation, place, terms)

@@ -21,7 +21,7 @@ from __future__ import annotations
 import numpy as np
 
 from deployments.routing.policies.ties import cheapest
-from deployments.routing.policy import Choice, Situation
+from deployments.routing.policy import Choice, Situation, chosen
 
 PREFILL_LOAD_SCALE = 1.0
 OVERLAP_SCORE_CREDIT = 1.0
@@ -42,4 +42,4 @@ class DynamoCost:
         decode = (table.open_tokens[rows] + table.others_tokens[rows]) / BLOCK_TOKENS + prompt
         cost = PREFILL_LOAD_SCALE * prefill + decode + ACTIVE_REQUEST_WEIGHT * situation.open_requests
         terms = {"prefill_blocks": prefill, "decode_blocks": decode, "cost_blocks": cost}
-        return Choice(cheapest(cost, situation.chance), terms)
+        return chosen(situation, cheapest(cost, situation.chance), terms)

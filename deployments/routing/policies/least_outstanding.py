@@ -4,7 +4,7 @@ and however fast the replica. Equal ones by chance."""
 from __future__ import annotations
 
 from deployments.routing.policies.ties import cheapest
-from deployments.routing.policy import Choice, Situation
+from deployments.routing.policy import Choice, Situation, chosen
 
 
 class LeastOutstanding:
@@ -13,4 +13,5 @@ class LeastOutstanding:
     uses_keys, uses_prefixes = False, False
 
     def choose(self, situation: Situation) -> Choice:
-        return Choice(cheapest(situation.open_requests, situation.chance), {"open_requests": situation.open_requests})
+        load = situation.open_requests
+        return chosen(situation, cheapest(load, situation.chance), {"open_requests": load})

@@ -20,7 +20,7 @@ from __future__ import annotations
 import numpy as np
 
 from deployments.routing.policies.ties import cheapest
-from deployments.routing.policy import Choice, Situation
+from deployments.routing.policy import Choice, Situation, chosen
 from deployments.routing.work import Floats
 
 PREFIX_WEIGHT = 3.0
@@ -40,7 +40,7 @@ class LlmDScorers:
         kv = 1.0 - table.kv_use[rows]
         score = PREFIX_WEIGHT * prefix + QUEUE_WEIGHT * queue + KV_WEIGHT * kv
         terms = {"prefix": prefix, "queue": queue, "kv": kv, "score": score}
-        return Choice(cheapest(-score, situation.chance), terms)
+        return chosen(situation, cheapest(-score, situation.chance), terms)
 
 
 def _emptiest(queued: Floats) -> Floats:

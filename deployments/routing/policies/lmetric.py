@@ -16,7 +16,7 @@ from __future__ import annotations
 import numpy as np
 
 from deployments.routing.policies.ties import cheapest
-from deployments.routing.policy import Choice, Situation
+from deployments.routing.policy import Choice, Situation, chosen
 
 
 class LMetric:
@@ -31,4 +31,4 @@ class LMetric:
         score = new_tokens * batch
         terms = {"new_tokens": new_tokens, "batch": batch, "score": score}
         compared = batch if not score.any() else np.where(score == score.min(), batch, np.inf)
-        return Choice(cheapest(compared, situation.chance), terms)
+        return chosen(situation, cheapest(compared, situation.chance), terms)

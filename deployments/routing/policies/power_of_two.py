@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from deployments.routing.policy import Choice, Situation
+from deployments.routing.policy import Choice, Situation, chosen
 
 DRAWN = 2
 
@@ -25,4 +25,4 @@ class PowerOfTwo:
         place = min(drawn, key=situation.open_requests.__getitem__)
         was_drawn = np.zeros(count)
         was_drawn[drawn] = 1.0
-        return Choice(place, {"drawn": was_drawn, "open_requests": situation.open_requests})
+        return chosen(situation, place, {"drawn": was_drawn, "open_requests": situation.open_requests})

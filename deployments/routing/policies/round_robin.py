@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deployments.routing.policy import Choice, Situation
+from deployments.routing.policy import Choice, Situation, chosen
 
 
 class RoundRobin:
@@ -17,4 +17,4 @@ class RoundRobin:
         ordered = sorted(range(len(situation.names)), key=situation.names.__getitem__)
         place = next((place for place in ordered if situation.names[place] > self._last), ordered[0])
         self._last = situation.names[place]
-        return Choice(place)
+        return chosen(situation, place)

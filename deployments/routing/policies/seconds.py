@@ -22,11 +22,12 @@
 
 from __future__ import annotations
 
-import numpy as np
+from operator import mul
 
-from deployments.routing.policies.ties import cheapest
+from deployments.routing.policies.prices import Others, price_at_once, price_one_by_one
 from deployments.routing.policy import Choice, Situation
-from deployments.routing.work import Floats
+from deployments.routing.table import FEW_ROWS
+from deployments.routing.work import Work, work_of
 
 WEIGHT = 1.0
 """Of the price for others. From 0.3 to 3 the results are the same (docs/decisions.md)."""
@@ -34,8 +35,6 @@ MEMORY = 0.98
 """Of the running mean, for each request."""
 LONG_QUEUE = 4.0
 """Typical requests at each replica from which on a replica's own requests count in full."""
-OPEN_SHARE = 0.1
-"""How much an open request counts against one whose first token has not come."""
 DECODE_HORIZON = 0.1
 """Share of an answer's tokens that are taken to be still ahead of a neighbour when a sequence joins it."""
 
@@ -48,70 +47,39 @@ class Seconds:
 
     uses_keys, uses_prefixes = True, True
 
-    def __init__(self, weight: float = WEIGHT) -> None:
-        self.weight = weight
-        self._typical: Floats | None = None
+    def __init__(self, weight: float = WEIGHT, few: int = FEW_ROWS) -> None:
+        """`few`: rows up to which prices are made one by one."""
+        self.weight, self.few = weight, few
+        self._typical: Work | None = None
 
     def choose(self, situation: Situation) -> Choice:
-        waiting_s, own_s = situation.waiting_s, situation.own_s
-        fleet = fleet_theta(situation)
-        fleet_s: Floats = situation.work @ fleet
-        behind = self._behind(situation, fleet) + displaced(situation)
-        others_s = fleet_s * behind * (self.weight * urgency(situation.request.priority))
-        decoding_s = self._decoding_s(situation)
-        price = waiting_s + own_s + others_s + decoding_s
-        place = cheapest(self._in_time(situation, price), situation.chance)
-        least = situation.work[int(fleet_s.argmin())]
+        others = self._others(situation)
+        price = price_one_by_one if situation.table.rows <= self.few else price_at_once
+        priced = price(situation, others, situation.output_tokens * DECODE_HORIZON)
+        least = work_of(situation.request, priced.least_uncached)
         # As work and not as seconds: what is known of the rates changes faster than the requests do.
-        self._typical = least.copy() if self._typical is None else MEMORY * self._typical + (1 - MEMORY) * least
-        terms = {
-            "waiting_s": waiting_s,
-            "own_s": own_s,
-            "others_s": others_s,
-            "decoding_s": decoding_s,
-            "price_s": price,
-        }
-        return Choice(place, terms)
+        self._typical = least if self._typical is None else _moved(self._typical, least)
+        return Choice(priced.row, priced.first_token_s, priced.rows, priced.terms)
 
-    def _behind(self, situation: Situation, fleet: Floats) -> Floats:
-        """(n) how many requests are taken to wait for this one, if it goes to each candidate."""
-        count = len(situation.rows)
-        backlog_s = float((situation.booked_work @ fleet).sum()) / count
-        if not backlog_s or self._typical is None:
-            return np.zeros(count)
-        queue = backlog_s / float(self._typical @ fleet)
-        own = situation.waiting_requests + OPEN_SHARE * situation.open_requests
-        behind: Floats = queue + min(1.0, queue / LONG_QUEUE) * own
-        return behind
-
-    def _decoding_s(self, situation: Situation) -> Floats:
-        tokens_ahead = situation.output_tokens * DECODE_HORIZON
-        decoding = situation.open_requests - situation.waiting_requests
-        added: Floats = situation.table.step_s[situation.rows] * (decoding * tokens_ahead)
-        return added
-
-    def _in_time(self, situation: Situation, price: Floats) -> Floats:
-        """Prices among which only those candidates are left that meet the deadline; where none does, the soonest."""
-        if situation.request.deadline is None:
-            return price
-        first_s = situation.waiting_s + situation.own_s
-        in_time = first_s <= situation.request.deadline - situation.now
-        return np.where(in_time, price, np.inf) if in_time.any() else first_s
-
-
-def displaced(situation: Situation) -> Floats:
-    """(n) how often what a request needs anew on each candidate will be computed again for what it drives out."""
-    again = min(situation.asked_again, MOST_AGAIN)
-    displaced: Floats = situation.table.displaces[situation.rows] * (again / (1 - again))
-    return displaced
-
-
-def fleet_theta(situation: Situation) -> Floats:
-    """Seconds of each feature at the mean of the candidates' rates."""
-    seconds: Floats = len(situation.rows) / (1.0 / situation.theta).sum(axis=0)
-    return seconds
+    def _others(self, situation: Situation) -> Others:
+        """How many requests are taken to wait for this one, wherever it goes."""
+        table, count = situation.table, situation.count
+        fleet = [count / speed for speed in (table.speeds @ situation.room).tolist()]
+        queue = own_share = again = 0.0
+        backlog_s = sum(map(mul, (table.booked_work.T @ situation.room).tolist(), fleet)) / count
+        if backlog_s > 0.0 and self._typical is not None:
+            queue = backlog_s / sum(map(mul, self._typical, fleet))
+            own_share = min(1.0, queue / LONG_QUEUE)
+        if table.displacing and situation.asked_again:
+            again = min(situation.asked_again, MOST_AGAIN)
+            again /= 1 - again
+        return Others(fleet, queue, own_share, again, self.weight * urgency(situation.request.priority))
 
 
 def urgency(priority: int) -> float:
     """How much of the others' price a request pays: half as much with each step of priority, twice with each below."""
     return float(2.0 ** -max(-8, min(8, priority)))
+
+
+def _moved(typical: Work, least: Work) -> Work:
+    return [MEMORY * usual + (1 - MEMORY) * amount for usual, amount in zip(typical, least, strict=True)]

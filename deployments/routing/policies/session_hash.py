@@ -11,7 +11,7 @@ prompts are secret to each process, so that without a session two gateways disag
 from __future__ import annotations
 
 from deployments.routing.policies.rendezvous import Rendezvous, word_of
-from deployments.routing.policy import Choice, Situation
+from deployments.routing.policy import Choice, Situation, chosen
 
 
 class SessionHash:
@@ -29,6 +29,6 @@ class SessionHash:
         elif request.keys:
             key = request.keys[0]
         else:
-            return Choice(situation.chance.randrange(len(situation.rows)))
+            return chosen(situation, situation.chance.randrange(len(situation.rows)))
         weights = self._rendezvous.weights(key, situation)
-        return Choice(int(weights.argmax()), {"weight": weights / 2.0**64})
+        return chosen(situation, int(weights.argmax()), {"weight": weights / 2.0**64})

@@ -26,7 +26,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from deployments.routing.policy import Choice, Situation
+from deployments.routing.policy import Choice, Situation, chosen
 from deployments.routing.table import ReplicaTable
 from deployments.routing.work import Floats
 
@@ -74,7 +74,7 @@ class SglangCacheAware:
             place = min(np.flatnonzero(load == load.min()).tolist(), key=names.__getitem__)
         self._insert(keys, nodes, names[place], situation.table)
         matched = np.array([share if name == owner else 0.0 for name in names])
-        return Choice(place, {"open_requests": load, "match": matched})
+        return chosen(situation, place, {"open_requests": load, "match": matched})
 
     def __len__(self) -> int:
         """Nodes of the tree."""

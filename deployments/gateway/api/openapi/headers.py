@@ -8,10 +8,9 @@ from deployments.gateway.admission.limits import WORDS
 from deployments.gateway.api.openapi.schemas import INTEGER, STRING, Schema, one_of
 from deployments.gateway.errors.http_errors import ID, REQUEST_ID
 from deployments.gateway.preparation.bodies.encoding import ENCODINGS
-from deployments.gateway.proxy.attempt import EXPLAIN
 from deployments.gateway.request import headers as request_headers
 from deployments.gateway.request.fields import HEADER as UNKNOWN_FIELDS
-from deployments.gateway.request.headers import DEADLINE, DECIMAL, MOST_SESSION, PRIORITY, SESSION
+from deployments.gateway.request.headers import DEADLINE, DECIMAL, EXPLAIN, MOST_SESSION, PRIORITY, SESSION
 
 SENT: dict[str, tuple[Schema, str]] = {
     REQUEST_ID: (

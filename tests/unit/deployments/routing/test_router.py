@@ -14,6 +14,7 @@ from deployments.kv_cache.events import Cleared, Removed, Stored
 from deployments.routing import Booking, Request, Router
 from deployments.routing.prompt import Prompt
 from deployments.routing.seeds import seed_of
+from deployments.routing.table import ReplicaTable
 from tests.support.block_index import apply_events
 
 H200 = seed_of("h200")
@@ -166,6 +167,7 @@ def test_the_reasons_add_up() -> None:
     hold(router, "b", 1, 2)
     placed(router, request(router, 5))
     decision = placed(router, request(router, 1, 2, 3)).decision
+    assert decision
     told = json.loads(json.dumps(decision.as_dict()))
     assert told["chosen"] == told["candidates"][0]["replica"] == "b"
     assert len(told["candidates"]) == 3
@@ -188,10 +190,10 @@ def test_a_deadline_keeps_the_request_from_replicas_that_are_too_late() -> None:
 
     patient = placed(loaded(), request(loaded(), *range(1, 62)))
     assert patient.replica.name == "b", "its prefix is worth the wait"
-    in_a_hurry = placed(loaded(), request(loaded(), *range(1, 62), deadline=1.0 + patient.decision.first_token_s - 0.2))
+    in_a_hurry = placed(loaded(), request(loaded(), *range(1, 62), deadline=1.0 + patient.first_token_s - 0.2))
     assert in_a_hurry.replica.name == "a"
     hopeless = placed(loaded(), request(loaded(), *range(1, 62), deadline=1.0))
-    assert hopeless.decision.first_token_s == min(in_a_hurry.decision.first_token_s, patient.decision.first_token_s)
+    assert hopeless.first_token_s == min(in_a_hurry.first_token_s, patient.first_token_s)
 
 
 def test_an_urgent_request_pays_less_of_the_price_for_others() -> None:
@@ -200,6 +202,7 @@ def test_an_urgent_request_pays_less_of_the_price_for_others() -> None:
         for _ in range(9):
             placed(router, Request(tokens=5000))
         decision = placed(router, Request(tokens=5000, priority=priority)).decision
+        assert decision
         return float(decision.terms["others_s"][decision.chosen])
 
     assert others(-1) == pytest.approx(2 * others(0))
@@ -268,6 +271,18 @@ def test_others_bookings_on_unknown_replicas_do_not_matter() -> None:
     assert not two.table.others_open.any()
 
 
+def _check_what_follows(table: ReplicaTable) -> None:
+    """The columns that are kept up to date are what the others say."""
+    assert (table.all_open == table.open_requests + table.others_open).all()
+    assert (table.all_waiting == table.waiting_requests + table.others_waiting).all()
+    assert table.booked_work == pytest.approx(table.waiting_work + table.others_work)
+    has_room = table.present & ~table.leaving & (table.all_open < table.limit)
+    assert ((table.room == 1.0) == has_room).all()
+    assert ((table.closed == 0.0) == has_room).all()
+    assert table.with_room == has_room.sum()
+    assert (np.isinf(table.waiting_since) == (table.waiting_requests == 0)).all()
+
+
 @given(st.randoms(use_true_random=False), st.integers(1, 12))
 def test_bookings_are_conserved_whatever_happens(chance: random.Random, replicas: int) -> None:
     router = Router("m", seed=chance.randrange(100))
@@ -302,6 +317,7 @@ def test_bookings_are_conserved_whatever_happens(chance: random.Random, replicas
         assert (router.table.open_requests <= 4).all()
         assert router.table.waiting_requests.sum() == sum(b.first_token_at is None for b in open_ones)
         assert (router.table.waiting_work >= 0).all()
+        _check_what_follows(router.table)
     for booking in open_ones:
         router.release(booking, now)
     table = router.table
