@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from cluster.fleet_secrets import provide_secrets
 from deployments.engine import process
 from deployments.engine import supervisor as module
 from deployments.engine.backend import BACKENDS, EngineLoad, EngineSpec
@@ -59,6 +60,7 @@ class Registry:
 
 @asynccontextmanager
 async def supervised(wanted: EngineSpec, folder: Path) -> AsyncIterator[tuple[Supervisor, Registry]]:
+    provide_secrets(SEAT.fleet, None)
     registry = Registry()
     made = Supervisor(wanted, SEAT, folder / "log", "127.0.0.1", registry.report, registry.withdraw)
     made.engine.grace_s = 0.5

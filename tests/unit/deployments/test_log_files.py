@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from deployments.log_files import append_to, read_from
+from tests.support.skips import skip_reason
 
 
 def _symlink(log: Path, target: Path) -> None:
@@ -51,7 +52,7 @@ def test_what_is_put_in_the_place_of_a_log_leads_to_no_other_file(
     assert {file.name for file in tmp_path.iterdir()} == {"log", "authorized_keys"}
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root may give a file away")
+@pytest.mark.skipif(os.getuid() != 0, reason=skip_reason("root"))
 def test_another_users_file_in_the_place_of_a_log_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.write_text("theirs")

@@ -18,9 +18,10 @@ import uvloop
 from deployments.gateway.supervision.attachment import attach, listen, socket_name
 from deployments.gateway.supervision.control_channel import Channel
 from deployments.gateway.supervision.control_messages import AskReplicas, End
+from tests.support.skips import skip_reason
 
 NOBODY = 65_534
-needs_root = pytest.mark.skipif(os.getuid() != 0, reason="only root may become another user")
+needs_root = pytest.mark.skipif(os.getuid() != 0, reason=skip_reason("root"))
 
 IMPOSTOR = """
 import os, socket, sys
