@@ -30,10 +30,10 @@ soak: $(READY)
 	$(PYTHON) -m tests soak
 	$(PYTHON) -m tests.bench soak chaos
 
-# Branches over all processes. It takes twice as long as the tests alone; the floor is in pyproject.toml.
+# Branches over all processes. It takes twice as long as `make test`, whose tests it runs; the floor is in pyproject.toml.
 coverage: $(READY)
 	rm -rf build/coverage && mkdir -p build/coverage
-	$(PYTHON) -m coverage run -m tests all; status=$$?; \
+	$(PYTHON) -m coverage run -m tests test; status=$$?; \
 	$(PYTHON) -m coverage combine --quiet && $(PYTHON) -m coverage html --quiet && $(PYTHON) -m coverage report && exit $$status
 
 lint: $(READY)
