@@ -67,6 +67,7 @@ class Booking:
     Attributes:
         cached_tokens: the predicted hit.
         first_token_s: expected seconds to the first token.
+        beside: answers that were under way there at its first token, its own not counted.
         decided_in_s: that the decision took.
         decision: why it went there, where that is kept: see `router.EXPLAIN_EVERY_S`.
     """
@@ -81,3 +82,4 @@ class Booking:
     decision: Decision | None = None
     open: bool = True
     first_token_at: float | None = None
+    beside: float = 0.0

@@ -11,6 +11,10 @@ The shape, how many seconds each feature takes against the others, is the same f
 on one kind of hardware. It follows by recursive least squares with exponential forgetting (Haykin, Adaptive Filter
 Theory, ch. 10) on relative errors, each clipped as in Huber's M-estimator.
 
+What one more sequence adds to a decode step is a pool's, too: as its seed says it, times the median, over its last
+answers, of how long their steps were against what the seed says for as many answers beside them. A pool's and no
+replica's: one that stands empty is priced by what its neighbours show. Until an answer has told it is nothing.
+
 A pool that has not been observed yet takes the usual scale of those that have: seeds are for a large model, and how
 much faster or slower this one is than they say is much the same on every kind of hardware.
 
@@ -50,6 +54,7 @@ SETTLED_EVERY = 4
 """Once a pool's shape has followed so many observations it follows every fourth: it hardly moves any more."""
 
 TOKEN_WINDOW = 32
+STEP_WINDOW = 64
 
 PLACES = range(len(FEATURES))
 
@@ -141,6 +146,28 @@ class Shape:
         self._covariance = covariance
 
 
+class Steps:
+    """How many times as long as its seed says a pool's decode steps are."""
+
+    def __init__(self, seed: Seed) -> None:
+        self._step_s, self._sequence_s = seed.step_s, seed.sequence_step_s
+        self._recent: deque[float] = deque()
+        self._sorted: list[float] = []
+
+    @property
+    def ratio(self) -> float | None:
+        """None until an answer has told."""
+        return self._sorted[len(self._sorted) // 2] if self._sorted else None
+
+    def observe(self, token_s: float, beside: float) -> None:
+        """The mean time between two tokens of one answer, and how many others were under way on average."""
+        if len(self._recent) == STEP_WINDOW:
+            del self._sorted[bisect_left(self._sorted, self._recent.popleft())]
+        ratio = token_s / (self._step_s + self._sequence_s * beside)
+        self._recent.append(ratio)
+        insort(self._sorted, ratio)
+
+
 class PoolRates:
     """The rates of one pool's replicas, shown in the table's `theta`, `step_s` and `token_s`."""
 
@@ -149,6 +176,7 @@ class PoolRates:
         self.seed = seed
         self.shape = Shape(seed.theta())
         self.scales: dict[int, Scale] = {}
+        self.steps = Steps(seed)
         self._table = table
         self._pools = {} if pools is None else pools
         self._observations = 0
@@ -202,10 +230,17 @@ class PoolRates:
             if not pool._observations:
                 self._table.rates_changed(pool)
 
-    def observe_token(self, row: int, seconds: float) -> None:
+    def observe_token(self, row: int, seconds: float, beside: float) -> None:
+        """The mean time between two tokens of one answer there, and how many others were under way on average."""
         scale = self.scales[row]
         scale.observe_token(seconds)
         self._table.token_s[row] = scale.token_s
+        before = self.steps.ratio
+        self.steps.observe(seconds, beside)
+        if self.steps.ratio != before:
+            for pool in self._pools.values() or (self,):
+                if pool is self or pool.steps.ratio is None:
+                    self._table.rates_changed(pool)
 
     def show(self) -> None:
         if not self.scales:
@@ -213,7 +248,7 @@ class PoolRates:
         self._columns = columns = self._columns or _Columns(self.scales)
         blended = np.exp((columns.weighted + log(self._usual())) / columns.divisors)
         theta = np.array(self.shape.seconds)[:, None] * blended
-        self._table.set_rates(columns.rows, theta, self.seed.sequence_step_s * blended)
+        self._table.set_rates(columns.rows, theta, self.seed.sequence_step_s * self._step_ratio())
 
     def _usual(self) -> float:
         """Its own where it has been observed, else that of those that have."""
@@ -221,6 +256,13 @@ class PoolRates:
             return self._observed[len(self._observed) // 2]
         observed = sorted(pool.usual for pool in self._pools.values() if pool.usual is not None)
         return observed[len(observed) // 2] if observed else 1.0
+
+    def _step_ratio(self) -> float:
+        """Its own where it has been observed, else that of the pools that have; 0 where none has."""
+        if (ratio := self.steps.ratio) is not None:
+            return ratio
+        observed = sorted(pool.steps.ratio for pool in self._pools.values() if pool.steps.ratio is not None)
+        return observed[len(observed) // 2] if observed else 0.0
 
 
 class _Columns:

@@ -211,6 +211,7 @@ class Router:
         if not booking.open or booking.first_token_at is not None:
             return
         booking.first_token_at = now
+        booking.beside = self.table.decoding(booking.replica.row)
         lane = self._lanes[booking.replica.row]
         if booking.request.sequences == 1:
             lane.first_token(booking.waiting, now)
@@ -235,7 +236,8 @@ class Router:
             decoding_s = 0.0 if booking.request.audio_s else (output_tokens or 1) * token_s
             lane.first_token(booking.waiting, now - decoding_s)
         elif booking.first_token_at is not None and output_tokens and output_tokens > 1:
-            lane.rates.observe_token(lane.row, (now - booking.first_token_at) / (output_tokens - 1))
+            beside = (booking.beside + self.table.decoding(lane.row) - 1) / 2
+            lane.rates.observe_token(lane.row, (now - booking.first_token_at) / (output_tokens - 1), beside)
         if cached_tokens is not None and self._prefixes and booking.request.keys:
             self._trust[booking.replica.row].compare(booking.cached_tokens, cached_tokens)
             self._show_trust(booking.replica)

@@ -30,7 +30,7 @@ COUNTS = (
     *("others_open", "others_tokens", "others_waiting", "running", "queued"),
 )
 NUMBERS = (
-    *("waiting_since", "token_s", "step_s", "trust", "kv_use", "displaces", "ejected_until"),
+    *("waiting_since", "token_s", "_step_s", "trust", "kv_use", "displaces", "ejected_until"),
     *("all_open", "all_waiting", "room", "closed"),
 )
 WORKS = ("waiting_work", "others_work", "booked_work", "head_work")
@@ -71,7 +71,8 @@ class ReplicaTable:
         others_*: what other gateways have open here.
         all_open, all_waiting, booked_work: here and at other gateways.
         room, closed: 1 and 0 where one more request may go; 0 and infinite where not.
-        theta, token_s, step_s: the rates (`rates`), by columns; `step_s` is what one more sequence adds to a step.
+        theta, token_s, step_s: the rates (`rates`), by columns; `step_s` is what one more sequence adds to a step, 0
+            until an answer has told how long steps are.
         trust: what share of a predicted prefix the engine has been seen to have.
         running, queued, kv_use: the engine's own word, at its last heartbeat.
         displaces: blocks that its full cache gives up for each that it takes in (`PrefixIndex.displaces`).
@@ -93,7 +94,7 @@ class ReplicaTable:
     queued: Ints
     waiting_since: Floats
     token_s: Floats
-    step_s: Floats
+    _step_s: Floats
     trust: Floats
     kv_use: Floats
     displaces: Floats
@@ -226,22 +227,32 @@ class ReplicaTable:
         self.booked_work[row] = self.waiting_work[row] + self.others_work[row]
         self._show(row)
 
+    def decoding(self, row: int) -> float:
+        """Answers under way there, those of other gateways too."""
+        return self._all_open_at[row] - self._all_waiting_at[row]
+
     # Rates
 
     def rates_changed(self, rates: Rates) -> None:
         self._stale[rates] = None
 
-    def set_rates(self, rows: Ints, theta: Floats, step_s: Floats) -> None:
-        """`theta` (features, n), `step_s` (n) of these n rows."""
+    def set_rates(self, rows: Ints, theta: Floats, step_s: float) -> None:
+        """`theta` (features, n) of these n rows; `step_s` of all of them."""
         self._theta[:, rows] = theta
         self._speeds[:, rows] = 1.0 / theta
-        self.step_s[rows] = step_s
+        self._step_s[rows] = step_s
 
     @property
     def theta(self) -> Floats:
         """(rows, features) seconds of each feature, each replica at its own speed."""
         self._show_rates()
         return self._theta.T
+
+    @property
+    def step_s(self) -> Floats:
+        """(rows) what one more sequence adds to a decode step."""
+        self._show_rates()
+        return self._step_s
 
     @property
     def speeds(self) -> Floats:

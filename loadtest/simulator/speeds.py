@@ -85,6 +85,7 @@ class Speed:
             image_kilotoken_s=1e3 * self.image_token_s,
             audio_s=self.audio_s,
             token_s=2 * self.step_s,
+            step_s=self.step_s,
             sequence_step_s=self.sequence_s,
             source=self.source,
         )

@@ -1,7 +1,8 @@
 """The project's own rule: the least seconds, for this request and for those that come after it.
 
-    price(r) = waiting(r) + own(r) + behind(r) * fleet(r) + decoding(r)
-    behind(r) = queue + min(1, queue / 4) * (waiting requests of r + open requests of r / 10) + displaced(r)
+    price(r) = waiting(r) + own(r) + behind(r) * fleet(r) + (1 - long) * decoding(r)
+    behind(r) = queue + long * (waiting requests of r + open requests of r / 10) + displaced(r)
+    long = min(1, queue / 4)
 
 - waiting(r): work booked on r whose first tokens have not come, at r's own speed.
 - own(r): what of this request r has not in its cache, at r's own speed.
@@ -17,7 +18,10 @@
   gives up for new ones, times how often those are asked for again (again / (1 - again), since what is computed again
   drives out others in turn). Nearly zero where caches are large or nothing comes twice; else it keeps each group of
   prompts on as many replicas as have room for it.
-- decoding(r): what one more sequence there adds to the steps of the answers under way.
+- decoding(r): what one more sequence there adds to the steps of the answers under way, for the half of an answer that
+  each of them has left on average. In a fleet without queues nothing else keeps sessions with a common prefix from
+  gathering where it is. As queues grow, the open requests that `behind` counts take its place: answers under way are
+  not priced twice.
 """
 
 from __future__ import annotations
@@ -35,8 +39,8 @@ MEMORY = 0.98
 """Of the running mean, for each request."""
 LONG_QUEUE = 4.0
 """Typical requests at each replica from which on a replica's own requests count in full."""
-DECODE_HORIZON = 0.1
-"""Share of an answer's tokens that are taken to be still ahead of a neighbour when a sequence joins it."""
+DECODE_HORIZON = 0.5
+"""Share of an answer's tokens that are still ahead of a neighbour when a sequence joins it."""
 
 MOST_AGAIN = 0.9
 """Of what is driven out, counted as asked for again."""
@@ -55,7 +59,7 @@ class Seconds:
     def choose(self, situation: Situation) -> Choice:
         others = self._others(situation)
         price = price_one_by_one if situation.table.rows <= self.few else price_at_once
-        priced = price(situation, others, situation.output_tokens * DECODE_HORIZON)
+        priced = price(situation, others, situation.output_tokens * DECODE_HORIZON * (1.0 - others.own_share))
         least = work_of(situation.request, priced.least_uncached)
         # As work and not as seconds: what is known of the rates changes faster than the requests do.
         self._typical = least if self._typical is None else _moved(self._typical, least)

@@ -143,8 +143,26 @@ def test_scaling_all_times_scales_the_rates() -> None:
 def test_time_between_tokens_is_a_median() -> None:
     rates = Rates(seed_of("h200"))
     for seconds in [0.02] * 10 + [5.0] * 3:
-        rates.pool.observe_token(rates.row, seconds)
+        rates.pool.observe_token(rates.row, seconds, 0)
     assert rates.table.token_s[rates.row] == 0.02
+
+
+def test_what_a_sequence_adds_to_a_step_is_learned_from_answers_for_all_of_a_pool() -> None:
+    """From answers alone, and for replicas that nobody uses, too."""
+    table, truth = ReplicaTable(), seed_of("h200")
+    pools: dict[str, PoolRates] = {}
+    for name, seed in (("observed", UNKNOWN), ("other", seed_of("mi300x"))):
+        pools[name] = PoolRates(table, seed, pools)
+    rows = [table.new_row() for _ in range(3)]
+    for name, row in zip(("observed", "observed", "other"), rows, strict=True):
+        pools[name].add(row)
+    assert not table.step_s.any(), "nothing until an answer has told"
+    for beside in range(40):
+        pools["observed"].observe_token(rows[0], truth.step_s + truth.sequence_step_s * beside, beside)
+        pools["observed"].observe(rows[0], prompt_work(2000), 5.0)
+    assert table.step_s[rows[:2]] == pytest.approx(truth.sequence_step_s)
+    ratio = truth.sequence_step_s / UNKNOWN.sequence_step_s
+    assert table.step_s[rows[2]] == pytest.approx(seed_of("mi300x").sequence_step_s * ratio)
 
 
 def test_a_newcomer_is_taken_to_be_as_fast_as_its_neighbours() -> None:

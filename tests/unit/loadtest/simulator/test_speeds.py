@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from deployments.routing.seeds import ACCELERATORS
 from loadtest.simulator.speeds import CPU, H200, SPEEDS, UnknownSpeed, speed_of
 
 
@@ -31,6 +32,14 @@ def test_a_router_that_knows_the_rates_has_the_engines_own() -> None:
     seed = H200.seed(1024)
     seconds = seed.request_s + 8.192 * seed.kilotoken_s + 8.192**2 / 2 * seed.attention_s
     assert seconds == pytest.approx(H200.prefill_s(8192, 1024), rel=0.05)
+
+
+@pytest.mark.parametrize("accelerator", sorted(SPEEDS.keys() & ACCELERATORS.keys()))
+def test_the_routers_seeds_agree_with_the_sourced_figures(accelerator: str) -> None:
+    """A seed that is ten times off, as that of a step's sequences was, sends whole sessions to one replica."""
+    seed, sourced = ACCELERATORS[accelerator], SPEEDS[accelerator].seed(8192)
+    for name in ("kilotoken_s", "attention_s", "image_kilotoken_s", "audio_s", "token_s", "step_s", "sequence_step_s"):
+        assert 0.6 < getattr(seed, name) / getattr(sourced, name) < 1.5, name
 
 
 def test_an_unknown_accelerator_is_refused_with_those_known() -> None:
