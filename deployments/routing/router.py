@@ -64,6 +64,8 @@ class Router:
         self.index = PrefixIndex(model, key_tokens, prefix_keys)
         self.table = ReplicaTable()
         self.replicas: dict[str, Replica] = {}
+        self.changes = 0
+        """How often a replica has come or gone."""
         self.output_tokens = FIRST_OUTPUT_TOKENS
         self.booked_s: dict[str, float] = {}
         """Pool -> seconds of prompts, each at its replica's own speed, that have been sent there."""
@@ -102,6 +104,7 @@ class Router:
         row = self.table.new_row()
         replica = Replica(name, incarnation, pool, row)
         self.replicas[incarnation] = self._rows[row] = replica
+        self.changes += 1
         self._names = None
         self.table.set_size(row, limit, block_tokens)
         rates = self._pools.setdefault(pool, PoolRates(self.table, seed, self._pools))
@@ -116,6 +119,7 @@ class Router:
     def remove(self, incarnation: str) -> None:
         """Nothing new goes there; what is open there ends as it does."""
         replica = self.replicas.pop(incarnation)
+        self.changes += 1
         self.table.leave(replica.row)
         self.index.drop(replica.row)
         self._unreported.discard(replica.row)

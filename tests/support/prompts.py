@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from deployments.gateway.preparation.prompts import Prepared, Prompts, prepare_prompt
+from deployments.gateway.preparation.prompts.renderers import Renderer
+from deployments.routing.work import estimated_tokens
 from tests.support.routes import bodies_of
 
 
@@ -21,4 +23,8 @@ def prepare(
 ) -> Prepared:
     """As `prepare_prompt`, with a renderer that `prompts` has loaded."""
     form = bodies_of(route).prompt
-    return prepare_prompt(form, body, raw, lambda: prompts.find(renderer, checkpoint, revision), salt, pass_ids)
+
+    def find() -> Renderer:
+        return prompts.find(renderer, checkpoint, revision)
+
+    return prepare_prompt(form, body, raw, find, salt, estimated_tokens(body), pass_ids=pass_ids)

@@ -56,6 +56,8 @@ class Admission:
         self.ejection = OutlierEjection(router.replicas, router.eject)
         self._queue: DeficitRoundRobin[_Waiter] = DeficitRoundRobin()
         self._numbers = count()
+        self._noted = 0
+        """Of `router.changes`."""
         self._finished: deque[float] = deque(maxlen=RATE_MEMORY)
         self._tenants: dict[Booking, Tenant] = {}
         self._answer_tokens: dict[str, float] = {}
@@ -203,6 +205,9 @@ class Admission:
 
     def _note_replicas(self) -> None:
         """Follows whether there is any replica, and sets the timeouts of those who wait by it."""
+        if self._noted == self.router.changes:
+            return
+        self._noted = self.router.changes
         now = time.monotonic()
         self.ejection.replicas_changed(now)
         if self.start.observe(bool(self.router.replicas), now, self._oldest_arrival()):

@@ -53,6 +53,11 @@ class Seconds:
     between_bytes: float
     whole: float
 
+    @property
+    def soonest(self) -> float:
+        """Seconds from the start before which none of them has passed."""
+        return max(0.001, min(self.first_byte, self.between_bytes, self.whole, FROZEN_AFTER_S))
+
 
 def seconds_for(settings: Gateway, route: str, streams: bool) -> Seconds:
     """The limits for a route's stream or whole answer: the route's own, else those of all routes."""
@@ -104,7 +109,7 @@ class AnswerTimer:
     @asynccontextmanager
     async def watch(self) -> AsyncIterator[None]:
         """Ends what runs inside with AnswerTimedOut when a limit passes."""
-        self._look()
+        self._handle = self._loop.call_later(self._limits.soonest, self._look)
         try:
             async with asyncio.timeout(None) as self._timeout:
                 yield

@@ -12,6 +12,7 @@ import msgspec
 from deployments.gateway.errors.error_object import ApiError
 from deployments.gateway.media.references import check_media, put_media
 from deployments.gateway.preparation.engine_work import check_body, check_nodes, check_rendering
+from deployments.gateway.preparation.prompts.media import may_hold_media
 from deployments.gateway.preparation.prompts.preparing import no_renderer, prepare_prompt
 from deployments.gateway.preparation.prompts.renderers import Renderer, Unrendered
 from deployments.gateway.proxy.usage import ask_for_usage, insist_on_usage
@@ -120,7 +121,8 @@ def prepare_json(
     raw = raw.removeprefix(codecs.BOM_UTF8)
     check_nodes(raw)
     body = _decoded(raw)
-    if addresses := check_media(body, settings.media_domains):
+    has_media = may_hold_media(raw)
+    if has_media and (addresses := check_media(body, settings.media_domains)):
         if len(addresses) != len(media):
             raise MediaNeeded(addresses)
         put_media(body, dict(zip(addresses, media, strict=True)))
@@ -130,7 +132,7 @@ def prepare_json(
         if settings.unknown_fields == "refuse":
             refuse_unknown(route.path, unknown)
         raw = msgspec.json.encode(body)
-    check_body(body)
+    check_body(body, len(raw))
     tokens, answers = estimated_tokens(body), answer_count(body)
     prepared = PreparedJson(
         model=model_name(body.get("model")),
@@ -161,7 +163,7 @@ def prepare_json(
     if route.asks_for_usage and prepared.streams and insist_on_usage(body):
         prepared.usage_hidden = True
         raw = msgspec.json.encode(body)
-    made = prepare_prompt(route.prompt, body, raw, renderer, settings.tenant_salt)
+    made = prepare_prompt(route.prompt, body, raw, renderer, settings.tenant_salt, tokens, has_media=has_media)
     if not made.passes_ids:
         limit_rendering()
     prepared.tokens, prepared.image_tokens = made.prompt_tokens, made.image_tokens

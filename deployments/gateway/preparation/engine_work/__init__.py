@@ -7,6 +7,7 @@ package occupies it for less than a second; what does not is refused, and the re
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import inf
 from typing import Any
 
 from deployments.gateway.preparation.engine_work.arguments import check_arguments
@@ -16,15 +17,19 @@ from deployments.gateway.preparation.engine_work.nodes import check_nodes
 from deployments.gateway.preparation.engine_work.rendering import check_rendering
 from deployments.gateway.preparation.engine_work.sequences import check_sequences
 from deployments.gateway.preparation.engine_work.tokenising import TOKENISE_S, tokenise_as_engines_do
-from deployments.gateway.preparation.engine_work.values import check_values
+from deployments.gateway.preparation.engine_work.values import SMALL_BYTES, check_values
 
 __all__ = ["TOKENISE_S", "check_body", "check_nodes", "check_rendering", "tokenise_as_engines_do"]
 
 
-def check_body(body: Mapping[str, Any]) -> None:
-    """Raises ApiError 400 where an engine's server would take too long for a body, however its prompt is rendered."""
+def check_body(body: Mapping[str, Any], size: float = inf) -> None:
+    """Raises ApiError 400 where an engine's server would take too long for a body, however its prompt is rendered.
+
+    `size`: its bytes as JSON.
+    """
     check_messages(body)
     check_arguments(body)
-    check_values(body)
+    if size > SMALL_BYTES:
+        check_values(body)
     check_sequences(body)
     check_constraints(body)

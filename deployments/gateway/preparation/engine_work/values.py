@@ -20,6 +20,10 @@ ID_FIELDS = ("prompt", "tokens", "allowed_token_ids", "stop_token_ids")
 MOST_WORD_CHARACTERS = 16_384
 """Characters of `bad_words`, which vLLM tokenises twice on its event loop."""
 
+SMALL_BYTES = 16_384
+"""Of JSON that is within all of these limits whatever it holds: a plain value of an array takes two bytes of it, a
+field of an object five, and a word as many as its characters."""
+
 
 def check_values(body: Mapping[str, Any]) -> None:
     """Raises ApiError 400 where an engine's request models would take too long for plain values."""

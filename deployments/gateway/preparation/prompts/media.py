@@ -32,6 +32,10 @@ MEDIA_KEYS = frozenset(
 )
 """Fields of a content part that engines read media from."""
 
+SIGNS = (b"_url", b"image_pil", b"_embeds", b"input_audio", b"uuid", rb"\u")
+"""Of which JSON holds at least one where a field is in `MEDIA_KEYS` or an identity: the last one stands for any letter.
+"""
+
 PICTURE_TYPES = (None, "image_url", "input_image")
 TEXT_TYPES = ("text", "input_text", "output_text", "refusal", "thinking")
 """Parts of these types are text to an engine, whatever else they hold, unless they have a `uuid`."""
@@ -46,6 +50,11 @@ class Picture:
 
     identity: str
     size: tuple[int, int] | None
+
+
+def may_hold_media(raw: bytes) -> bool:
+    """Whether a body of JSON has any media, or anything that may be one."""
+    return any(sign in raw for sign in SIGNS)
 
 
 def own_identities(body: dict[str, Any], salt: str) -> tuple[list[Picture], bool]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -17,7 +17,6 @@ from deployments.gateway.preparation.prompts.renderers import RENDERERS, Rendere
 from deployments.gateway.preparation.prompts.salts import client_salt, engine_salt
 from deployments.gateway.request.route_bodies import PromptForm
 from deployments.routing.prompt import Prompt
-from deployments.routing.work import estimated_tokens
 
 logger = logging.getLogger("mixfleet.prompts")
 
@@ -97,15 +96,20 @@ def prepare_prompt(
     raw: bytes,
     find: Callable[[], Renderer],
     salt: str,
+    tokens: int,
+    *,
+    has_media: bool = True,
     pass_ids: bool = True,
 ) -> Prepared:
     """Salts a body, gives its media our identities, and renders its prompt.
 
-    `raw` is the bytes that `body` was read from; `body` may be changed in place. `salt` is the tenant's. `find` raises
-    Unrendered where there is no renderer. With `pass_ids` the token ids are sent on where the engine is known to make
-    the same of them. Raises ApiError 400 for a media part that names a `uuid` and sends no media.
+    `raw` is the bytes that `body` was read from; `body` may be changed in place. `find` raises Unrendered where there
+    is no renderer. `salt` is the tenant's, `tokens` about how many the prompt has, `has_media` whether the body may
+    hold any. With `pass_ids` the token ids are sent on where the engine is known to make the same of them.
+
+    Raises ApiError 400 for a media part that names a `uuid` and sends no media.
     """
-    secured = _secure(form, body, salt)
+    secured = _secure(form, body, salt, tokens, has_media)
     rendered: Rendered | None = None
     reason = ""
     try:
@@ -121,7 +125,7 @@ def prepare_prompt(
     if rendered and rendered.exact and pass_ids:
         sent = with_ids(form, body, rendered.prompt.token_ids)
     data = raw if sent is body and not secured.changed else _encoded(sent)
-    return replace(_prepared(rendered, secured, data, reason), passes_ids=sent is not body)
+    return _prepared(rendered, secured, data, reason, passes_ids=sent is not body)
 
 
 @dataclass(frozen=True)
@@ -133,19 +137,19 @@ class _Secured:
     """Estimated."""
 
 
-def _secure(form: PromptForm | None, body: dict[str, Any], tenant_salt: str) -> _Secured:
+def _secure(form: PromptForm | None, body: dict[str, Any], tenant_salt: str, tokens: int, has_media: bool) -> _Secured:
     """Puts our own salt and identities into `body`, in place, and takes out token ids that a client gave."""
     given = client_salt(body)
     salt = engine_salt(tenant_salt, given or "")
     try:
-        pictures, changed = own_identities(body, salt)
+        pictures, changed = own_identities(body, salt) if has_media else ([], False)
     except RecursionError:
         raise _too_deep() from None
     changed |= drop_unowned_fields(body)
     if form and given is not None and salt:
         body["cache_salt"] = salt
         changed = True
-    return _Secured(salt if form else "", pictures, changed, estimated_tokens(body))
+    return _Secured(salt if form else "", pictures, changed, tokens)
 
 
 def _render(renderer: Renderer, form: PromptForm, body: dict[str, Any], pictures: list[Picture]) -> Rendered:
@@ -166,12 +170,13 @@ async def _load(name: str, checkpoint: str, revision: str | None) -> Renderer | 
         return None
 
 
-def _prepared(rendered: Rendered | None, secured: _Secured, data: bytes, reason: str) -> Prepared:
+def _prepared(rendered: Rendered | None, secured: _Secured, data: bytes, reason: str, passes_ids: bool) -> Prepared:
     if rendered is None:
-        return Prepared(None, secured.tokens, 0, secured.salt, data, reason)
+        return Prepared(None, secured.tokens, 0, secured.salt, data, reason, passes_ids)
     prompt = rendered.prompt
     tokens = len(prompt.token_ids) if rendered.whole else max(secured.tokens, len(prompt.token_ids))
-    return Prepared(prompt, tokens, sum(media.tokens for media in prompt.media), secured.salt, data)
+    image_tokens = sum(media.tokens for media in prompt.media) if prompt.media else 0
+    return Prepared(prompt, tokens, image_tokens, secured.salt, data, passes_ids=passes_ids)
 
 
 def _encoded(body: dict[str, Any]) -> bytes:

@@ -15,7 +15,7 @@ from deployments.gateway.preparation.engine_work import check_body, check_render
 from deployments.gateway.preparation.engine_work.constraints import MOST_BYTES, MOST_PATTERN, MOST_RANGES, measured
 from deployments.gateway.preparation.engine_work.sequences import MOST_SEQUENCES
 from deployments.gateway.preparation.engine_work.tokenising import MOST_IDS
-from deployments.gateway.preparation.engine_work.values import MOST_ELEMENTS, MOST_MEMBERS
+from deployments.gateway.preparation.engine_work.values import MOST_ELEMENTS, MOST_MEMBERS, SMALL_BYTES, check_values
 from tests.support.routes import prompt_of
 
 CHAT, COMPLETIONS, RESPONSES = "/v1/chat/completions", "/v1/completions", "/v1/responses"
@@ -234,3 +234,19 @@ def test_repetitions_that_engines_fail_on_are_refused(pattern: str) -> None:
 
 def test_a_pattern_of_the_longest_size_passes() -> None:
     check_body(_schema({"pattern": "a" * MOST_PATTERN}))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"stop": [1] * (SMALL_BYTES // 2 - 10)},
+        {"prompt": [1] * (SMALL_BYTES // 2 - 10)},
+        {"metadata": {str(n): 1 for n in range(SMALL_BYTES // 10)}},
+        {"bad_words": ["x" * (SMALL_BYTES - 20)]},
+        {"tools": [{} for _ in range(SMALL_BYTES // 3 - 10)]},
+    ],
+    ids=["values", "ids", "fields", "words", "objects"],
+)
+def test_plain_values_of_a_small_body_are_within_the_limits_whatever_it_holds(body: dict[str, Any]) -> None:
+    assert len(msgspec.json.encode(body)) <= SMALL_BYTES
+    check_values(body)

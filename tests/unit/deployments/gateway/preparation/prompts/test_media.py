@@ -5,13 +5,15 @@ import copy
 from io import BytesIO
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from deployments.gateway.errors.error_object import ApiError
-from deployments.gateway.preparation.prompts.media import Picture, own_identities
+from deployments.gateway.media.references import ADDRESSED
+from deployments.gateway.preparation.prompts.media import MEDIA_KEYS, Picture, may_hold_media, own_identities
 
 
 def png(color: int = 0) -> bytes:
@@ -45,6 +47,18 @@ def test_an_inline_picture_is_known_by_its_bytes_and_its_size() -> None:
     assert [p.size for p in pictures] == [(8, 6), (8, 6)]
     assert pictures[0].identity != pictures[1].identity
     assert [p.get("uuid") for p in body["messages"][0]["content"]] == [pictures[0].identity, None, pictures[1].identity]
+
+
+@pytest.mark.parametrize("name", sorted({*MEDIA_KEYS, *ADDRESSED, "uuid"}))
+def test_no_spelling_of_a_field_with_media_is_passed_over(name: str) -> None:
+    plain = msgspec.json.encode(chat({"type": "text", name: "x"}))
+    assert may_hold_media(plain)
+    for place, letter in enumerate(name):
+        spelt = f"{name[:place]}\\u{ord(letter):04X}{name[place + 1 :]}"
+        raw = plain.replace(name.encode(), spelt.encode())
+        assert msgspec.json.decode(raw) == msgspec.json.decode(plain)
+        assert may_hold_media(raw)
+    assert not may_hold_media(msgspec.json.encode(chat({"type": "text", "text": "x"})))
 
 
 def test_the_same_bytes_have_one_identity_however_they_are_spelt() -> None:
