@@ -159,10 +159,7 @@ class Table:
         these."""
         for policy in (OURS, *self.others):
             runs = [self.runs[(trace, fleet, load), policy, "learned"] for load in LOADS]
-            yield (
-                policy,
-                *(f"{tpot:.1f} ms, {e2e:.2f} s, {imbalance:.2f}" for tpot, e2e, imbalance in map(_answers, runs)),
-            )
+            yield policy, *map(_answers, runs)
 
     def highest_load(self, trace: str, fleet: str, policy: str, rates: str = "learned") -> float:
         """By straight lines between the loads of the grid, and down to load 0: where the share within the SLO falls
@@ -177,27 +174,22 @@ class Table:
         return LOADS[-1]
 
 
-def _answers(runs: Sequence[Figures]) -> tuple[float, float, float]:
-    """p90 TPOT in ms, p50 E2E in s, and imbalance."""
-    return (
-        1e3 * mean(run["tpot_s"]["p90"] for run in runs),
-        mean(run["e2e_s"]["p50"] for run in runs),
-        mean(run["imbalance"] for run in runs),
-    )
+def _answers(runs: Sequence[Figures]) -> str:
+    """p90 TPOT, p50 E2E and imbalance: means over the seeds."""
+    tpot_ms = 1e3 * mean(run["tpot_s"]["p90"] for run in runs)
+    e2e_s, imbalance = mean(run["e2e_s"]["p50"] for run in runs), mean(run["imbalance"] for run in runs)
+    return f"{tpot_ms:.1f} ms, {e2e_s:.2f} s, {imbalance:.2f}"
 
 
 def tell(table: Table, traces: Mapping[str, str]) -> dict[str, float]:
     print("\n".join(aligned(HEADINGS, list(table.rows()))))
     print("better by: mean over the seeds and half its 95 % interval; + better, = as good within that, - worse")
+    headings = ("policy", *(f"load {load:g}" for load in LOADS))
     for trace, fleet in product(traces, FLEETS):
         print(f"\n{trace} on {fleet}: p90 TTFT, share of the requests within the SLO")
-        print("\n".join(markdown(("policy", *(f"load {load:g}" for load in LOADS)), table.by_policy(trace, fleet))))
-        print(f"\n{trace} on {fleet}: p90 TPOT, p50 E2E, most of a replica's work over the mean")
-        print(
-            "\n".join(
-                markdown(("policy", *(f"load {load:g}" for load in LOADS)), table.answers_by_policy(trace, fleet))
-            )
-        )
+        print("\n".join(markdown(headings, table.by_policy(trace, fleet))))
+        print(f"\n{trace} on {fleet}: p90 TPOT, p50 E2E, the busiest replica's work over the mean")
+        print("\n".join(markdown(headings, table.answers_by_policy(trace, fleet))))
     verdicts = [table.compared(place) for place in table.places]
     figures: dict[str, float] = {
         "cells": len(verdicts),
