@@ -45,7 +45,7 @@ async def prepare() -> AsyncIterator[Prepare]:
     await made.close()
 
 
-SLOW = "aä" * 700_000
+SLOW = "aä" * 400_000
 """The fake tokenizer needs more than the limit for it."""
 
 
