@@ -1,8 +1,8 @@
 """What gateways tell each other of their bookings, over encrypted ZeroMQ that lets in gateways of the fleet alone.
 
-Each publishes all that it has open on every replica, 20 times a second while that changes and once a second while it
-does not. So another gateway's booking is known here after 50 ms at most, and the way between the two; a message that
-is lost is made good by the next, and a gateway that is silent for three seconds is forgotten.
+Each publishes what has changed, 20 times a second, and everything once a second. So another gateway's booking is known
+here after 50 ms at most, and the way between the two; a message that is lost is made good within a second, and a
+gateway that is silent for three is forgotten.
 """
 
 from __future__ import annotations
@@ -11,34 +11,44 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
+import numpy as np
 import zmq
 
 from cluster.fleet_secrets import FleetSecrets
 from deployments.encrypted_sockets import Server, SocketKeys, client_socket, connect
 from deployments.gateway.replicas.directory import Directory
-from deployments.routing import Outstanding
+from deployments.routing import OpenBookings
+from deployments.routing.sharing import ROWS
 
 PURPOSE = "bookings of gateways"
 """Of the socket keys of gateways among each other."""
 
 PERIOD_S = 0.05
-IDLE_PERIOD_S = 1.0
+WHOLE_PERIOD_S = 1.0
 SILENT_S = 3.0
+NOTHING = OpenBookings((), np.zeros((ROWS, 0), np.int64), everything=True)
+"""Of a gateway that has nothing open, or is gone."""
 MOST_MESSAGES = 100
 """In a socket's queue: each replaces the ones before it."""
 
 logger = logging.getLogger("mixfleet.gateway")
 
-Open = dict[str, dict[str, tuple[int, int, int, tuple[float, ...]]]]
-"""Model -> incarnation -> the fields of an `Outstanding`."""
+
+class _OfModel(msgspec.Struct, array_like=True):
+    """Of one model's replicas: their incarnations, and the numbers of `OpenBookings` as little-endian int64."""
+
+    incarnations: list[str]
+    numbers: bytes
 
 
 class _Bookings(msgspec.Struct, array_like=True):
     gateway: str
-    open: Open
+    everything: bool
+    open: dict[str, _OfModel]
+    """By model."""
 
 
 class PeerSync:
@@ -86,14 +96,15 @@ class PeerSync:
             self._in.disconnect(self._connected.pop(address))
 
     async def _publish(self) -> None:
-        told: Open | None = None
-        told_at = 0.0
+        whole_at = -WHOLE_PERIOD_S
         while True:
             now = time.monotonic()
-            current = self._open()
-            if current != told or now - told_at >= IDLE_PERIOD_S:
-                self._out.send(msgspec.msgpack.encode(_Bookings(self.name, current)))
-                told, told_at = current, now
+            everything = now - whole_at >= WHOLE_PERIOD_S
+            if everything:
+                whole_at = now
+            changed = self._changed(everything)
+            if changed or everything:
+                self._out.send(msgspec.msgpack.encode(_Bookings(self.name, everything, changed)))
             self._forget_the_silent(now)
             await asyncio.sleep(PERIOD_S)
 
@@ -102,31 +113,40 @@ class PeerSync:
             message = await self._in.recv()
             try:
                 told = self._decoder.decode(message)
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                opened = {name: _decoded(of_model, told.everything) for name, of_model in told.open.items()}
+            except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
                 logger.warning("a gateway's bookings cannot be read: %s", error)
                 continue
             if told.gateway == self.name:
                 continue
             self._heard[told.gateway] = time.monotonic()
-            self._take(told.gateway, told.open)
+            self._take(told.gateway, opened, told.everything)
 
-    def _open(self) -> Open:
-        return {
-            served.model.name: {
-                incarnation: (o.open_requests, o.open_tokens, o.waiting_requests, o.waiting_work)
-                for incarnation, o in served.router.outstanding().items()
-            }
-            for served in self._directory.models
-        }
-
-    def _take(self, gateway: str, told: Open) -> None:
+    def _changed(self, everything: bool) -> dict[str, _OfModel]:
+        changed = {}
         for served in self._directory.models:
-            of_model = told.get(served.model.name, {})
-            served.router.set_others(gateway, {i: Outstanding(*fields) for i, fields in of_model.items()})
+            bookings = served.router.open_bookings(everything)
+            if bookings.incarnations:
+                numbers = bookings.numbers.astype("<i8").tobytes()
+                changed[served.model.name] = _OfModel(list(bookings.incarnations), numbers)
+        return changed
+
+    def _take(self, gateway: str, opened: Mapping[str, OpenBookings], everything: bool) -> None:
+        for served in self._directory.models:
+            bookings = opened.get(served.model.name)
+            if bookings is None and not everything:
+                continue
+            served.router.set_others(gateway, bookings or NOTHING)
             # Where the other's bookings end there may be room for who waits here.
             served.admission.grant()
 
     def _forget_the_silent(self, now: float) -> None:
         for gateway in [gateway for gateway, heard in self._heard.items() if now - heard > SILENT_S]:
             del self._heard[gateway]
-            self._take(gateway, {})
+            self._take(gateway, {}, everything=True)
+
+
+def _decoded(of_model: _OfModel, everything: bool) -> OpenBookings:
+    """Raises ValueError where there are not as many numbers as there should be."""
+    numbers = np.frombuffer(of_model.numbers, "<i8").reshape(ROWS, len(of_model.incarnations))
+    return OpenBookings(of_model.incarnations, numbers, everything)

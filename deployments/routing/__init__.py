@@ -3,7 +3,7 @@
 from deployments.routing.booking import Booking, Decision, Replica
 from deployments.routing.policies import DEFAULT_POLICY, POLICIES, make_policy
 from deployments.routing.router import Router
-from deployments.routing.table import Outstanding
+from deployments.routing.sharing import OpenBookings
 from deployments.routing.work import Request
 
 __all__ = [
@@ -11,7 +11,7 @@ __all__ = [
     "POLICIES",
     "Booking",
     "Decision",
-    "Outstanding",
+    "OpenBookings",
     "Replica",
     "Request",
     "Router",

@@ -22,8 +22,8 @@ from deployments.routing.policies import DEFAULT_POLICY, make_policy
 from deployments.routing.policy import Choice, Policy, Situation
 from deployments.routing.rates import PoolRates, Scale
 from deployments.routing.seeds import Seed
-from deployments.routing.sharing import Others
-from deployments.routing.table import FEW_ROWS, Outstanding, ReplicaTable
+from deployments.routing.sharing import OpenBookings, Sharing
+from deployments.routing.table import FEW_ROWS, ReplicaTable
 from deployments.routing.trust import Trust
 from deployments.routing.work import Floats, Request, features, work_of
 
@@ -77,7 +77,7 @@ class Router:
         self._lanes: dict[int, Lane] = {}
         self._trust: dict[int, Trust] = {}
         self._distrusted: set[int] = set()
-        self._others = Others(self.table)
+        self._sharing = Sharing(self.table)
         self._chance = random.Random(seed)
         self._explain_at = -math.inf
 
@@ -259,13 +259,13 @@ class Router:
 
     # Other gateways
 
-    def outstanding(self) -> dict[str, Outstanding]:
-        """What is open here, by incarnation, for other gateways to know."""
-        return self._others.outstanding(self.replicas)
+    def open_bookings(self, everything: bool = True) -> OpenBookings:
+        """What is open here, for other gateways to know: everything, or what has changed since the last time."""
+        return self._sharing.changed(self.replicas, everything)
 
-    def set_others(self, gateway: str, outstanding: Mapping[str, Outstanding]) -> None:
-        """What another gateway has open, all of it; nothing where it is gone."""
-        self._others.set(gateway, outstanding, self.replicas)
+    def set_others(self, gateway: str, bookings: OpenBookings) -> None:
+        """What another gateway has open."""
+        self._sharing.set(gateway, bookings, self.replicas)
 
     # Inside
 
@@ -357,7 +357,7 @@ class Router:
     def _free_if_idle(self, replica: Replica) -> None:
         row = replica.row
         if self.table.leaving[row] and not self.table.open_requests[row] and self._rows.get(row) is replica:
-            self._others.forget(row)
+            self._sharing.forget(row)
             self._pools[replica.pool].remove(row)
             self.table.free_row(row)
             del self._rows[row], self._lanes[row], self._trust[row]

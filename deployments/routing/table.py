@@ -8,8 +8,6 @@ read and written through memoryviews, which takes a third of the time that numpy
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
 from math import inf
 from typing import Protocol, cast
 
@@ -40,16 +38,6 @@ UNSEEN: Work = (inf, *(0.0,) * (len(FEATURES) - 1))
 
 UNUSED: dict[str, float] = {"waiting_since": inf, "trust": 1.0, "block_tokens": 1, "closed": inf}
 """What columns hold in a row that nobody has used; 0 where they are not named."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outstanding:
-    """What one gateway has open on one replica. `open_requests`: each sequence counts as one."""
-
-    open_requests: int
-    open_tokens: int
-    waiting_requests: int
-    waiting_work: tuple[float, ...]
 
 
 class Rates(Protocol):
@@ -218,14 +206,19 @@ class ReplicaTable:
         """The replica has been at work without news since then."""
         self._since_at[row] = since
 
-    def set_others(self, row: int, outstanding: Sequence[Outstanding]) -> None:
-        """What other gateways have open on that row, all of it."""
-        self.others_open[row] = sum(o.open_requests for o in outstanding)
-        self.others_tokens[row] = sum(o.open_tokens for o in outstanding)
-        self.others_waiting[row] = sum(o.waiting_requests for o in outstanding)
-        self.others_work[row] = np.sum([o.waiting_work for o in outstanding], axis=0) if outstanding else 0.0
-        self.booked_work[row] = self.waiting_work[row] + self.others_work[row]
-        self._show(row)
+    def set_others(self, rows: Ints, open_: Ints, tokens: Ints, waiting: Ints, work: Floats) -> None:
+        """What other gateways have open on these n rows, all of them together; `work` (features, n)."""
+        self.others_open[rows], self.others_tokens[rows], self.others_waiting[rows] = open_, tokens, waiting
+        self.others_work.T[:, rows] = work
+        self.booked_work.T[:, rows] = self.waiting_work.T[:, rows] + work
+        self.all_open[rows] = self.open_requests[rows] + open_
+        self.all_waiting[rows] = self.waiting_requests[rows] + waiting
+        has_room = (self.all_open[rows] < self.limit[rows]) & self.present[rows] & ~self.leaving[rows]
+        if self._ejected:
+            has_room &= ~np.isin(rows, list(self._ejected))
+        self.with_room += int(has_room.sum()) - int(self.room[rows].sum())
+        self.room[rows] = has_room
+        self.closed[rows] = np.where(has_room, 0.0, inf)
 
     def decoding(self, row: int) -> float:
         """Answers under way there, those of other gateways too."""

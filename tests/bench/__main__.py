@@ -17,6 +17,7 @@ BENCHES = (
     "hostile_bodies",
     "body_memory",
     "routing_decision",
+    "peer_sync",
     "image_chat",
     "autoscaling",
     "simulator_speed",

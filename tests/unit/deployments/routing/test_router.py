@@ -248,7 +248,7 @@ def test_events_of_a_replica_that_left_are_ignored() -> None:
 def test_two_gateways_know_each_others_bookings() -> None:
     one, two = router_of("a", "b", limit=10), router_of("a", "b", limit=10)
     mine = [placed(one, Request(tokens=3000), excluded=("b1",)) for _ in range(6)]
-    two.set_others("one", one.outstanding())
+    two.set_others("one", one.open_bookings())
     counts = Counter(placed(two, Request(tokens=3000)).replica.name for _ in range(6))
     assert counts == {"b": 6}
     assert placed(two, Request(tokens=1), excluded=("b1",)).replica.name == "a"
@@ -258,16 +258,16 @@ def test_two_gateways_know_each_others_bookings() -> None:
     assert two.place(Request(tokens=1), 1.0) is None, "the limit counts what both have open"
     for booking in mine:
         one.release(booking, 2.0)
-    two.set_others("one", one.outstanding())
+    two.set_others("one", one.open_bookings())
     assert not two.table.others_open.any()
     assert not two.table.others_work.any()
-    two.set_others("one", {})
+    two.set_others("one", one.open_bookings())
 
 
 def test_others_bookings_on_unknown_replicas_do_not_matter() -> None:
     one, two = router_of("a", "x"), router_of("a")
     placed(one, Request(tokens=3000), excluded=("a1",))
-    two.set_others("one", one.outstanding())
+    two.set_others("one", one.open_bookings())
     assert not two.table.others_open.any()
 
 

@@ -38,5 +38,5 @@ def test_what_other_gateways_have_open_counts() -> None:
     one, two = router_of("least-outstanding", "a", "b"), router_of("least-outstanding", "a", "b")
     for _ in range(5):
         placed_on(one, "a", Request(tokens=1))
-    two.set_others("one", one.outstanding())
+    two.set_others("one", one.open_bookings())
     assert {placed(two, Request(tokens=1)).replica.name for _ in range(5)} == {"b"}

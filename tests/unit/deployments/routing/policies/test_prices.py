@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import random
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.routing import Booking, Request, Router
+from deployments.routing import Booking, OpenBookings, Request, Router
 from deployments.routing.policies.seconds import Seconds
 from deployments.routing.seeds import seed_of
-from deployments.routing.table import Outstanding
+from deployments.routing.sharing import UNIT
 from tests.support.routers import hold, request
 
 ACCELERATORS = ("h200", "l40s", "mi300x")
@@ -55,7 +56,8 @@ def test_both_ways_choose_the_same_for_the_same_reasons(seed: int, replicas: int
         turn, number, amount = chance.randrange(8), chance.randrange(replicas), chance.random()
         made = [odd_request(router, random.Random(turn + number + int(now * 1e6)), now) for router in routers]
         ended = opened.pop(chance.randrange(len(opened))) if opened and turn < 3 else []
-        outstanding = {f"r{number}": Outstanding(2, 900, 1, (1.0, amount, amount, 0.0, 0.0))}
+        work = [round(part / UNIT) for part in (1.0, amount, amount, 0.0, 0.0)]
+        others = OpenBookings([f"r{number}"], np.array([[2], [900], [1], *([part] for part in work)]), turn == 5)
         excluded = (f"r{chance.randrange(replicas)}",)
         bookings = []
         for place, (router, wanted) in enumerate(zip(routers, made, strict=True)):
@@ -70,7 +72,7 @@ def test_both_ways_choose_the_same_for_the_same_reasons(seed: int, replicas: int
                 case 4:
                     hold(router, f"r{number}", *range(number % 5 + 1))
                 case 5:
-                    router.set_others("another", outstanding)
+                    router.set_others("another", others)
                 case _:
                     bookings.append(router.place(wanted, now, excluded))
         if bookings:
