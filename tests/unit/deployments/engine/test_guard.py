@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -115,13 +116,15 @@ def test_a_killed_owner_takes_everything_with_it() -> None:
         assert gone(everyone, 5)
 
 
-def test_a_killed_guard_takes_its_command_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TMPDIR", str(tmp_path))  # nobody is left who could remove the command's temporary folder
-    with running(guarded(), 1) as (guard, [child]):
-        leader = leader_of(child)
-        guard.kill()
-        assert gone([leader], 3)
-        os.kill(child, signal.SIGKILL)  # nobody is left who could: only the command itself hears of it
+def test_a_killed_guard_takes_its_command_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Nobody is left who could remove the command's temporary folder, nor one for sockets in place of a longer one.
+    with tempfile.TemporaryDirectory() as temporary:
+        monkeypatch.setenv("TMPDIR", temporary)
+        with running(guarded(), 1) as (guard, [child]):
+            leader = leader_of(child)
+            guard.kill()
+            assert gone([leader], 3)
+            os.kill(child, signal.SIGKILL)  # nobody is left who could: only the command itself hears of it
 
 
 def test_folder_for_sockets_is_filled_in_and_short_where_the_temporary_folder_is_long(
