@@ -61,7 +61,7 @@ class Priced:
 
 
 def price_one_by_one(situation: Situation, others: Others, tokens_ahead: float) -> Priced:
-    """In plain Python. `tokens_ahead`: of each answer under way that a further sequence delays. Lists its terms."""
+    """In plain Python. `tokens_ahead`: tokens that are delayed for each answer under way. Lists its terms."""
     table, request, now = situation.table, situation.request, situation.now
     tokens, weight = request.tokens, others.weight
     images = image_share(request)

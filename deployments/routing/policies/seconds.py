@@ -18,8 +18,9 @@
   gives up for new ones, times how often those are asked for again (again / (1 - again), since what is computed again
   drives out others in turn). Nearly zero where caches are large or nothing comes twice; else it keeps each group of
   prompts on as many replicas as have room for it.
-- decoding(r): what one more sequence there adds to the steps of the answers under way, for the half of an answer that
-  each of them has left on average. In a fleet without queues nothing else keeps sessions with a common prefix from
+- decoding(r): what the request's answer and each answer under way there add to each other's steps while they run side
+  by side. A neighbour has half of its answer left on average, and so accompanies half of an answer of the same length:
+  both are delayed for that half. In a fleet without queues nothing else keeps sessions with a common prefix from
   gathering where it is. As queues grow, the open requests that `behind` counts take its place: answers under way are
   not priced twice.
 """
@@ -39,8 +40,10 @@ MEMORY = 0.98
 """Of the running mean, for each request."""
 LONG_QUEUE = 4.0
 """Typical requests at each replica from which on a replica's own requests count in full."""
-DECODE_HORIZON = 0.5
-"""Share of an answer's tokens that are still ahead of a neighbour when a sequence joins it."""
+OVERLAP = 0.5
+"""Share of an answer in which it and one that is under way when it comes run side by side."""
+DELAYED = 2
+"""Both of them."""
 
 MOST_AGAIN = 0.9
 """Of what is driven out, counted as asked for again."""
@@ -59,7 +62,7 @@ class Seconds:
     def choose(self, situation: Situation) -> Choice:
         others = self._others(situation)
         price = price_one_by_one if situation.table.rows <= self.few else price_at_once
-        priced = price(situation, others, situation.output_tokens * DECODE_HORIZON * (1.0 - others.own_share))
+        priced = price(situation, others, situation.output_tokens * OVERLAP * DELAYED * (1.0 - others.own_share))
         least = work_of(situation.request, priced.least_uncached)
         # As work and not as seconds: what is known of the rates changes faster than the requests do.
         self._typical = least if self._typical is None else _moved(self._typical, least)
