@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import exp, log, sqrt
 from operator import mul
 
@@ -59,6 +59,27 @@ STEP_WINDOW = 64
 PLACES = range(len(FEATURES))
 
 
+class RunningMedian:
+    """Of the last `window` values, kept in order; of two middle ones the larger."""
+
+    def __init__(self, window: int) -> None:
+        self._window = window
+        self._recent: deque[float] = deque()
+        self._sorted: list[float] = []
+
+    @property
+    def value(self) -> float | None:
+        return self._sorted[len(self._sorted) // 2] if self._sorted else None
+
+    def take(self, value: float) -> float:
+        """Takes the next value. Returns the median."""
+        if len(self._recent) == self._window:
+            del self._sorted[bisect_left(self._sorted, self._recent.popleft())]
+        self._recent.append(value)
+        insort(self._sorted, value)
+        return self._sorted[len(self._sorted) // 2]
+
+
 class Scale:
     """One replica's speed against its pool's shape, and the time between two tokens of its answers."""
 
@@ -68,8 +89,7 @@ class Scale:
         self.observations = 0
         self._recent: deque[tuple[float, float]] = deque()
         self._sorted: list[tuple[float, float]] = []
-        self._tokens: deque[float] = deque()
-        self._sorted_tokens: list[float] = []
+        self._tokens = RunningMedian(TOKEN_WINDOW)
 
     @property
     def weight(self) -> int:
@@ -91,12 +111,7 @@ class Scale:
 
     def observe_token(self, seconds: float) -> None:
         """The mean time between two tokens of one answer."""
-        ordered = self._sorted_tokens
-        if len(self._tokens) == TOKEN_WINDOW:
-            del ordered[bisect_left(ordered, self._tokens.popleft())]
-        self._tokens.append(seconds)
-        insort(ordered, seconds)
-        self.token_s = ordered[len(ordered) // 2]
+        self.token_s = self._tokens.take(seconds)
 
     def _drop_what_was_before_a_change(self) -> None:
         if len(self._recent) <= CHANGE_AFTER or 1 / CHANGE <= self._recent[-1][0] / self.value <= CHANGE:
@@ -151,21 +166,16 @@ class Steps:
 
     def __init__(self, seed: Seed) -> None:
         self._step_s, self._sequence_s = seed.step_s, seed.sequence_step_s
-        self._recent: deque[float] = deque()
-        self._sorted: list[float] = []
+        self._ratios = RunningMedian(STEP_WINDOW)
 
     @property
     def ratio(self) -> float | None:
-        """None until an answer has told."""
-        return self._sorted[len(self._sorted) // 2] if self._sorted else None
+        """None until an answer has ended."""
+        return self._ratios.value
 
     def observe(self, token_s: float, beside: float) -> None:
         """The mean time between two tokens of one answer, and how many others were under way on average."""
-        if len(self._recent) == STEP_WINDOW:
-            del self._sorted[bisect_left(self._sorted, self._recent.popleft())]
-        ratio = token_s / (self._step_s + self._sequence_s * beside)
-        self._recent.append(ratio)
-        insort(self._sorted, ratio)
+        self._ratios.take(token_s / (self._step_s + self._sequence_s * beside))
 
 
 class PoolRates:
@@ -251,18 +261,17 @@ class PoolRates:
         self._table.set_rates(columns.rows, theta, self.seed.sequence_step_s * self._step_ratio())
 
     def _usual(self) -> float:
-        """Its own where it has been observed, else that of those that have."""
-        if self._observed:
-            return self._observed[len(self._observed) // 2]
-        observed = sorted(pool.usual for pool in self._pools.values() if pool.usual is not None)
-        return observed[len(observed) // 2] if observed else 1.0
+        return self._own_or_usual(lambda pool: pool.usual, otherwise=1.0)
 
     def _step_ratio(self) -> float:
-        """Its own where it has been observed, else that of the pools that have; 0 where none has."""
-        if (ratio := self.steps.ratio) is not None:
-            return ratio
-        observed = sorted(pool.steps.ratio for pool in self._pools.values() if pool.steps.ratio is not None)
-        return observed[len(observed) // 2] if observed else 0.0
+        return self._own_or_usual(lambda pool: pool.steps.ratio, otherwise=0.0)
+
+    def _own_or_usual(self, learned: Callable[[PoolRates], float | None], otherwise: float) -> float:
+        """What this pool has learned, else the middle one of what others have; `otherwise` where none has any."""
+        if (own := learned(self)) is not None:
+            return own
+        others = sorted(value for pool in self._pools.values() if (value := learned(pool)) is not None)
+        return others[len(others) // 2] if others else otherwise
 
 
 class _Columns:

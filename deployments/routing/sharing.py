@@ -2,7 +2,8 @@
 
 All numbers are absolute, so a message that comes twice does no harm, and one that is lost is made good by the next that
 tells everything; a gateway that is gone is forgotten with all it had. Work travels as whole numbers: sums of them are
-exact, and what has ended leaves nothing behind. Cost grows with the rows that changed, and not with the gateways.
+exact, and what has ended leaves nothing behind. A message costs a few passes over columns, however many gateways there
+are.
 """
 
 from __future__ import annotations
