@@ -11,7 +11,7 @@ FIELDS = {path: bodies.fields for path, bodies in BODIES.items()}
 
 def bodies_of(path: str) -> RouteBodies:
     """Of a path that is no route: bodies for which nothing is computed."""
-    return BODIES.get(path) or RouteBodies(path=path, computes=False)
+    return BODIES.get(path) or RouteBodies(path=path)
 
 
 def prompt_of(path: str) -> PromptForm:

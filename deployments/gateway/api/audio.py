@@ -26,14 +26,15 @@ EVENTS = "a `transcription.chunk` or `translation.chunk`. `[DONE]` is the end."
 def _route(bodies: RouteBodies, summary: str) -> ModelRoute:
     body = Body(FIELDS, required=("file",), example={"file": "speech.wav"}, form=True)
     operation = Operation({JSON: TRANSCRIPT, **streamed(EVENTS)}, body)
-    return model_route(bodies, summary, SPEECH, read_audio_upload, Unit.AUDIO, operation)
+    return model_route(bodies, summary, SPEECH, read_audio_upload, operation)
 
 
 TRANSCRIPTIONS = RouteBodies(
     path="/v1/audio/transcriptions",
+    unit=Unit.AUDIO,
     fields=SPEECH_FIELDS | names("timestamp_granularities timestamp_granularities[]"),
 )
-TRANSLATIONS = RouteBodies(path="/v1/audio/translations", fields=SPEECH_FIELDS)
+TRANSLATIONS = RouteBodies(path="/v1/audio/translations", unit=Unit.AUDIO, fields=SPEECH_FIELDS)
 
 ROUTES = (
     _route(TRANSCRIPTIONS, "Transcription of an audio file"),

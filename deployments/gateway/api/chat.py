@@ -40,6 +40,7 @@ COMPLETION = completion("chat.completion", CHOICE)
 
 BODIES = RouteBodies(
     path="/v1/chat/completions",
+    unit=Unit.TOKENS,
     fields=GENERATION
     | names("""
         add_generation_prompt chat_template chat_template_kwargs continue_final_message documents
@@ -57,7 +58,6 @@ ROUTES = (
         "Chat completion, whole or as a stream",
         TEXT,
         read_json_body,
-        Unit.TOKENS,
         Operation(
             {JSON: COMPLETION, **streamed("a `chat.completion.chunk`. `[DONE]` is the end.")},
             Body({"messages": MESSAGES, "logprobs": BOOLEAN}, required=("messages",), example=EXAMPLE),

@@ -29,6 +29,7 @@ COMPLETION = completion("text_completion", CHOICE)
 
 BODIES = RouteBodies(
     path="/v1/completions",
+    unit=Unit.TOKENS,
     fields=GENERATION | names("prompt prompt_embeds suffix"),
     prompt=PromptForm.PROMPT,
     asks_for_usage=True,
@@ -41,7 +42,6 @@ ROUTES = (
         "Completion of a prompt, whole or as a stream",
         TEXT,
         read_json_body,
-        Unit.TOKENS,
         Operation(
             {JSON: COMPLETION, **streamed("a `text_completion`. `[DONE]` is the end.")},
             Body(

@@ -29,6 +29,7 @@ RESPONSE = record(
 
 BODIES = RouteBodies(
     path="/v1/responses",
+    unit=Unit.TOKENS,
     fields=SAMPLING
     | names("""
         background chat_template_kwargs enable_response_messages include include_reasoning input instructions
@@ -45,7 +46,6 @@ ROUTES = (
         "Response to an input, whole or as a stream",
         TEXT,
         read_json_body,
-        Unit.TOKENS,
         Operation(
             {
                 JSON: RESPONSE,

@@ -65,21 +65,24 @@ Reader = Callable[["GatewayState", "RequestContext", "ModelRoute"], Awaitable["P
 class ModelRoute(Route):
     """A route that a replica of the model in the body answers.
 
-    `read` receives and prepares a body; `bodies` says how. `unit` is that of the model's work for it, which counts
-    against the tenant's limits; None where it does none.
+    `read` receives and prepares a body; `bodies` says how.
     """
 
     tasks: frozenset[Task]
     read: Reader
     bodies: RouteBodies
-    unit: Unit | None
+
+    @property
+    def unit(self) -> Unit | None:
+        """Of the model's work for it, which counts against the tenant's limits; None where it does none."""
+        return self.bodies.unit
 
 
 def model_route(
-    bodies: RouteBodies, summary: str, tasks: frozenset[Task], read: Reader, unit: Unit | None, operation: Operation
+    bodies: RouteBodies, summary: str, tasks: frozenset[Task], read: Reader, operation: Operation
 ) -> ModelRoute:
     """A POST route for tenants."""
-    return ModelRoute("POST", bodies.path, Access.TENANT, summary, tasks, read, bodies, unit, operation=operation)
+    return ModelRoute("POST", bodies.path, Access.TENANT, summary, tasks, read, bodies, operation=operation)
 
 
 TEXT = frozenset({Task.CHAT, Task.VISION_CHAT})

@@ -21,9 +21,8 @@ TOKENIZE = RouteBodies(
         add_generation_prompt add_special_tokens chat_template chat_template_kwargs continue_final_message
         media_io_kwargs messages mm_processor_kwargs model prompt return_token_strs tools
         """),
-    computes=False,
 )
-DETOKENIZE = RouteBodies(path="/detokenize", fields=names("model tokens"), computes=False)
+DETOKENIZE = RouteBodies(path="/detokenize", fields=names("model tokens"))
 
 ROUTES = (
     model_route(
@@ -31,7 +30,6 @@ ROUTES = (
         "Token ids of a prompt or of messages",
         TEXT,
         read_json_body,
-        None,
         Operation(
             {JSON: TOKENS},
             Body({"prompt": STRING, "messages": MESSAGES}, any_of=("prompt", "messages"), example={"prompt": "Hello"}),
@@ -42,7 +40,6 @@ ROUTES = (
         "Text of token ids",
         TEXT,
         read_json_body,
-        None,
         Operation(
             {JSON: record({"prompt": STRING})},
             Body({"tokens": array(COUNT)}, required=("tokens",), example={"tokens": [1, 2, 3]}),

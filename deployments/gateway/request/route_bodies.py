@@ -6,6 +6,8 @@ from enum import StrEnum
 
 import msgspec
 
+from deployments.gateway.admission.limits import Unit
+
 
 class PromptForm(StrEnum):
     """How a body holds its prompt."""
@@ -25,7 +27,7 @@ class RouteBodies(msgspec.Struct, frozen=True, kw_only=True):
         path: of the route.
         fields: those that a client may send; empty: any that is not withheld from clients.
         prompt: how a body holds its prompt; None where it has none, and is neither keyed nor salted.
-        computes: whether an engine computes something for it; other bodies are sent as they are.
+        unit: that its work is charged in; None where engines compute nothing, and bodies are sent as they are.
         asks_for_usage: whether streams report their usage only where they are asked to.
         resumes: whether another replica can continue a stream.
     """
@@ -33,6 +35,6 @@ class RouteBodies(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     fields: frozenset[str] = frozenset()
     prompt: PromptForm | None = None
-    computes: bool = True
+    unit: Unit | None = None
     asks_for_usage: bool = False
     resumes: bool = False

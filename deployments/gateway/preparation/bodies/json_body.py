@@ -151,7 +151,7 @@ def prepare_json(
             if tokenise:
                 tokenise(find(source), body)
 
-    if not route.computes:
+    if route.unit is None:
         limit_rendering()
         return prepared, raw
 

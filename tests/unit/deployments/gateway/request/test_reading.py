@@ -22,7 +22,7 @@ JSON = st.recursive(
     max_leaves=8,
 )
 
-NO_ROUTE = RouteBodies(path="/not/a/route", computes=False)
+NO_ROUTE = RouteBodies(path="/not/a/route")
 
 
 async def read(*pieces: bytes, **headers: str) -> ParsedRequest:
