@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+import numpy as np
+import pytest
+
 from deployments.kv_cache.events import Stored
 from deployments.routing import Booking, Request, Router
 from deployments.routing.policy import Policy
 from deployments.routing.prompt import Prompt
 from deployments.routing.seeds import seed_of
+from deployments.routing.table import ReplicaTable
 from tests.support.block_index import apply_events
 
 H200 = seed_of("h200")
@@ -69,6 +73,18 @@ def terms(booking: Booking) -> dict[str, dict[str, float]]:
         name: {term: values[place] for term, values in decision.terms.items()}
         for place, name in enumerate(decision.candidates)
     }
+
+
+def check_what_follows(table: ReplicaTable) -> None:
+    """The columns that are kept up to date are what the others say."""
+    assert (table.all_open == table.open_requests + table.others_open).all()
+    assert (table.all_waiting == table.waiting_requests + table.others_waiting).all()
+    assert table.booked_work == pytest.approx(table.waiting_work + table.others_work)
+    has_room = table.present & ~table.leaving & (table.all_open < table.limit)
+    assert ((table.room == 1.0) == has_room).all()
+    assert ((table.closed == 0.0) == has_room).all()
+    assert table.with_room == has_room.sum()
+    assert (np.isinf(table.waiting_since) == (table.waiting_requests == 0)).all()
 
 
 def _tokens(words: Collection[int]) -> list[int]:

@@ -14,8 +14,8 @@ from deployments.kv_cache.events import Cleared, Removed, Stored
 from deployments.routing import Booking, Request, Router
 from deployments.routing.prompt import Prompt
 from deployments.routing.seeds import seed_of
-from deployments.routing.table import ReplicaTable
 from tests.support.block_index import apply_events
+from tests.support.routers import check_what_follows
 
 H200 = seed_of("h200")
 
@@ -271,18 +271,6 @@ def test_others_bookings_on_unknown_replicas_do_not_matter() -> None:
     assert not two.table.others_open.any()
 
 
-def _check_what_follows(table: ReplicaTable) -> None:
-    """The columns that are kept up to date are what the others say."""
-    assert (table.all_open == table.open_requests + table.others_open).all()
-    assert (table.all_waiting == table.waiting_requests + table.others_waiting).all()
-    assert table.booked_work == pytest.approx(table.waiting_work + table.others_work)
-    has_room = table.present & ~table.leaving & (table.all_open < table.limit)
-    assert ((table.room == 1.0) == has_room).all()
-    assert ((table.closed == 0.0) == has_room).all()
-    assert table.with_room == has_room.sum()
-    assert (np.isinf(table.waiting_since) == (table.waiting_requests == 0)).all()
-
-
 @given(st.randoms(use_true_random=False), st.integers(1, 12))
 def test_bookings_are_conserved_whatever_happens(chance: random.Random, replicas: int) -> None:
     router = Router("m", seed=chance.randrange(100))
@@ -317,7 +305,7 @@ def test_bookings_are_conserved_whatever_happens(chance: random.Random, replicas
         assert (router.table.open_requests <= 4).all()
         assert router.table.waiting_requests.sum() == sum(b.first_token_at is None for b in open_ones)
         assert (router.table.waiting_work >= 0).all()
-        _check_what_follows(router.table)
+        check_what_follows(router.table)
     for booking in open_ones:
         router.release(booking, now)
     table = router.table

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from deployments.routing import Booking, OpenBookings, Request, Router
 from deployments.routing.seeds import seed_of
 from deployments.routing.sharing import MOST, ROWS
+from tests.support.routers import check_what_follows
 
 
 def router_of(*names: str) -> Router:
@@ -65,6 +66,7 @@ def test_after_a_whole_message_of_each_the_sums_are_theirs(chance: random.Random
                     here.remove(name)
                 else:
                     here.add(name, name, "pool", 100, seed_of("h200"))
+        check_what_follows(here.table)
     for number, router in enumerate(others):
         here.set_others(str(number), router.open_bookings())
     truth = {name: row for name, row in own(others).items() if name in here.replicas}
