@@ -32,9 +32,9 @@ def test_first_call_builds_and_second_only_looks(toy: Toy) -> None:
     assert weights(folder) == "the weights"
     assert flaw(folder, verify=True) is None
     assert leftovers(toy.cache) == []
-    started = time.perf_counter()
+    started = time.process_time()
     assert prepare(toy.recipe, toy.cache, Silent()) == folder
-    assert time.perf_counter() - started < 0.05
+    assert time.process_time() - started < 0.05
     assert toy.log == ["fetch", "build"]
 
 

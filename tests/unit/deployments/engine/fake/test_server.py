@@ -133,15 +133,15 @@ async def test_cut_before_the_first_byte(serve: Any, stream: bool, tokens: int) 
 
 async def test_stall_delays_the_first_byte(serve: Any) -> None:
     engine = await serve()
-    await engine.post("/fault", {"stall_s": 0.2})
+    await engine.post("/fault", {"stall_s": 0.5})
     start = time.monotonic()
     await engine.post(CHAT, HELLO)
-    assert time.monotonic() - start >= 0.2
+    assert time.monotonic() - start >= 0.5
     async with engine.client.delete("/fault") as response:
         assert response.status == 200
     start = time.monotonic()
     await engine.post(CHAT, HELLO)
-    assert time.monotonic() - start < 0.2
+    assert time.monotonic() - start < 0.5
 
 
 async def test_hang_answers_nothing_but_the_test_routes_until_it_ends(serve: Any) -> None:
