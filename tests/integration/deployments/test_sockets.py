@@ -153,23 +153,21 @@ async def test_a_zeromq_socket_gives_an_http_client_nothing(small: SmallFleet) -
 
 
 async def test_a_stranger_subscribes_to_nothing_and_is_sent_nothing(small: SmallFleet) -> None:
-    told = small.replica_info
-    for publisher, answerer in (
-        (bare(told.cache_reports), bare(told.cache_snapshots)),
-        (bare(small.registry.news), bare(small.registry.reports)),
-    ):
-        stranger = ZmqStranger(publisher, answerer)
-        try:
-            for _ in range(3):  # a subscription takes a moment to reach the publisher
-                await small.work()
-                events = await asyncio.to_thread(stranger.events, NOTHING_S)
-                if events:
-                    break
-            replayed = await asyncio.to_thread(stranger.replay, NOTHING_S)
-        finally:
-            stranger.close()
-        assert not events
-        assert not replayed
+    announced = small.replica_info
+    strangers = [
+        ZmqStranger(bare(announced.cache_reports), bare(announced.cache_snapshots)),
+        ZmqStranger(bare(small.registry.news), bare(small.registry.reports)),
+    ]
+    try:
+        for _ in range(3):  # a subscription takes a moment to reach the publisher
+            await small.work()
+            events = await asyncio.gather(*(asyncio.to_thread(one.events, NOTHING_S) for one in strangers))
+            assert not any(events)
+        replayed = await asyncio.gather(*(asyncio.to_thread(one.replay, NOTHING_S) for one in strangers))
+        assert not any(replayed)
+    finally:
+        for one in strangers:
+            one.close()
 
 
 def bare(address: str | None) -> str:

@@ -10,13 +10,14 @@ from tests.support.process_table import descendants, gone
 
 
 @pytest.fixture(scope="package")
-def small_ray() -> Iterator[None]:
+def small_ray() -> Iterator[set[int]]:
     """One Ray for all fleets of this folder, one after the other.
 
     It is as small as a laptop: registry, gateway, engines and Serve itself must all find room on two CPUs.
+    Its value: the processes that other tests of this worker had left running before it.
     """
     before = descendants()
     ray.init(address="local", num_cpus=2, namespace=NAMESPACE, include_dashboard=False, object_store_memory=100_000_000)
-    yield
+    yield before
     ray.shutdown()
     assert gone(descendants() - before, 20), "a process outlives Ray"

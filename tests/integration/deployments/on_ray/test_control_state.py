@@ -29,7 +29,7 @@ RECOVERY_S = 90
 
 
 @pytest.fixture(scope="module")
-def url(small_ray: None) -> Iterator[str]:
+def url(small_ray: set[int]) -> Iterator[str]:
     pools = [fake_pool(name, decode_step_s=0.001) for name in ("a", "b")]
     with serving(fake_fleet(*pools, port=free_port("127.0.0.1"), processes=2)) as address:
         until(lambda: len(replicas(address)) == 2)

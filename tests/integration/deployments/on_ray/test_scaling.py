@@ -33,7 +33,7 @@ def fleet() -> Fleet:
 
 
 @pytest.fixture(scope="module")
-def url(small_ray: None) -> Iterator[str]:
+def url(small_ray: set[int]) -> Iterator[str]:
     with serving(fleet()) as address:
         yield address
 

@@ -6,7 +6,9 @@ import os
 import re
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -62,6 +64,8 @@ RAY = {
 class Fleet:
     url: str
     replica: dict[str, str]
+    others: set[int]
+    """Processes of other tests, which share an engine over several files."""
 
     def own_ports(self) -> dict[int, str]:
         registry = endpoint.find()
@@ -78,7 +82,7 @@ class Fleet:
         """Also of the gateway's supervisor and its processes, which have left this process."""
         gateway = urlsplit(self.url).port
         detached = {one.pid for one in listening(of_session()) if one.port == gateway}
-        return listening({*descendants(), *detached, os.getpid()})
+        return listening({*descendants(), *detached, os.getpid()} - self.others)
 
     def of_ray(self) -> list[Listening]:
         return [one for one in self.sockets() if one.port not in self.own_ports()]
@@ -93,13 +97,13 @@ def until_ready(url: str, timeout_s: float = 60) -> None:
 
 
 @pytest.fixture(scope="module")
-def fleet(small_ray: None) -> Iterator[Fleet]:
+def fleet(small_ray: set[int]) -> Iterator[Fleet]:
     made = fake_fleet(fake_pool(decode_step_s=0.001), port=free_port("127.0.0.1"), processes=2)
     with serving(made) as url:
         until_ready(url)
         (model,) = requests.get(f"{url}/fleet", timeout=10).json()["models"]
         (replica,) = model["replicas"]
-        yield Fleet(url, replica)
+        yield Fleet(url, replica, small_ray)
 
 
 def program(one: Listening) -> str:
@@ -120,15 +124,19 @@ def test_a_fleet_on_one_node_listens_on_loopback_alone(fleet: Fleet) -> None:
 def test_no_zeromq_socket_gives_a_stranger_anything(fleet: Fleet) -> None:
     """Bookings and the registry's news are published once a second at least."""
     ports = fleet.own_ports()
+    publishers = [port for port, name in ports.items() if name in PUBLISHERS]
     answerers = [port for port, name in ports.items() if name in ANSWERERS]
-    for publisher in [port for port, name in ports.items() if name in PUBLISHERS]:
-        for answerer in answerers:
-            stranger = ZmqStranger(f"tcp://127.0.0.1:{publisher}", f"tcp://127.0.0.1:{answerer}")
-            try:
-                assert not stranger.events(1.5), ports[publisher]
-                assert not stranger.replay(0.5), ports[answerer]
-            finally:
-                stranger.close()
+
+    def receives_nothing(publisher: int, answerer: int) -> None:
+        stranger = ZmqStranger(f"tcp://127.0.0.1:{publisher}", f"tcp://127.0.0.1:{answerer}")
+        try:
+            assert not stranger.events(1.5), ports[publisher]
+            assert not stranger.replay(0.5), ports[answerer]
+        finally:
+            stranger.close()
+
+    with ThreadPoolExecutor() as threads:
+        list(threads.map(receives_nothing, *zip(*product(publishers, answerers), strict=True)))
 
 
 def test_every_other_socket_is_of_a_program_that_the_documentation_lists(fleet: Fleet) -> None:

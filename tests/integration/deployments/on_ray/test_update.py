@@ -32,7 +32,7 @@ def fleet(tokens: int, replicas: int = 2) -> Fleet:
 
 
 @pytest.fixture(scope="module")
-def url(small_ray: None) -> Iterator[str]:
+def url(small_ray: set[int]) -> Iterator[str]:
     with serving(fleet(OLD_TOKENS)) as address:
         yield address
 
