@@ -51,7 +51,7 @@ def harmony_tokenizer(ranks: Mapping[bytes, int]) -> dict[str, Any]:
     spelling = _byte_spelling()
 
     def spell(token: bytes) -> str:
-        return "".join(spelling[byte] for byte in token)
+        return token.decode("latin-1").translate(spelling)
 
     by_rank = sorted(ranks, key=ranks.__getitem__)
     merges = [[spell(part) for part in _parts(token, ranks)] for token in by_rank if len(token) > 1]

@@ -99,11 +99,18 @@ class KvBlocks:
         self._holders = [0] * self.count
         self._key_of: dict[int, int] = {}
         self._block_of: dict[int, int] = {}
-        self._free: OrderedDict[int, None] = OrderedDict.fromkeys(range(self.count))
+        # Free blocks in the order in which they are taken: given back without content, never used, then with content.
+        self._empty: list[int] = []
+        self._used = 0
+        self._cached: OrderedDict[int, None] = OrderedDict()
+
+    @property
+    def _free(self) -> int:
+        return len(self._empty) + self.count - self._used + len(self._cached)
 
     @property
     def in_use(self) -> int:
-        return self.count - len(self._free)
+        return self.count - self._free
 
     @property
     def cached_keys(self) -> frozenset[int]:
@@ -131,10 +138,10 @@ class KvBlocks:
         reusable = keys[: max(0, tokens - 1) // self.block_size]
         hits = [self._block_of[key] for key in reusable[: self.matched(reusable)]]
         fresh = self.blocks_for(tokens) - len(hits)
-        if fresh > len(self._free) - sum(block in self._free for block in hits):
+        if fresh > self._free - sum(block in self._cached for block in hits):
             return None
         for block in hits:
-            self._free.pop(block, None)
+            self._cached.pop(block, None)
             self._holders[block] += 1
         cached_tokens = len(hits) * self.block_size
         self.counters.queried_tokens += tokens if self.caches else 0
@@ -144,7 +151,7 @@ class KvBlocks:
     def grow(self, allocation: Allocation, tokens: int) -> bool:
         """Adds blocks until `tokens` tokens fit. False, and nothing changed, where too few blocks are free."""
         fresh = self.blocks_for(tokens) - len(allocation.blocks)
-        if fresh > len(self._free):
+        if fresh > self._free:
             return False
         allocation.blocks.extend(self._take(fresh))
         return True
@@ -181,9 +188,10 @@ class KvBlocks:
             self._holders[block] -= 1
             assert self._holders[block] >= 0, "a block was freed twice"
             if not self._holders[block]:
-                self._free[block] = None
-                if block not in self._key_of:
-                    self._free.move_to_end(block, last=False)
+                if block in self._key_of:
+                    self._cached[block] = None
+                else:
+                    self._empty.append(block)
         allocation.blocks.clear()
         allocation.keys.clear()
 
@@ -197,7 +205,7 @@ class KvBlocks:
     def _take(self, wanted: int) -> list[int]:
         taken, evicted = [], []
         for _ in range(wanted):
-            block, _none = self._free.popitem(last=False)
+            block = self._next_free()
             self._holders[block] = 1
             if (key := self._key_of.pop(block, None)) is not None:
                 del self._block_of[key]
@@ -207,6 +215,14 @@ class KvBlocks:
             self.on_event(Removed(tuple(evicted)))
         return taken
 
+    def _next_free(self) -> int:
+        if self._empty:
+            return self._empty.pop()
+        if self._used < self.count:
+            self._used += 1
+            return self._used - 1
+        return self._cached.popitem(last=False)[0]
+
     def check(self, live: Iterable[Allocation]) -> None:
         """Asserts every invariant, given all live allocations; for tests and idle moments."""
         holders = [0] * self.count
@@ -215,5 +231,6 @@ class KvBlocks:
             for block in allocation.blocks:
                 holders[block] += 1
         assert holders == self._holders, "reference counts differ from the live sequences"
-        assert {block for block in range(self.count) if not holders[block]} == set(self._free), "blocks lost or doubled"
+        free = [*self._empty, *range(self._used, self.count), *self._cached]
+        assert [block for block in range(self.count) if not holders[block]] == sorted(free), "blocks lost or doubled"
         assert self._block_of == {key: block for block, key in self._key_of.items()}, "keys and blocks disagree"
