@@ -17,8 +17,8 @@ def _repeated(unit: str) -> Text:
 def _categories() -> dict[str, str]:
     """Unicode's general categories -> up to 64 of their characters, spread over all. Surrogates are no text."""
     found: dict[str, list[str]] = {}
-    for point in range(sys.maxunicode + 1):
-        found.setdefault(unicodedata.category(chr(point)), []).append(chr(point))
+    for character in map(chr, (*range(0x20000), *range(0x20000, sys.maxunicode + 1, 64))):  # few kinds in later planes
+        found.setdefault(unicodedata.category(character), []).append(character)
     del found["Cs"]
     return {name: "".join(points[:: max(1, len(points) // 64)][:64]) for name, points in sorted(found.items())}
 

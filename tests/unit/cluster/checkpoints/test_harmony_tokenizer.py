@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import lzma
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from openai_harmony import (
 )
 from tokenizers import Tokenizer
 
-from cluster.checkpoints.harmony_tokenizer import _byte_spelling, harmony_tokenizer, read_ranks
+from cluster.checkpoints.harmony_tokenizer import _byte_spelling, harmony_tokenizer
 from cluster.checkpoints.vendored import DATA
 
 TEXTS = [
@@ -47,8 +46,8 @@ def ranks() -> bytes:
 
 
 @pytest.fixture(scope="module")
-def ours(ranks: bytes) -> Tokenizer:
-    return Tokenizer.from_str(json.dumps(harmony_tokenizer(read_ranks(ranks))))
+def ours(harmony_tokenizer_file: str) -> Tokenizer:
+    return Tokenizer.from_str(harmony_tokenizer_file)
 
 
 @pytest.fixture(scope="module")

@@ -69,7 +69,7 @@ def test_a_tenant_with_ten_times_its_share_hardly_delays_another(
     priority: int, hog_service_s: tuple[float, float], seed: int
 ) -> None:
     """Queue time at most 1.2 times that on a fleet of the tenant's own share, and one residual service time."""
-    servers, until, load = 12, 400.0, 0.9
+    servers, until, load = 12, 200.0, 0.9
     weights = {"light": 2.0**priority, "hog": 1.0}
     own_servers = round(servers * weights["light"] / sum(weights.values()))
     light = jobs("light", load * own_servers / 1.0, (0.5, 1.5), until, seed)

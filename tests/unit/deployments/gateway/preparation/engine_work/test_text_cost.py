@@ -6,15 +6,18 @@ import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from transformers import PreTrainedTokenizerFast
 
 from cluster.checkpoints import resolve
 from deployments.gateway.preparation.bodies.form_body import MOST_FIELD
 from deployments.gateway.preparation.engine_work import TOKENISE_S
 from deployments.gateway.preparation.prompts.tokens import Tokens
 from tests.support.hostile_texts import OTHER_TEXTS, SPECIAL_TEXTS, TEXTS, Text
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 pytestmark = pytest.mark.slow  # some 200 texts of 40,000 characters, by two tokenizers
 
@@ -33,6 +36,8 @@ CHOSEN: dict[str, Text] = {
 @cache
 def engine_tokenizer(checkpoint: str) -> PreTrainedTokenizerFast:
     """As vLLM calls it: transformers' tokenizer around the same library, which also makes lists of what it found."""
+    from transformers import PreTrainedTokenizerFast  # two seconds, in every worker that only collects the tests
+
     return PreTrainedTokenizerFast(tokenizer_file=f"{resolve(checkpoint).path}/tokenizer.json")
 
 

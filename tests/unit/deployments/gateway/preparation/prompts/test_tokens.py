@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import Tokenizer
+from tokenizers import Regex, Tokenizer
+from tokenizers.normalizers import NFC
+from tokenizers.pre_tokenizers import ByteLevel, Sequence, Split
 
 from cluster.checkpoints import resolve
 from deployments.gateway.preparation.prompts.tokens import CHUNK, GPT_4O, QWEN_2, Tokens, can_be_cut, chunks
@@ -49,12 +51,14 @@ def source(checkpoint: str) -> dict[str, Any]:
 def whole(checkpoint: str, pattern: str = "") -> Tokenizer:
     """The library's own, with another checkpoint's way of splitting where `pattern` is given."""
     content = source(checkpoint)
+    tokenizer = Tokenizer.from_str(Path(resolve(checkpoint).path, "tokenizer.json").read_text())
     if pattern:
-        splitting = json.loads(json.dumps(source("tiny-gpt-oss-sums")["pre_tokenizer"]))
-        splitting["pretokenizers"][0]["pattern"]["Regex"] = pattern
+        tokenizer.pre_tokenizer = Sequence([Split(Regex(pattern), "isolated"), ByteLevel(False, use_regex=False)])
+        tokenizer.normalizer = NFC()
+        splitting = json.loads(tokenizer.pre_tokenizer.__getstate__())
         content = {**content, "pre_tokenizer": splitting, "normalizer": {"type": "NFC"}}
     assert can_be_cut(content)
-    return Tokenizer.from_str(json.dumps(content))
+    return tokenizer
 
 
 @pytest.mark.parametrize("pattern", ["", GPT_4O, QWEN_2])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import re
 import struct
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -35,11 +36,16 @@ REFUSED = (
 )
 
 
+@cache
+def instructions(of: Processor) -> tuple[tuple[int, ...], ...]:
+    return tuple(struct.iter_unpack("=HBBI", filter_program(of)))
+
+
 def decide(of: Processor, number: int, argument: int = 0, architecture: int | None = None) -> int:
     """Steps through classic BPF over struct seccomp_data."""
     audit = of.audit if architecture is None else architecture
     call = struct.pack("=iIQ6Q", number, audit, 0, argument, 0, 0, 0, 0, 0)
-    program = list(struct.iter_unpack("=HBBI", filter_program(of)))
+    program = instructions(of)
     at = loaded = 0
     while True:
         code, if_true, if_false, operand = program[at]

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import json
-import lzma
 from typing import Any
 
 import pytest
@@ -9,8 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openai_harmony import HarmonyEncodingName, load_harmony_encoding
 
-from cluster.checkpoints.harmony_tokenizer import harmony_tokenizer, read_ranks
-from cluster.checkpoints.vendored import DATA
 from deployments.gateway.preparation.prompts.checkpoint import Checkpoint
 from deployments.gateway.preparation.prompts.media import Picture
 from deployments.gateway.preparation.prompts.renderers import Unrendered, harmony_messages
@@ -22,9 +18,8 @@ ENCODING = load_harmony_encoding(HarmonyEncodingName.HARMONY_GPT_OSS)
 
 
 @pytest.fixture(scope="module")
-def renderer() -> HarmonyRenderer:
-    ranks = lzma.decompress((DATA / "vocabulary" / "o200k_base.tiktoken.xz").read_bytes())
-    return HarmonyRenderer(Checkpoint(json.dumps(harmony_tokenizer(read_ranks(ranks)))))
+def renderer(harmony_tokenizer_file: str) -> HarmonyRenderer:
+    return HarmonyRenderer(Checkpoint(harmony_tokenizer_file))
 
 
 def user(content: Any) -> dict[str, Any]:
