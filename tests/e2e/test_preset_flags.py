@@ -6,7 +6,9 @@ import json
 import os
 import subprocess
 import sys
-from typing import Any
+from dataclasses import dataclass
+
+import pytest
 
 from cluster.checkpoints.vendored import DATA
 from cluster.fleet import Task
@@ -33,15 +35,9 @@ for name, words in json.load(sys.stdin).items():
         parsed[name] = [told.model, told.served_model_name, told.max_num_seqs, told.enable_prefix_caching, events]
     except ValueError as error:
         refused[name] = str(error)
-print(json.dumps([parsed, refused]))
-"""
-
-
-KNOWN_PARSERS = """
-import json
 from vllm.reasoning import ReasoningParserManager
 from vllm.tool_parsers import ToolParserManager
-print(json.dumps([ToolParserManager.list_registered(), ReasoningParserManager.list_registered()]))
+print(json.dumps([parsed, refused, ToolParserManager.list_registered(), ReasoningParserManager.list_registered()]))
 """
 
 TOOLS = {"gpt-oss": "openai", "qwen3-vl": "hermes"}
@@ -50,18 +46,21 @@ WITHOUT_TOOLS = {"tiny-qwen3vl-digits"}
 """Small checkpoints whose chat template cannot show tools."""
 
 
-def parse(command_lines: dict[str, list[str]]) -> tuple[dict[str, list[object]], dict[str, str]]:
-    """Name -> what vLLM makes of that command line, and name -> why it refuses it."""
-    parsed, refused = in_vllm(PARSER, command_lines)
-    return parsed, refused
+@dataclass(frozen=True)
+class OfVllm:
+    """What vLLM makes of a command line, or why it refuses it, by name; and the parsers that it knows."""
+
+    parsed: dict[str, list[object]]
+    refused: dict[str, str]
+    tool_parsers: list[str]
+    reasoning_parsers: list[str]
 
 
-def in_vllm(program: str, given: object = None) -> Any:
-    """What a program prints that imports vLLM and reads JSON."""
+def in_vllm(command_lines: dict[str, list[str]]) -> OfVllm:
     path = os.pathsep.join([str(CUSTOMIZE), str(PROJECT_ROOT)])
     ended = subprocess.run(
-        [sys.executable, "-c", program],
-        input=json.dumps(given),
+        [sys.executable, "-c", PARSER],
+        input=json.dumps(command_lines),
         env={**os.environ, "PYTHONPATH": path, "VLLM_LOGGING_LEVEL": "ERROR"},
         capture_output=True,
         text=True,
@@ -69,11 +68,13 @@ def in_vllm(program: str, given: object = None) -> Any:
         check=False,
     )
     assert ended.returncode == 0, ended.stderr[-3000:]
-    return json.loads(ended.stdout.splitlines()[-1])
+    return OfVllm(*json.loads(ended.stdout.splitlines()[-1]))
 
 
-def test_vllms_own_parser_takes_every_flag_of_every_preset() -> None:
-    lines, expected = {}, {}
+def command_lines_and_their_meaning() -> tuple[dict[str, list[str]], dict[str, list[object]]]:
+    """Of every model and pool of every preset: its engine's command line, and what vLLM should make of it."""
+    lines: dict[str, list[str]] = {}
+    expected: dict[str, list[object]] = {}
     for name in presets():
         for mlperf in (False, True):
             fleet = load_fleet(name).model_copy(update={"mlperf": mlperf})
@@ -82,25 +83,34 @@ def test_vllms_own_parser_takes_every_flag_of_every_preset() -> None:
                     if ENGINE_KINDS[pool.engine].backend == "vllm":
                         case = f"{name}, {model.name} on {pool.name}, mlperf={mlperf}"
                         lines[case] = engine_arguments(engine_spec(fleet, model, pool))
-                        told = None if model.task is Task.TRANSCRIPTION else True
-                        caches = [False, None] if mlperf else [told, told and "ipc://@SOCKETS@/kv-events"]
+                        caching = None if model.task is Task.TRANSCRIPTION else True
+                        caches = [False, None] if mlperf else [caching, caching and "ipc://@SOCKETS@/kv-events"]
                         expected[case] = [model.checkpoint, model.names, pool.slots, *caches]
-    invented = {"invented": ["--model", "m", "--a-flag-that-is-none", "1"]}
-    parsed, refused = parse(lines | invented)
-    assert set(refused) == {"invented"}, refused
-    assert parsed == expected
+    return lines, expected
 
 
-def test_every_preset_whose_family_calls_tools_names_a_parser_that_vllm_knows() -> None:
-    tool_parsers, reasoning_parsers = in_vllm(KNOWN_PARSERS)
-    assert set(TOOLS.values()) <= set(tool_parsers)
+@pytest.fixture(scope="module")
+def vllm() -> OfVllm:
+    """One process for all tests: it takes seconds to import vLLM."""
+    lines, _ = command_lines_and_their_meaning()
+    return in_vllm(lines | {"invented": ["--model", "m", "--a-flag-that-is-none", "1"]})
+
+
+def test_vllms_own_parser_takes_every_flag_of_every_preset(vllm: OfVllm) -> None:
+    _, expected = command_lines_and_their_meaning()
+    assert set(vllm.refused) == {"invented"}, vllm.refused
+    assert vllm.parsed == expected
+
+
+def test_every_preset_whose_family_calls_tools_names_a_parser_that_vllm_knows(vllm: OfVllm) -> None:
+    assert set(TOOLS.values()) <= set(vllm.tool_parsers)
     models = [(name, model) for name in presets() for model in load_fleet(name).models]
     for name, model in models:
         family = next((family for family in TOOLS if family in model.name.lower()), None)
         assert (family is None) == (model.task is Task.TRANSCRIPTION), (name, model.name)
         expected = None if model.checkpoint in WITHOUT_TOOLS or family is None else TOOLS[family]
         assert model.tool_parser == expected, (name, model.name)
-        assert model.reasoning_parser is None or model.reasoning_parser in reasoning_parsers, (name, model.name)
+        assert model.reasoning_parser is None or model.reasoning_parser in vllm.reasoning_parsers, (name, model.name)
     for checkpoint in WITHOUT_TOOLS:
         assert "tools" not in (DATA / checkpoint / "chat_template.jinja").read_text()
     fleet = load_fleet("qwen3-vl-h200")

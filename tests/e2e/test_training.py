@@ -29,6 +29,7 @@ def run(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 @torch.no_grad()
+@pytest.mark.slow
 def test_by_their_own_measure_the_shipped_digits_are_what_is_said_of_them() -> None:
     table = read_digits(DIGITS)
     model = digits.untrained_model()
@@ -42,6 +43,7 @@ def test_by_their_own_measure_the_shipped_digits_are_what_is_said_of_them() -> N
 
 
 @torch.no_grad()
+@pytest.mark.slow
 def test_by_their_own_measure_the_shipped_sums_are_what_is_said_of_them() -> None:
     shipped = load_file(DATA / "tiny-gpt-oss-sums" / "compact.safetensors")
     used = shipped.pop("used_ids").tolist()

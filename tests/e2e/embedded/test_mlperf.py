@@ -21,8 +21,8 @@ from tests.support.run_folders import SYSTEM
 TIMEOUT_S = 280
 LEAST_ACCURACY = {"whisper": 97.0, "qwen3-vl": 0.94, "gpt-oss": 95.0}
 ONLINE = [
-    ("gpt-oss", "server"),
     ("qwen3-vl", "interactive"),
+    pytest.param("gpt-oss", "server", marks=pytest.mark.slow),
     pytest.param("gpt-oss", "interactive", marks=pytest.mark.slow),
     pytest.param("qwen3-vl", "server", marks=pytest.mark.slow),
 ]
@@ -83,7 +83,7 @@ def summary_of(folder: Path) -> dict[str, Any]:
     return summary
 
 
-@pytest.mark.parametrize("benchmark", LEAST_ACCURACY)
+@pytest.mark.parametrize("benchmark", ["gpt-oss", "qwen3-vl", pytest.param("whisper", marks=pytest.mark.slow)])
 def test_offline_performance(benchmark: str, run: Runs) -> None:
     code, output, folder = run.offline(benchmark)
     summary = summary_of(folder)
@@ -147,6 +147,7 @@ def test_compliance_of_gpt_oss(test: str, run: Runs) -> None:
     assert (code, f"{test}: {'PASS' if test == 'TEST07' else 'FAIL'}" in output) == (0 if test == "TEST07" else 1, True)
 
 
+@pytest.mark.slow
 def test_offline_runs_make_a_rehearsal_tree(run: Runs, tmp_path: Path) -> None:
     assert_rehearsal_tree(run, [], tmp_path)
 

@@ -55,6 +55,7 @@ def test_gpt_oss_streams_the_same_reasoning_and_answer(client: OpenAI) -> None:
     assert len(deltas) > 20
 
 
+@pytest.mark.slow
 def test_gpt_oss_equals_transformers_token_for_token(fleet: RunningFleet) -> None:
     from transformers import GptOssForCausalLM
 
@@ -112,6 +113,7 @@ def test_qwen3_vl_equals_transformers_token_for_token(fleet: RunningFleet) -> No
             assert len(reference) > 10
 
 
+@pytest.mark.slow
 def test_whisper_makes_as_many_word_errors_as_transformers(client: OpenAI) -> None:
     from transformers import WhisperForConditionalGeneration, WhisperProcessor
 

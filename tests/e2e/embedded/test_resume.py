@@ -65,12 +65,17 @@ def told(raw: bytes) -> dict[str, Any]:
 
 CASES = [
     ("gpt-oss", CHAT, {"messages": SUM, "max_tokens": 128, **USAGE}),
-    ("gpt-oss", CHAT, {"messages": SUM, **LONG, **USAGE}),
-    ("gpt-oss", CHAT, {"messages": SUM, "max_tokens": 128, "return_token_ids": True, **USAGE}),
-    ("gpt-oss", COMPLETIONS, {"prompt": "What is 27 + 58?", **LONG, "return_token_ids": True, **USAGE}),
     ("qwen3-vl", CHAT, {"messages": WORDS, **LONG, **USAGE}),
-    ("qwen3-vl", CHAT, {"messages": WORDS, "max_completion_tokens": 60, "ignore_eos": True, "temperature": 0}),
     ("qwen3-vl", COMPLETIONS, {"prompt": "Grüße! 日本語 🙂🏽", **LONG, **USAGE}),
+    *(
+        pytest.param(*case, marks=pytest.mark.slow)
+        for case in (
+            ("gpt-oss", CHAT, {"messages": SUM, **LONG, **USAGE}),
+            ("gpt-oss", CHAT, {"messages": SUM, "max_tokens": 128, "return_token_ids": True, **USAGE}),
+            ("gpt-oss", COMPLETIONS, {"prompt": "What is 27 + 58?", **LONG, "return_token_ids": True, **USAGE}),
+            ("qwen3-vl", CHAT, {"messages": WORDS, "max_completion_tokens": 60, "ignore_eos": True, "temperature": 0}),
+        )
+    ),
 ]
 
 

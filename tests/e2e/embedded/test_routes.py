@@ -178,7 +178,7 @@ def test_hostile_uploads_get_the_right_error(
     assert answer.json()["error"]["message"]
 
 
-@pytest.mark.parametrize("seconds", [1, 60])
+@pytest.mark.parametrize("seconds", [1, pytest.param(60, marks=pytest.mark.slow)])
 def test_uploads_of_every_size_reach_the_engine(client: OpenAI, seconds: int) -> None:
     """Below and above the size at which uploads move from memory to a file. The second is 2 MB of two clips' sound."""
     import numpy as np

@@ -132,7 +132,7 @@ def test_failures_have_their_own_file_and_can_be_tried_again(cluster: str, url: 
     assert len(answers(out)) == 9
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_an_interruption_is_orderly(number: signal.Signals, cluster: str, url: str, tmp_path: Path) -> None:
     source, out = write(tmp_path / "in.jsonl", max_tokens=200, ignore_eos=True), tmp_path / "out"
     running = batch(cluster, source, out, "--endpoint", url)

@@ -200,7 +200,7 @@ def test_a_cap_on_what_is_in_flight_makes_requests_late_and_says_so(tmp_path: Pa
         assert ((requests["sent_s"] < sent) & (requests["end_s"] > sent)).sum() < 3
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_signal_ends_it_with_what_there_is(tmp_path: Path, number: signal.Signals) -> None:
     with fake_engine(fake_pool(**{**FAST, "decode_step_s": 0.02}), keyless=True) as url:
         running = subprocess.Popen(

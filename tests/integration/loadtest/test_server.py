@@ -96,9 +96,14 @@ def test_what_loadgen_measured_is_what_the_client_saw(fast: str, prompts: Path, 
 @pytest.mark.parametrize(
     ("fake", "broken", "reason"),
     [
-        ({}, {"stall_s": 3.2}, "TTFT p99 is 3."),
         ({"decode_step_s": 0.1}, {}, "TPOT p99 is 0.1"),
-        ({}, {"fail_next": 3, "status": 400}, "3 samples were not answered, the first with: status 400"),
+        pytest.param({}, {"stall_s": 3.2}, "TTFT p99 is 3.", marks=pytest.mark.slow),
+        pytest.param(
+            {},
+            {"fail_next": 3, "status": 400},
+            "3 samples were not answered, the first with: status 400",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_broken_limit_makes_it_invalid(
@@ -139,6 +144,7 @@ def test_answers_that_never_end_are_failures_and_not_latencies(prompts: Path, tm
     assert (ended.summary["state"], "verdict" in ended.summary) == ("failed", False)
 
 
+@pytest.mark.slow
 def test_interactive_is_the_tighter_one(prompts: Path, tmp_path: Path) -> None:
     with fleet(decode_step_s=0.025) as (url, _):
         server = run("loadtest.server", tmp_path / "1", *of(url, prompts))
