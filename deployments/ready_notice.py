@@ -16,9 +16,9 @@ from ray import serve
 from ray.serve.schema import ApplicationStatus
 
 from cluster.fleet import Fleet
-from cluster.http_proxies import open_url
-from cluster.names import APPLICATION, GATEWAY
+from cluster.names import APPLICATION
 from cluster.open_fleet import open_to_all
+from deployments.gateway_endpoint import gateway_address, gets_ready
 
 SERVE_LOGGER = "ray.serve"
 SERVE_READY = "is ready"
@@ -27,8 +27,6 @@ SERVE_READY = "is ready"
 POLL_S = 0.5
 SERVE_LINE_WAIT_S = 10.0
 """From a running application to Serve's own line, should that ever read otherwise."""
-ADDRESS_TIMEOUT_S = 30.0
-PROBE_TIMEOUT_S = 2.0
 ENDED = (ApplicationStatus.DEPLOY_FAILED, ApplicationStatus.DELETING)
 
 
@@ -42,10 +40,10 @@ def start_ready_notice(fleet: Fleet) -> threading.Thread:
     return thread
 
 
-def message(fleet: Fleet, url: str, answers: bool) -> str:
+def message(fleet: Fleet, url: str, is_ready: bool) -> str:
     """The line."""
     models = ", ".join(sorted(model.name for model in fleet.models))
-    if answers:
+    if is_ready:
         return f"mixfleet: fleet '{fleet.name}' answers on {url}/v1 (models {models})"
     return f"mixfleet: fleet '{fleet.name}' runs, but {url} does not answer from this machine (models {models})"
 
@@ -67,10 +65,10 @@ class _Notice:
             if self._runs():
                 self._serve_line.wait(SERVE_LINE_WAIT_S)
                 time.sleep(POLL_S)  # the filter comes before the line itself is written
-                url = _address()
+                url = gateway_address()
                 if warning := open_to_all(self._fleet):
                     print(warning, file=sys.stderr)
-                print(message(self._fleet, url, _answers(url)), file=sys.stderr, flush=True)
+                print(message(self._fleet, url, gets_ready(url)), file=sys.stderr, flush=True)
         logging.getLogger(SERVE_LOGGER).removeFilter(self.watch)
 
     def _runs(self) -> bool:
@@ -85,17 +83,3 @@ class _Notice:
             seen = application is not None
             time.sleep(POLL_S)
         return False
-
-
-def _address() -> str:
-    handle = serve.get_deployment_handle(GATEWAY, APPLICATION)
-    return str(handle.address.remote().result(timeout_s=ADDRESS_TIMEOUT_S))
-
-
-def _answers(url: str) -> bool:
-    deadline = time.monotonic() + ADDRESS_TIMEOUT_S
-    while time.monotonic() < deadline:
-        with contextlib.suppress(OSError), open_url(f"{url}/health", PROBE_TIMEOUT_S):
-            return True
-        time.sleep(POLL_S)
-    return False

@@ -12,8 +12,9 @@ from ray import serve
 from cluster.fleet import Fleet
 from cluster.fleet_secrets import SecretsError, provide_secrets
 from cluster.loading import FleetError
-from cluster.names import APPLICATION, GATEWAY
+from cluster.names import APPLICATION
 from deployments.app import build
+from deployments.gateway_endpoint import READY_S, gateway_address, gets_ready
 from deployments.local_ray import connect, is_own_ray
 from deployments.room import join_with_room
 
@@ -23,13 +24,12 @@ SERVE_TAKES_S = 60
 
 @contextmanager
 def serving(fleet: Fleet) -> Iterator[str]:
-    """Starts `fleet`, yields its gateway's address once every replica is ready, and stops it at the end.
-
-    The gateway hears of the replicas within a second or two from then on: its `/ready` tells.
+    """Starts `fleet`, yields its gateway's address once the gateway knows every replica as ready, and stops it at the
+    end.
 
     Raises FleetError where its secrets cannot be used; NoRoom where a replica fits on no node; RuntimeError, with the
     engine's last log lines, where one does not get ready, and where this Ray cluster serves another fleet already: that
-    one is left alone.
+    one is left alone; also where the gateway cannot be reached from here.
     """
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
     try:
@@ -48,7 +48,13 @@ def serving(fleet: Fleet) -> Iterator[str]:
             serve.run(build(fleet, is_own_ray()), name=APPLICATION, route_prefix=None)
         except RuntimeError as error:
             raise RuntimeError(f"fleet '{fleet.name}' did not start: {error}{_why()}") from None
-        yield str(serve.get_deployment_handle(GATEWAY, APPLICATION).address.remote().result(timeout_s=30))
+        url = gateway_address()
+        if not gets_ready(url):
+            raise RuntimeError(
+                f"fleet '{fleet.name}' runs, but its gateway {url} does not say within {READY_S:.0f} s that it is "
+                "ready; can this machine reach it?"
+            )
+        yield url
     finally:
         _end(fleet)
 

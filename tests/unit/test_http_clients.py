@@ -18,7 +18,7 @@ from cluster.checkpoints.pinned import PinnedFile
 from cluster.checkpoints.progress import Silent
 from cluster.fleet import Gateway
 from cluster.http_proxies import ProxyError
-from deployments import ready_notice
+from deployments import gateway_endpoint
 from deployments.engine.access.client import engine_session
 from deployments.gateway.proxy.recovery.failures import ReplicaFailed
 from deployments.gateway.proxy.time_limits import AnswerTimer, Seconds
@@ -105,7 +105,7 @@ async def gateway(url: str) -> None:
 
 
 async def ready_line(url: str) -> None:
-    assert await asyncio.to_thread(ready_notice._answers, url)
+    assert await asyncio.to_thread(gateway_endpoint.gets_ready, url)
 
 
 async def checkpoint(url: str) -> None:

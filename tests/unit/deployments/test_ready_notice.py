@@ -31,8 +31,8 @@ def notice(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
         monkeypatch.setattr(ready_notice, "serve", SimpleNamespace(status=status))
         monkeypatch.setattr(ready_notice.ray, "is_initialized", lambda: True)
-        monkeypatch.setattr(ready_notice, "_address", lambda: "http://127.0.0.1:4321")
-        monkeypatch.setattr(ready_notice, "_answers", lambda _: True)
+        monkeypatch.setattr(ready_notice, "gateway_address", lambda: "http://127.0.0.1:4321")
+        monkeypatch.setattr(ready_notice, "gets_ready", lambda _: True)
         monkeypatch.setattr(ready_notice, "POLL_S", 0.01)
         monkeypatch.setattr(ready_notice, "SERVE_LINE_WAIT_S", 0.05)
         thread = start_ready_notice(fleet)
