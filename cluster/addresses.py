@@ -10,6 +10,8 @@ ROUTED = {socket.AF_INET: "8.8.8.8", socket.AF_INET6: "2001:4860:4860::8888"}
 """Addresses of the internet, as Ray uses them: only the route towards them is looked up, and nothing is sent."""
 LOOPBACK = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
 LOCAL_NAME = "localhost"
+OF_NODE = "node"
+"""As a host to listen on: the address by which Ray knows the node."""
 
 
 def is_loopback(host: str) -> bool:
@@ -33,6 +35,8 @@ def reachable_host(host: str, node_address: str | None = None) -> str:
     `node_address`: of the server's node, as Ray knows it; this machine's own address where it is None or of the other
     family.
     """
+    if host == OF_NODE:
+        return listening_host(host, node_address)
     if not listens_everywhere(host):
         return host
     if node_address and host == "":
@@ -41,6 +45,11 @@ def reachable_host(host: str, node_address: str | None = None) -> str:
     if node_address and (":" in node_address) == (family == socket.AF_INET6):
         return node_address
     return own_address(family)
+
+
+def listening_host(host: str, node_address: str | None = None) -> str:
+    """The address to listen on. `node_address`: as Ray knows the node; this machine's own where there is no Ray."""
+    return (node_address or own_address(socket.AF_INET)) if host == OF_NODE else host
 
 
 def reachable_url(url: str) -> str:

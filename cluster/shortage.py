@@ -6,21 +6,36 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 from cluster.fleet import Fleet, Pool
-from cluster.nodes import NodeKind
+from cluster.gateway_nodes import wanted_labels
+from cluster.nodes import OF_RAY, NodeKind
 from cluster.placement import actor_options
 
 
 def shortages(fleet: Fleet, kinds: Iterable[NodeKind]) -> list[str]:
-    """A line for each pool of which no replica fits on any kind of node; without those, one for each resource of which
-    all replicas together want more than there can be. Nothing where it is not certain."""
+    """A line where no node may have a gateway, and one for each pool of which no replica fits on any kind of node;
+    without those, one for each resource of which all replicas together want more than there can be. Nothing where it is
+    not certain."""
     kinds = list(kinds)
+    gateway = _no_gateway(fleet, kinds)
     pools = [(model.name, pool) for model in fleet.models for pool in model.pools]
     alone = [
         f"pool '{pool.name}' of '{model}' cannot be placed: {why}"
         for model, pool in pools
         if (why := _misfit(pool, kinds))
     ]
-    return alone or _overcommitted((pool for _, pool in pools), kinds)
+    return gateway + (alone or _overcommitted((pool for _, pool in pools), kinds))
+
+
+def _no_gateway(fleet: Fleet, kinds: list[NodeKind]) -> list[str]:
+    labels = {name: value for name, value in wanted_labels(fleet.gateway).items() if not name.startswith(OF_RAY)}
+    if not labels or any(kind.has(labels) for kind in kinds):
+        return []
+    looked = "; ".join(map(str, kinds)) or "none at all"
+    return [f"gateway.nodes wants nodes labelled {_written(labels)}, and there is none; looked at {looked}"]
+
+
+def _written(labels: Mapping[str, str]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in labels.items())
 
 
 def _misfit(pool: Pool, kinds: list[NodeKind]) -> str:
@@ -28,7 +43,7 @@ def _misfit(pool: Pool, kinds: list[NodeKind]) -> str:
     labels, wanted = _labels(pool), _wanted(pool)
     needs = ", ".join(f"{name}: {amount:g}" for name, amount in wanted.items()) or "nothing"
     labelled = [kind for kind in kinds if kind.has(labels)]
-    where = f" labelled {', '.join(f'{name}={value}' for name, value in labels.items())}" if labels else ""
+    where = f" labelled {_written(labels)}" if labels else ""
     if any(not kind.lacks(wanted) for kind in labelled):
         return ""
     looked = "; ".join(map(str, kinds)) or "none at all"

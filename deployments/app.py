@@ -14,7 +14,8 @@ from ray.serve.config import AutoscalingConfig, AutoscalingPolicy
 
 from cluster.fleet import Fleet, Model, Pool, deployment_name
 from cluster.fleet_secrets import SecretsError, provide_secrets
-from cluster.loading import DEFAULT_FLEET, load_fleet
+from cluster.gateway_nodes import HEAD_RESOURCE, placement
+from cluster.loading import DEFAULT_FLEET, FleetError, load_fleet
 from cluster.names import GATEWAY, REGISTRY
 from cluster.open_fleet import open_to_all
 from cluster.placement import actor_options
@@ -33,8 +34,10 @@ from deployments.routing import make_policy
 UNLIMITED = 1_000_000
 """Requests do not pass through Serve: its limits would count only a few control calls."""
 
-ON_HEAD = {"num_cpus": 0, "resources": {"node:__internal_head__": 0.001}}
-"""The address of the gateway is the head's, whatever else comes and goes; so the registry is there too."""
+ON_HEAD = {"num_cpus": 0, "resources": {HEAD_RESOURCE: 0.001}}
+"""Where the registry is: whatever else comes and goes, without the head there is no cluster."""
+MOST_NODES = 10_000
+"""Of gateways, where the cluster decides."""
 REPORT_S = 1.0
 """Between two words of the registry to Serve's controller on how large pools should be."""
 NO_CALL_LOG = {"enable_access_log": False}
@@ -51,13 +54,13 @@ def app(args: dict[str, str]) -> Application:
         raise ValueError(
             f"unknown argument {', '.join(sorted(unknown))}: deployments:app takes only fleet=FILE_OR_PRESET"
         )
-    fleet = load_fleet(args.get("fleet", DEFAULT_FLEET))
-    make_policy(fleet.gateway.policy)  # an unknown one is known before anything is waited for
     try:
+        fleet = load_fleet(args.get("fleet", DEFAULT_FLEET))
+        make_policy(fleet.gateway.policy)  # an unknown one is known before anything is waited for
         provide_secrets(fleet.name, fleet.secrets_file)
-    except SecretsError as error:
+    except (FleetError, SecretsError) as error:
         print(error, file=sys.stderr)
-        raise SystemExit(2) from None
+        raise SystemExit(2) from None  # `serve run` would print a traceback
     if ray.is_initialized():  # Serve itself builds it, as for Kubernetes: nodes take as long as they take
         connect(log_to_driver=True)
         if warning := open_to_all(fleet):
@@ -68,7 +71,7 @@ def app(args: dict[str, str]) -> Application:
         connect(log_to_driver=True)
     except RayAddressError as error:
         print(error, file=sys.stderr)
-        raise SystemExit(2) from None  # `serve run` would print a traceback
+        raise SystemExit(2) from None
     start_ready_notice(fleet)
     return build(fleet, is_own_ray())
 
@@ -88,13 +91,21 @@ def build(fleet: Fleet, stays_one_node: bool = False) -> Application:
     engines = [_engine(fleet, model, pool, stays_one_node) for model in fleet.models for pool in model.pools]
     gateway = serve.deployment(GatewayNode).options(
         name=GATEWAY,
-        ray_actor_options=ON_HEAD,
+        **_gateway_nodes(fleet),
         max_ongoing_requests=UNLIMITED,
         logging_config=NO_CALL_LOG,
         graceful_shutdown_timeout_s=fleet.gateway.drain_timeout_s + 30,
     )
     content = fleet.model_dump(mode="json")
     return gateway.bind(content, registry.bind(content), engines, stays_one_node)
+
+
+def _gateway_nodes(fleet: Fleet) -> dict[str, Any]:
+    """An actor on each node that is to have a gateway. The registry counts them, as it sizes pools."""
+    placed = {"ray_actor_options": placement(fleet.gateway)}
+    if fleet.gateway.nodes == "head":
+        return placed
+    return placed | {"max_replicas_per_node": 1, "autoscaling_config": _scaled(serve_policy.follow, 1, MOST_NODES)}
 
 
 def _scaled(policy: Callable[..., Any], least: int, most: int) -> AutoscalingConfig:

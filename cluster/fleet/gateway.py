@@ -49,7 +49,10 @@ AccessLog = Annotated[
 class Gateway(Strict):
     """The HTTP face. Sizes in bytes, times in seconds."""
 
-    host: str = "127.0.0.1"
+    host: str = Field("127.0.0.1", description="to listen on; `node`: the address by which Ray knows each node")
+    nodes: Literal["head", "all"] | dict[str, str] = Field(
+        "head", description="of Ray that have a gateway: head, all, or those with these labels"
+    )
     port: int = Field(8000, ge=0, le=65_535, description="0 lets the OS choose")
     processes: int = Field(1, ge=1, le=64, description="gateways that share the port on one node")
     policy: str = Field("seconds", description="how a replica is chosen: seconds, or one of the field's own rules")
@@ -79,3 +82,10 @@ class Gateway(Strict):
     trusted_proxies: list[IPvAnyNetwork] = Field(
         [], description="networks of proxies whose X-Forwarded-For or Forwarded names the client"
     )
+
+    @field_validator("nodes")
+    @classmethod
+    def _has_labels(cls, nodes: str | dict[str, str]) -> str | dict[str, str]:
+        if nodes == {}:
+            raise ValueError("no label: write head, all, or labels like {role: gateway}")
+        return nodes

@@ -17,7 +17,7 @@ from ray import serve
 from ray.serve.handle import DeploymentHandle
 from ray.serve.schema import ApplicationStatus
 
-from cluster.addresses import http_address, reachable_host
+from cluster.addresses import http_address, listening_host, reachable_host
 from cluster.fleet import Fleet
 from cluster.names import APPLICATION
 from deployments.engine.listening import engine_host
@@ -52,7 +52,8 @@ class GatewayNode:
     async def __init__(  # type: ignore[misc]  # Serve awaits an asynchronous constructor
         self, fleet: dict[str, Any], registry: DeploymentHandle, engines: list[DeploymentHandle], stays_one_node: bool
     ) -> None:
-        self._fleet, self._stays_one_node = Fleet.model_validate(fleet), stays_one_node
+        self._given, self._stays_one_node = fleet, stays_one_node
+        self._fleet = _listening(Fleet.model_validate(fleet), ray.util.get_node_ip_address())
         self._status: NodeStatus | None = None
         self._replicas: asyncio.Future[Replicas] | None = None
         self._channel = await self._attached(socket_name(ray.get_runtime_context().get_node_id()))
@@ -109,7 +110,7 @@ class GatewayNode:
 
     async def fleet(self) -> dict[str, Any]:
         """As it was given."""
-        return self._fleet.model_dump(mode="json")
+        return self._given
 
     async def replicas(self) -> list[dict[str, Any]]:
         """`info` and `load` of each replica that the gateways know."""
@@ -135,6 +136,12 @@ class GatewayNode:
             await asyncio.wait({self._reading}, timeout=self._fleet.gateway.drain_timeout_s)
         self._channel.close()
         await asyncio.gather(self._reading, return_exceptions=True)
+
+
+def _listening(fleet: Fleet, node_address: str) -> Fleet:
+    """The fleet whose gateway listens on this node."""
+    host = listening_host(fleet.gateway.host, node_address)
+    return fleet.model_copy(update={"gateway": fleet.gateway.model_copy(update={"host": host})})
 
 
 def _start_supervisor(startup: Startup) -> None:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from cyclopts import Parameter
 
-from cluster.addresses import http_address
+from cluster.addresses import http_address, listening_host
 from cluster.checkpoints import RECIPES, CheckpointError, resolve
 from cluster.fleet import Fleet, Model, Pool, Task
 from cluster.fleet_secrets import SecretsError, provide_secrets
@@ -63,7 +63,8 @@ def gateway(
 async def serve(fleet: Fleet, replicas: Sequence[ReplicaInfo]) -> int:
     """Serves until SIGTERM or SIGINT, then drains; a second signal ends it at once. Raises OSError."""
     settings = fleet.gateway
-    sockets = listening_sockets(settings.host, settings.port)
+    host = listening_host(settings.host)
+    sockets = listening_sockets(host, settings.port)
     supervisor = Supervisor(sockets, fleet.model_dump(mode="json"), "127.0.0.1", own_engines=False)
     supervisor.update(Replicas([each.as_dict() for each in replicas], {}))
     stop, hurry = asyncio.Event(), asyncio.Event()
@@ -79,7 +80,7 @@ async def serve(fleet: Fleet, replicas: Sequence[ReplicaInfo]) -> int:
         if not stop.is_set():
             if warning := open_to_all(fleet):
                 print(warning, file=sys.stderr)
-            print(f"listening on {http_address(settings.host, supervisor.port)}", flush=True)
+            print(f"listening on {http_address(host, supervisor.port)}", flush=True)
             await stop.wait()
     finally:
         await cancelled(rotating)

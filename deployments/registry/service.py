@@ -10,6 +10,8 @@ from typing import Any
 import ray
 
 from cluster.fleet import Fleet
+from cluster.gateway_nodes import count_nodes
+from cluster.names import GATEWAY
 from deployments.autoscaling.control import Scaling
 from deployments.engine.listening import engine_host
 from deployments.registry import endpoint
@@ -35,11 +37,22 @@ class RegistryService:
         return Place(host, registry_keys(self._fleet.name, self._fleet.secrets_file))
 
     async def record_autoscaling_stats(self) -> dict[str, int]:
-        """How large each pool should be, for Serve's controller. Nothing before all that live had time to report."""
+        """How large each pool should be, for Serve's controller, and on how many nodes gateways.
+
+        Nothing of pools before all that live had time to report.
+        """
         now = time.monotonic()
-        if not self._membership.complete(now):
+        wanted = await self._gateways()
+        if self._membership.complete(now):
+            wanted |= self._scaling.wanted(now, self._membership.loads(), self._membership.doors())
+        return wanted
+
+    async def _gateways(self) -> dict[str, int]:
+        """On how many nodes, where the cluster's nodes decide that."""
+        settings = self._fleet.gateway
+        if settings.nodes == "head":
             return {}
-        return self._scaling.wanted(now, self._membership.loads(), self._membership.doors())
+        return {GATEWAY: max(1, count_nodes(settings, await asyncio.to_thread(ray.nodes)))}
 
     async def check_health(self) -> None:
         """Fails where it listens no more: Serve then replaces it."""

@@ -158,7 +158,7 @@ class Chaos:
             living = [replica for replica in await self._replicas() if _engine(replica)]
             if all(replica["vendor"] == kind for replica in living):
                 continue
-            if _kill_node(self.cluster, kind):
+            if kill_node(self.cluster, kind):
                 self._note("node")
 
     def _note(self, kind: str) -> None:
@@ -167,7 +167,7 @@ class Chaos:
         print(f"   killed: {dict(self._seen.killed)}, answered: {done}", file=sys.stderr, flush=True)
 
 
-def _kill_node(cluster: LocalCluster, kind: str) -> bool:
+def kill_node(cluster: LocalCluster, kind: str) -> bool:
     """All processes of one worker node; False where there is none of that kind."""
     folder = next((folder for folder, of in cluster.nodes().items() if of == kind), None)
     if folder is not None:

@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from subprocess import Popen
+from urllib.parse import urlsplit
 
 import requests
 
+from cluster.addresses import OF_NODE, http_address
 from cluster.fleet import Fleet
 from tests.support.fleet_file import on_free_port
 from tests.support.local_cluster import FILE, LocalCluster, local_cluster, make_token
@@ -26,6 +28,9 @@ def served_on_cluster(fleet: Fleet, name: str, folder: Path) -> Iterator[tuple[s
     make_token()
     file, url = on_free_port(fleet, folder)
     with local_cluster(name) as cluster, (folder / "serve.log").open("w") as log:
+        if fleet.gateway.host == OF_NODE:
+            head = next(address for address, kind in cluster.addresses().items() if kind == "head")
+            url = http_address(head, urlsplit(url).port or 0)
         serving = cluster.start(
             *("exec", str(FILE), f"serve run deployments:app fleet={file}"),
             output=log,
@@ -33,7 +38,8 @@ def served_on_cluster(fleet: Fleet, name: str, folder: Path) -> Iterator[tuple[s
         )
         try:
             _wait_until_ready(url, serving, folder / "serve.log")
-            _require_notice(url, fleet, folder / "serve.log")
+            if fleet.gateway.nodes == "head":
+                _require_notice(url, fleet, folder / "serve.log")
             yield url, cluster
         finally:
             if serving.poll() is None:
@@ -59,8 +65,9 @@ def _wait_until_ready(url: str, serving: Popen[str], log: Path) -> None:
         try:
             if requests.get(f"{url}/ready", timeout=5).status_code == 200:
                 return
-        except requests.ConnectionError:
+        except requests.RequestException:
             pass
         time.sleep(0.5)
-    os.killpg(serving.pid, signal.SIGINT)
+    if serving.poll() is None:
+        os.killpg(serving.pid, signal.SIGINT)
     raise RuntimeError(f"not ready: {log.read_text()[-4000:]}")

@@ -74,6 +74,11 @@ class LocalCluster:
         there = StateFile(root).read().clusters[self.name].nodes
         return {root / self.name / name: node.tags[TAG_RAY_USER_NODE_TYPE] for name, node in there.items()}
 
+    def addresses(self) -> dict[str, str]:
+        """Address of each node -> its type."""
+        nodes = StateFile(default_root()).read().clusters[self.name].nodes.values()
+        return {node.address: node.tags[TAG_RAY_USER_NODE_TYPE] for node in nodes}
+
     def processes(self) -> list[int]:
         """Of all of its nodes."""
         start = f"{MARKER}=".encode()

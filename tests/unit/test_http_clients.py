@@ -122,7 +122,7 @@ CLIENTS: dict[Callable[[str], Awaitable[Any]], set[str]] = {
     replays: {"/v1/completions"},
     replica: {"/health"},
     gateway: {"/v1/completions", "/health", "/detokenize"},
-    ready_line: {"/health"},
+    ready_line: {"/ready"},
     checkpoint: {"/file"},
 }
 
@@ -134,7 +134,7 @@ async def test_a_client_shows_loopback_addresses_to_no_proxy(
     monkeypatch.chdir(tmp_path)
     asked: list[tuple[str, str | None, bytes]] = []
     with serving_pages(asked) as start:
-        url = start({"/health": {}, "/v1/models": {"data": []}})
+        url = start({"/health": {}, "/ready": {}, "/v1/models": {"data": []}})
         with suppress(ReplicaFailed, SourceUnavailable):  # this server has no answers
             await client(url)
     assert {path for path, _, _ in asked} >= CLIENTS[client]
