@@ -1,4 +1,4 @@
-"""What gateways tell each other of their bookings, over encrypted ZeroMQ that lets in gateways of the fleet alone.
+"""What gateways tell each other, over encrypted ZeroMQ that lets in gateways of the fleet alone: bookings and limits.
 
 Each publishes what has changed, 20 times a second, and everything once a second. So another gateway's booking is known
 here after 50 ms at most, and the way between the two; a message that is lost is made good within a second, and a
@@ -19,6 +19,7 @@ import zmq
 
 from cluster.fleet_secrets import FleetSecrets
 from deployments.encrypted_sockets import Server, SocketKeys, client_socket, connect
+from deployments.gateway.admission.limits import Quota, Use
 from deployments.gateway.replicas.directory import Directory
 from deployments.routing import OpenBookings
 from deployments.routing.sharing import ROWS
@@ -49,16 +50,22 @@ class _Bookings(msgspec.Struct, array_like=True):
     everything: bool
     open: dict[str, _OfModel]
     """By model."""
+    used: dict[str, Use]
+    """By tenant."""
 
 
 class PeerSync:
     """One gateway's part. Belongs to one event loop, as the directory does."""
 
-    def __init__(self, directory: Directory, host: str, fleet_secrets: FleetSecrets) -> None:
+    def __init__(
+        self, directory: Directory, limits: Mapping[str, Quota], host: str, fleet_secrets: FleetSecrets
+    ) -> None:
+        """`limits`: of each tenant that has any, by its name. `host`: to publish on."""
         self.name = secrets.token_hex(8)
         self.endpoint = ""
         """Where this gateway publishes, once it has started, as `encrypted_sockets` writes addresses."""
-        self._directory, self._host = directory, host
+        self._directory, self._limits, self._host = directory, limits, host
+        self._told: dict[str, Use] = {}
         self._heard: dict[str, float] = {}
         self._connected: dict[str, str] = {}
         """Address -> the endpoint that the socket knows it by."""
@@ -102,9 +109,9 @@ class PeerSync:
             everything = now - whole_at >= WHOLE_PERIOD_S
             if everything:
                 whole_at = now
-            changed = self._changed(everything)
-            if changed or everything:
-                self._out.send(msgspec.msgpack.encode(_Bookings(self.name, everything, changed)))
+            changed, used = self._changed(everything), self._used(everything)
+            if changed or used or everything:
+                self._out.send(msgspec.msgpack.encode(_Bookings(self.name, everything, changed, used)))
             self._forget_the_silent(now)
             await asyncio.sleep(PERIOD_S)
 
@@ -121,6 +128,7 @@ class PeerSync:
                 continue
             self._heard[told.gateway] = time.monotonic()
             self._take(told.gateway, opened, told.everything)
+            self._take_use(told.gateway, told.used)
 
     def _changed(self, everything: bool) -> dict[str, _OfModel]:
         changed = {}
@@ -130,6 +138,24 @@ class PeerSync:
                 numbers = bookings.numbers.astype("<i8").tobytes()
                 changed[served.model.name] = _OfModel(list(bookings.incarnations), numbers)
         return changed
+
+    def _used(self, everything: bool) -> dict[str, Use]:
+        used = {}
+        for name, quota in self._limits.items():
+            use, told = quota.use(), self._told.get(name)
+            if told is None and not use.running and not any(use.taken):
+                continue
+            if everything or told is None or (use.running, use.taken) != (told.running, told.taken):
+                used[name] = self._told[name] = use
+        return used
+
+    def _take_use(self, gateway: str, used: Mapping[str, Use]) -> None:
+        for name, use in used.items():
+            if quota := self._limits.get(name):
+                try:
+                    quota.set_elsewhere(gateway, use)
+                except ValueError:  # while a fleet is replaced by one with other limits
+                    quota.set_elsewhere(gateway, None)
 
     def _take(self, gateway: str, opened: Mapping[str, OpenBookings], everything: bool) -> None:
         for served in self._directory.models:
@@ -144,6 +170,8 @@ class PeerSync:
         for gateway in [gateway for gateway, heard in self._heard.items() if now - heard > SILENT_S]:
             del self._heard[gateway]
             self._take(gateway, {}, everything=True)
+            for quota in self._limits.values():
+                quota.set_elsewhere(gateway, None)
 
 
 def _decoded(of_model: _OfModel, everything: bool) -> OpenBookings:

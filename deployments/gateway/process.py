@@ -58,8 +58,9 @@ class GatewayProcess:
         self._name = secrets.token_hex(8)
         self._server = GatewayServer(Fleet.model_validate(configuration.fleet), configuration.own_engines)
         self._peer_sync: PeerSync | None = None
-        if configuration.shares_bookings:
-            self._peer_sync = PeerSync(self._server.state.directory, configuration.host, self._server.state.secrets)
+        if configuration.has_peers:
+            state = self._server.state
+            self._peer_sync = PeerSync(state.directory, state.tenants.limited, configuration.host, state.secrets)
         self._access_log: LineWriter | None = None
         if self._server.fleet.gateway.access_log != "off":
             self._access_log = write_access_log(sys.stderr.fileno())

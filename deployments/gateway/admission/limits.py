@@ -1,9 +1,9 @@
 """A tenant's limits: token buckets of requests, tokens and seconds of audio, each filled evenly over a minute.
 
 A bucket holds one minute's allowance, so that in any minute no more than twice the limit passes, and over time no more
-than the limit. Buckets are a few numbers per tenant and belong to one gateway process: with several processes each has
-an equal share of every limit. Connections are spread over the processes by the system, so a client that uses one
-connection meets the limit of one share.
+than the limit. Each gateway process has the whole bucket, and takes from it what the others tell that they have taken
+(`Use`). So a limit holds for all of them together, whichever of them a client asks. They may pass it by what they take
+within the 50 ms before they hear of each other, which the bucket then lacks.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import math
 import time
 from collections.abc import Callable
 from enum import StrEnum
+
+import msgspec
 
 from cluster.fleet import Limits
 from deployments.gateway.errors.error_object import ApiError
@@ -47,38 +49,44 @@ class OverLimit(ApiError):
 
 
 class Bucket:
-    """An allowance of `limit` units a minute, of which this process may give out `share` a minute (default: all).
+    """An allowance of `limit` units a minute. `taken`: units that this process has taken in all."""
 
-    A request larger than a whole share is let in when the share is full, and leaves a debt that time pays off.
-    """
-
-    def __init__(self, limit: float, share: float | None = None, clock: Clock = time.monotonic) -> None:
-        self.limit, self.capacity = limit, limit if share is None else share
+    def __init__(self, limit: float, clock: Clock = time.monotonic) -> None:
+        self.limit, self.taken = limit, 0.0
         self._clock = clock
-        self._level, self._filled_at = self.capacity, clock()
+        self._level, self._filled_at = limit, clock()
 
     @property
     def level(self) -> float:
         """Units that may be taken now; below zero where more was used than had been charged."""
         now = self._clock()
-        gained = max(0.0, now - self._filled_at) * self.capacity / MINUTE_S
-        self._level, self._filled_at = min(self.capacity, self._level + gained), max(now, self._filled_at)
+        gained = max(0.0, now - self._filled_at) * self.limit / MINUTE_S
+        self._level, self._filled_at = min(self.limit, self._level + gained), max(now, self._filled_at)
         return self._level
 
     def wait_s(self, amount: float) -> float:
         """Seconds until `amount` may be taken: 0 now, infinite never."""
         if amount > self.limit:
             return math.inf
-        lacking = min(amount, self.capacity) - self.level
-        return lacking * MINUTE_S / self.capacity if lacking > SLACK * self.capacity else 0.0
+        lacking = amount - self.level
+        return lacking * MINUTE_S / self.limit if lacking > SLACK * self.limit else 0.0
 
     def take(self, amount: float) -> None:
         """Takes it, whether or not it is there; a negative amount goes back in, as far as there is room."""
+        self.taken += amount
+        self.take_elsewhere(amount)
+
+    def take_elsewhere(self, amount: float) -> None:
+        """Another process has taken it."""
         self._level = self.level - amount  # and no more than a bucketful when it is next looked at
+
+    def holds_at_most(self, level: float) -> None:
+        """Another process, of which nothing was known yet, has found no more in it."""
+        self._level = min(self.level, level)
 
     @property
     def full_in_s(self) -> float:
-        return (self.capacity - self.level) * MINUTE_S / self.capacity
+        return (self.limit - self.level) * MINUTE_S / self.limit
 
 
 class Charge:
@@ -103,23 +111,34 @@ class Charge:
 
 
 class Concurrency:
-    """How many sequences one tenant has at engines, over all models of this process. `most` None: no limit.
+    """How many sequences one tenant has at engines, over all models. `most` None: no limit.
 
-    A request enters while fewer are there, however many sequences it has itself.
+    A request enters while fewer are there, however many sequences it has itself. `running`: of this process.
     """
 
     def __init__(self, most: int | None) -> None:
         self.most, self.running = most, 0
+        self._elsewhere: dict[str, int] = {}
         self._waiting: list[Callable[[], None]] = []
 
     def has_room(self) -> bool:
-        return self.most is None or self.running < self.most
+        return self.most is None or self.running + sum(self._elsewhere.values()) < self.most
 
     def enter(self, sequences: int) -> None:
         self.running += sequences
 
     def leave(self, sequences: int) -> None:
         self.running -= sequences
+        self._look_again()
+
+    def set_elsewhere(self, gateway: str, running: int) -> None:
+        """Another process has so many."""
+        self._elsewhere[gateway] = running
+        if not running:
+            del self._elsewhere[gateway]
+        self._look_again()
+
+    def _look_again(self) -> None:
         if self._waiting and self.has_room():
             waiting, self._waiting = self._waiting, []
             for look_again in waiting:
@@ -131,19 +150,59 @@ class Concurrency:
             self._waiting.append(look_again)
 
 
-class Quota:
-    """One tenant's buckets in this process. `limits` None: none at all."""
+class Use(msgspec.Struct, array_like=True):
+    """What one process tells of its part in one tenant's limits.
 
-    def __init__(self, limits: Limits | None, processes: int = 1, clock: Clock = time.monotonic) -> None:
+    Attributes:
+        running: sequences that it has at engines.
+        taken: units that it has ever taken from each bucket, less those that it gave back.
+        left: units that it finds in each bucket; below zero where it is in debt.
+    """
+
+    running: int
+    taken: list[float]
+    left: list[float]
+
+
+class Quota:
+    """One tenant's limits, as this process knows what is left of them. `limits` None: none at all."""
+
+    def __init__(self, limits: Limits | None, clock: Clock = time.monotonic) -> None:
         limits = limits or Limits()
         allowed: dict[Unit, float | None] = {
             Unit.REQUESTS: limits.requests_per_minute,
             Unit.TOKENS: limits.tokens_per_minute,
             Unit.AUDIO: limits.audio_seconds_per_minute,
         }
-        self._buckets = {unit: Bucket(most, most / processes, clock) for unit, most in allowed.items() if most}
-        at_once = limits.concurrent_requests
-        self.concurrency = Concurrency(None if at_once is None else max(1, at_once // processes))
+        self._buckets = {unit: Bucket(most, clock) for unit, most in allowed.items() if most}
+        self.concurrency = Concurrency(limits.concurrent_requests)
+        self._taken_elsewhere: dict[str, list[float]] = {}
+
+    @property
+    def limited(self) -> bool:
+        return bool(self._buckets) or self.concurrency.most is not None
+
+    def use(self) -> Use:
+        """What the other processes are to know."""
+        buckets = self._buckets.values()
+        return Use(self.concurrency.running, [each.taken for each in buckets], [each.level for each in buckets])
+
+    def set_elsewhere(self, gateway: str, use: Use | None) -> None:
+        """What another process tells, as of now; None: it is gone. Raises ValueError where it has other limits."""
+        if use is None:
+            self._taken_elsewhere.pop(gateway, None)
+            self.concurrency.set_elsewhere(gateway, 0)
+            return
+        if not len(use.taken) == len(use.left) == len(self._buckets):
+            raise ValueError(f"a tenant with {len(use.taken)} limits, and it has {len(self._buckets)} here")
+        before = self._taken_elsewhere.get(gateway)
+        for number, (bucket, taken, left) in enumerate(zip(self._buckets.values(), use.taken, use.left, strict=True)):
+            if before is None:
+                bucket.holds_at_most(left)
+            else:
+                bucket.take_elsewhere(taken - before[number])
+        self._taken_elsewhere[gateway] = use.taken
+        self.concurrency.set_elsewhere(gateway, use.running)
 
     def charge(self, unit: Unit, amount: float = 1) -> Charge:
         """Takes `amount` from the unit's bucket. Raises OverLimit, with the exact wait, where it is not there."""
@@ -169,11 +228,11 @@ class Quota:
         return Charge(bucket, amount)
 
     def headers(self) -> dict[str, str]:
-        """OpenAI's `x-ratelimit-*` headers: the limit, what is left in this process, and when that is full again."""
+        """OpenAI's `x-ratelimit-*` headers: the limit, what is left, and when that is full again."""
         told = {}
         for unit, bucket in self._buckets.items():
             told[f"x-ratelimit-limit-{unit}"] = f"{bucket.limit:.15g}"
-            told[f"x-ratelimit-remaining-{unit}"] = str(max(0, math.floor(bucket.level + SLACK * bucket.capacity)))
+            told[f"x-ratelimit-remaining-{unit}"] = str(max(0, math.floor(bucket.level + SLACK * bucket.limit)))
             told[f"x-ratelimit-reset-{unit}"] = _duration(bucket.full_in_s)
         return told
 

@@ -49,8 +49,13 @@ class Tenants:
         """Reads the key files, once. Raises cluster.keys.KeyFileError."""
         self.anyone = None if fleet.tenants else ANYONE
         self._keys: Keyring[Tenant] = Keyring(fleet.name, "tenant")
+        self.limited: dict[str, Quota] = {}
+        """Name -> limits, of each tenant that has any."""
         for listed in fleet.tenants:
-            self._keys.add(_tenant(fleet, listed, clock), listed)
+            tenant = _tenant(fleet, listed, clock)
+            self._keys.add(tenant, listed)
+            if tenant.quota.limited:
+                self.limited[tenant.name] = tenant.quota
 
     def authenticate(self, headers: Mapping[str, str]) -> Tenant:
         """The tenant whose key is in `Authorization: Bearer KEY`. Raises ApiError 401 where there is none."""
@@ -64,7 +69,7 @@ def _tenant(fleet: schema.Fleet, listed: schema.Tenant, clock: Clock) -> Tenant:
     return Tenant(
         name=listed.name,
         # MLPerf's clients count a refusal as a failure: such a fleet refuses no load.
-        quota=Quota(None if fleet.mlperf else listed.limits, fleet.gateway.processes, clock),
+        quota=Quota(None if fleet.mlperf else listed.limits, clock),
         priority=listed.priority,
         salt=hashlib.sha256(f"{fleet.name}\n{listed.name}".encode()).hexdigest()[:32],
         models=allowed,

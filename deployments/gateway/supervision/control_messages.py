@@ -13,12 +13,13 @@ from deployments.registry.messages import RegistryAddress
 class Configure(msgspec.Struct, tag=True):
     """To a process: the fleet that it serves, and the address of this node for other gateways.
 
-    `own_engines`: whether the replicas are the fleet's own, which its key is shown to.
+    `has_peers`: whether other processes serve it, too. `own_engines`: whether the replicas are the fleet's own, which
+    its key is shown to.
     """
 
     fleet: dict[str, Any]
     host: str
-    shares_bookings: bool
+    has_peers: bool
     own_engines: bool = True
 
 

@@ -216,7 +216,8 @@ class Supervisor:
             self._discard(process)
             return
         self.processes[slot] = process
-        process.serve(slot, Configure(self.fleet, self.host, self._count > 1, self._own_engines))
+        has_peers = self._count > 1 or self.fleet["gateway"]["nodes"] != "head"
+        process.serve(slot, Configure(self.fleet, self.host, has_peers, self._own_engines))
         process.channel.send(self._current())
 
     def _delay(self, slot: int, process: ProcessHandle) -> None:

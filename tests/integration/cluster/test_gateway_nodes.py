@@ -1,4 +1,4 @@
-"""A gateway on every node of a cluster of processes: each serves the whole fleet, and a lost node takes only its own."""
+"""A gateway on every node of a cluster of processes: a lost node takes no more than its own."""
 
 from __future__ import annotations
 

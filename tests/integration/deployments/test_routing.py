@@ -185,7 +185,7 @@ async def test_two_gateways_see_each_others_bookings(cached_engines: tuple[Engin
     replicas = [a.announced(), b.announced()]
     async with front(fleet, replicas) as one, front(fleet, replicas) as two:
         syncs = [
-            PeerSync(gateway.server.state.directory, "127.0.0.1", gateway.server.state.secrets)
+            PeerSync(gateway.server.state.directory, {}, "127.0.0.1", gateway.server.state.secrets)
             for gateway in (one, two)
         ]
         for peer_sync in syncs:

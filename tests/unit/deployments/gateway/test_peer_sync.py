@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
+import pytest
 import zmq
 
+from cluster.fleet import Limits
 from cluster.fleet_secrets import FleetSecrets
 from deployments.encrypted_sockets import SocketKeys, client_socket, connect
+from deployments.gateway.admission.limits import OverLimit, Quota, Unit
 from deployments.gateway.peer_sync import PeerSync
 from deployments.gateway.replicas.directory import Directory
 from deployments.kv_cache import report_subscriber
@@ -21,10 +24,12 @@ OTHERS = FleetSecrets((b"a-secret-of-another-fleet",))
 
 
 @asynccontextmanager
-async def gateway(secrets: FleetSecrets) -> AsyncIterator[tuple[PeerSync, Router]]:
+async def gateway(
+    secrets: FleetSecrets, limits: Mapping[str, Quota] | None = None
+) -> AsyncIterator[tuple[PeerSync, Router]]:
     directory = Directory(fake_fleet())
     directory.update([replica_info("http://127.0.0.1:1", fake_pool())])
-    peer_sync = PeerSync(directory, "127.0.0.1", secrets)
+    peer_sync = PeerSync(directory, limits or {}, "127.0.0.1", secrets)
     await peer_sync.start()
     try:
         yield peer_sync, directory.models[0].router
@@ -45,6 +50,23 @@ async def test_only_gateways_of_the_fleet_hear_of_bookings() -> None:
         await until(lambda: known.table.others_open.sum() == 0, 30)
 
 
+async def test_a_tenants_limits_hold_for_all_gateways_together() -> None:
+    quotas = [Quota(Limits(tokens_per_minute=100, concurrent_requests=1)) for _ in range(2)]
+    async with gateway(SECRETS, {"t": quotas[0]}) as (one, _), gateway(SECRETS, {"t": quotas[1]}) as (two, _):
+        two.connect([one.endpoint, two.endpoint])
+        quotas[0].charge(Unit.TOKENS, 100)
+        quotas[0].concurrency.enter(1)
+        await until(lambda: not quotas[1].concurrency.has_room(), 30)
+        with pytest.raises(OverLimit):
+            quotas[1].charge(Unit.TOKENS, 100)
+        quotas[0].concurrency.leave(1)
+        await until(lambda: quotas[1].concurrency.has_room(), 30)
+        quotas[0].concurrency.enter(1)
+        await until(lambda: not quotas[1].concurrency.has_room(), 30)
+        await one.stop()
+        await until(lambda: quotas[1].concurrency.has_room(), 30)
+
+
 async def test_keys_for_cache_reports_do_not_open_it() -> None:
     async with gateway(SECRETS) as (one, _):
         socket = client_socket(zmq.SUB)
@@ -57,4 +79,4 @@ async def test_keys_for_cache_reports_do_not_open_it() -> None:
 
 
 async def test_an_exchange_that_never_started_can_be_stopped() -> None:
-    await PeerSync(Directory(fake_fleet()), "127.0.0.1", SECRETS).stop()
+    await PeerSync(Directory(fake_fleet()), {}, "127.0.0.1", SECRETS).stop()

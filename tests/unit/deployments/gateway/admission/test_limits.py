@@ -120,15 +120,78 @@ def test_settling_gives_back_what_was_not_used_once() -> None:
     quota.charge(Unit.TOKENS, 70)
 
 
-def test_processes_share_a_limit() -> None:
+def tell(quotas: list[Quota]) -> None:
+    """Each process what the others have taken."""
+    for number, use in enumerate([quota.use() for quota in quotas]):
+        for quota in quotas:
+            if quota is not quotas[number]:
+                quota.set_elsewhere(f"process {number}", use)
+
+
+def test_what_one_process_gives_out_the_others_lack() -> None:
     clock = Clock()
-    quotas = [Quota(Limits(requests_per_minute=2, tokens_per_minute=100), 4, clock) for _ in range(4)]
+    quotas = [Quota(Limits(requests_per_minute=2, tokens_per_minute=100), clock) for _ in range(4)]
+    quotas[0].charge(Unit.REQUESTS)
+    charge = quotas[0].charge(Unit.TOKENS, 90)
+    tell(quotas)
+    quotas[1].charge(Unit.REQUESTS)
+    tell(quotas)
     for quota in quotas:
-        quota.charge(Unit.REQUESTS)  # half a request is a whole share: it is let in, and the next waits for two halves
-        assert refused(quota, Unit.REQUESTS).retry_after_s == pytest.approx(120)
-        quota.charge(Unit.TOKENS, 90)
-        assert refused(quota, Unit.TOKENS, 25).retry_after_s == pytest.approx(90 / 25 * 60)
-        refused(quota, Unit.TOKENS, 101)
+        assert refused(quota, Unit.REQUESTS).retry_after_s == pytest.approx(30)
+        assert refused(quota, Unit.TOKENS, 25).retry_after_s == pytest.approx(15 / 100 * 60)
+    charge.settle(40)
+    tell(quotas)
+    for quota in quotas:
+        assert quota.headers()["x-ratelimit-remaining-tokens"] == "60"
+
+
+def test_a_process_that_starts_finds_the_buckets_as_the_others_have_them() -> None:
+    quotas = [Quota(Limits(tokens_per_minute=100, concurrent_requests=3), clock := Clock()) for _ in range(2)]
+    quotas[0].charge(Unit.TOKENS, 80)
+    quotas[1].charge(Unit.TOKENS, 10)
+    quotas[0].concurrency.enter(3)
+    tell(quotas)
+    tell(quotas)
+    newcomer = Quota(Limits(tokens_per_minute=100, concurrent_requests=3), clock)
+    tell([*quotas, newcomer])
+    assert newcomer.headers()["x-ratelimit-remaining-tokens"] == "20"
+    assert not newcomer.concurrency.has_room()
+    newcomer.set_elsewhere("process 0", None)
+    assert newcomer.concurrency.has_room(), "a process that is gone has nothing at engines"
+
+
+def test_what_a_process_of_other_limits_tells_is_refused_and_changes_nothing() -> None:
+    one, other = Quota(Limits(tokens_per_minute=100)), Quota(Limits(tokens_per_minute=100, requests_per_minute=1))
+    other.charge(Unit.TOKENS, 50)
+    with pytest.raises(ValueError, match="2 limits, and it has 1 here"):
+        one.set_elsewhere("other", other.use())
+    assert one.headers()["x-ratelimit-remaining-tokens"] == "100"
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.floats(0.001, 0.05), st.floats(0, 3)), min_size=1, max_size=400),
+    st.integers(1, 8),
+)
+def test_processes_together_give_out_what_one_would(asked: list[tuple[int, float, float]], told_every: int) -> None:
+    """`asked`: which process, for what part of the limit, and how many seconds after the request before."""
+    limit, clock = 1000.0, Clock()
+    quotas = [Quota(Limits(tokens_per_minute=limit), clock) for _ in range(4)]
+    given, most_between = 0.0, 0.0
+    between = 0.0
+    for number, (process, part, after_s) in enumerate(asked):
+        clock.now += after_s
+        if number % told_every == 0:
+            tell(quotas)
+            most_between, between = max(most_between, between), 0.0
+        try:
+            quotas[process].charge(Unit.TOKENS, part * limit)
+        except OverLimit:
+            continue
+        given += part * limit
+        between += part * limit
+    passed_s = clock.now - 1000.0
+    # Beyond one minute's bucket and what time adds: at most what several took before they heard of each other.
+    assert given <= limit * (1 + passed_s / 60) + 2 * max(most_between, between) + 1e-6
 
 
 def test_a_clock_that_goes_back_gives_nothing_twice() -> None:
@@ -150,17 +213,17 @@ STEPS = st.lists(
 )
 
 
-@given(LIMITS, STEPS, st.integers(1, 5))
+@given(LIMITS, STEPS)
 def test_no_minute_sees_more_than_the_limit_and_a_full_bucket(
-    limit: float, steps: list[tuple[float, float, float, int]], processes: int
+    limit: float, steps: list[tuple[float, float, float, int]]
 ) -> None:
-    bucket = Bucket(limit, limit / processes, clock=(clock := Clock()))
+    bucket = Bucket(limit, clock=(clock := Clock()))
     flow: list[tuple[float, float]] = []  # what went out, or came back, when
     due: list[tuple[int, Charge, float, float]] = []
     for number, (passes, estimate, used, later) in enumerate(steps):
         clock.now += passes
         before = bucket.level
-        assert before <= bucket.capacity
+        assert before <= bucket.limit
         for _, charge, estimated, real in [one for one in due if one[0] <= number]:
             charge.settle(real)
             charge.settle(0)
@@ -175,7 +238,7 @@ def test_no_minute_sees_more_than_the_limit_and_a_full_bucket(
             due.append((number + later, Charge(bucket, amount), amount, amount * used))
     for at, (first, _) in enumerate(flow):
         window = [amount for when, amount in flow[at:] if when <= first + 60]
-        assert max(itertools.accumulate(window)) <= (bucket.capacity + limit) * (1 + 1e-6)
+        assert max(itertools.accumulate(window)) <= 2 * limit * (1 + 1e-6)
 
 
 @given(LIMITS, st.lists(st.tuples(st.floats(0, 1), st.floats(0, 3)), max_size=20))
@@ -195,11 +258,9 @@ def test_settled_charges_cost_what_was_used(limit: float, uses: list[tuple[float
     assert bucket.level == pytest.approx(limit - spent, abs=1e-6 * limit)
 
 
-@given(LIMITS, st.lists(st.floats(0, 1), min_size=1, max_size=20), st.integers(1, 64), st.floats(0, 1e8))
-def test_one_who_waits_as_long_as_told_gets_in(
-    limit: float, amounts: list[float], processes: int, start: float
-) -> None:
-    bucket = Bucket(limit, limit / processes, clock=(clock := Clock(start)))
+@given(LIMITS, st.lists(st.floats(0, 1), min_size=1, max_size=20), st.floats(0, 1e8))
+def test_one_who_waits_as_long_as_told_gets_in(limit: float, amounts: list[float], start: float) -> None:
+    bucket = Bucket(limit, clock=(clock := Clock(start)))
     for part in amounts:
         clock.now += bucket.wait_s(part * limit)
         assert bucket.wait_s(part * limit) == 0
@@ -219,8 +280,8 @@ def test_time_only_ever_fills_and_never_over(limit: float, steps: list[tuple[flo
 
 
 def test_concurrency_counts_sequences_and_calls_back_once_there_is_room() -> None:
-    concurrency = Quota(Limits(concurrent_requests=4), processes=2).concurrency
-    assert concurrency.most == 2
+    concurrency = Quota(Limits(concurrent_requests=4)).concurrency
+    concurrency.set_elsewhere("another process", 2)
     calls: list[str] = []
     concurrency.enter(1)
     assert concurrency.has_room()
