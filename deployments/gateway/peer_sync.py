@@ -1,8 +1,9 @@
-"""What gateways tell each other, over encrypted ZeroMQ that lets in gateways of the fleet alone: bookings and limits.
+"""What gateways tell each other, over encrypted ZeroMQ that lets in gateways of the fleet alone: what is open.
 
 Each publishes what has changed, 20 times a second, and everything once a second. So another gateway's booking is known
 here after 50 ms at most, and the way between the two; a message that is lost is made good within a second, and a
-gateway that is silent for three is forgotten.
+gateway that is silent for three is forgotten. One that starts takes over what the others have learned of replicas'
+speeds, and what they find left of tenants' limits.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from cluster.fleet_secrets import FleetSecrets
 from deployments.encrypted_sockets import Server, SocketKeys, client_socket, connect
 from deployments.gateway.admission.limits import Quota, Use
 from deployments.gateway.replicas.directory import Directory
+from deployments.gateway.replicas.learned_speeds import adopt_speeds, learned_speeds
 from deployments.routing import OpenBookings
 from deployments.routing.sharing import ROWS
 
@@ -30,6 +32,8 @@ PURPOSE = "bookings of gateways"
 PERIOD_S = 0.05
 WHOLE_PERIOD_S = 1.0
 SILENT_S = 3.0
+ADOPTING_S = 10.0
+"""After a gateway's start, in which it takes over what others have learned."""
 NOTHING = OpenBookings((), np.zeros((ROWS, 0), np.int64), everything=True)
 """Of a gateway that has nothing open, or is gone."""
 MOST_MESSAGES = 100
@@ -52,6 +56,8 @@ class _Bookings(msgspec.Struct, array_like=True):
     """By model."""
     used: dict[str, Use]
     """By tenant."""
+    learned: bytes
+    """Of `everything`: speeds, as `learned_speeds` writes them. Only who has just started reads them."""
 
 
 class PeerSync:
@@ -66,6 +72,7 @@ class PeerSync:
         """Where this gateway publishes, once it has started, as `encrypted_sockets` writes addresses."""
         self._directory, self._limits, self._host = directory, limits, host
         self._told: dict[str, Use] = {}
+        self._adopts_until = 0.0
         self._heard: dict[str, float] = {}
         self._connected: dict[str, str] = {}
         """Address -> the endpoint that the socket knows it by."""
@@ -75,6 +82,7 @@ class PeerSync:
         self._decoder = msgspec.msgpack.Decoder(_Bookings)
 
     async def start(self) -> None:
+        self._adopts_until = time.monotonic() + ADOPTING_S
         self._server = Server(self._keys, self._host)
         self._out, self._in = self._server.plain_socket(zmq.PUB), client_socket(zmq.SUB)
         self._out.set_hwm(MOST_MESSAGES)
@@ -111,7 +119,8 @@ class PeerSync:
                 whole_at = now
             changed, used = self._changed(everything), self._used(everything)
             if changed or used or everything:
-                self._out.send(msgspec.msgpack.encode(_Bookings(self.name, everything, changed, used)))
+                learned = learned_speeds(self._directory) if everything else b""
+                self._out.send(msgspec.msgpack.encode(_Bookings(self.name, everything, changed, used, learned)))
             self._forget_the_silent(now)
             await asyncio.sleep(PERIOD_S)
 
@@ -121,6 +130,8 @@ class PeerSync:
             try:
                 told = self._decoder.decode(message)
                 opened = {name: _decoded(of_model, told.everything) for name, of_model in told.open.items()}
+                if told.learned and time.monotonic() < self._adopts_until:
+                    adopt_speeds(self._directory, told.learned)
             except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
                 logger.warning("a gateway's bookings cannot be read: %s", error)
                 continue

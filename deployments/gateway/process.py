@@ -27,6 +27,7 @@ from deployments.engine.backend import EngineLoad
 from deployments.gateway.access_log import LineWriter, end_access_log, write_access_log
 from deployments.gateway.metrics.merged import families_of
 from deployments.gateway.peer_sync import PeerSync
+from deployments.gateway.replicas.learned_speeds import adopt_speeds, learned_speeds
 from deployments.gateway.server import GatewayServer
 from deployments.gateway.supervision.control_channel import Channel
 from deployments.gateway.supervision.control_messages import (
@@ -35,6 +36,7 @@ from deployments.gateway.supervision.control_messages import (
     Drain,
     Failed,
     HandOver,
+    Learned,
     MergedMetrics,
     Metrics,
     Replicas,
@@ -44,6 +46,8 @@ from deployments.gateway.supervision.control_messages import (
 from deployments.replica_info import ReplicaInfo
 
 STATUS_PERIOD_S = 0.5
+LEARNED_EVERY = 4
+"""Reports after which it also tells what it has learned."""
 METRICS_TIMEOUT_S = 5.0
 
 logger = logging.getLogger("mixfleet.gateway")
@@ -108,6 +112,8 @@ class GatewayProcess:
                 case MergedMetrics():
                     if (waiting := self._asked.get(message.number)) and not waiting.done():
                         waiting.set_result(message.text)
+                case Learned(speeds):
+                    adopt_speeds(self._server.state.directory, speeds)
                 case HandOver() | None:
                     # Without a supervisor nobody accepts: new connections are refused rather than held.
                     return True
@@ -127,7 +133,7 @@ class GatewayProcess:
 
     async def _report(self) -> None:
         """By the event loop that serves: its silence tells that the loop stands."""
-        while True:
+        for number in itertools.count(1):
             state = self._server.state
             doors = [
                 Door(
@@ -140,6 +146,8 @@ class GatewayProcess:
             ]
             endpoint = self._peer_sync.endpoint if self._peer_sync else ""
             self._channel.send(Status(state.unready(), doors, endpoint))
+            if number % LEARNED_EVERY == 0:
+                self._channel.send(Learned(learned_speeds(state.directory)))
             await asyncio.sleep(STATUS_PERIOD_S)
 
     async def _all_metrics(self) -> bytes:

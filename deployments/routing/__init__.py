@@ -1,6 +1,7 @@
 """Which replica serves a request. Pure Python: imports neither Ray nor HTTP nor vLLM."""
 
 from deployments.routing.booking import Booking, Decision, Replica
+from deployments.routing.learned import LearnedPool
 from deployments.routing.policies import DEFAULT_POLICY, POLICIES, make_policy
 from deployments.routing.router import Router
 from deployments.routing.sharing import OpenBookings
@@ -11,6 +12,7 @@ __all__ = [
     "POLICIES",
     "Booking",
     "Decision",
+    "LearnedPool",
     "OpenBookings",
     "Replica",
     "Request",

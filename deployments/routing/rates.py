@@ -26,12 +26,13 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import Callable, Mapping
-from math import exp, log, sqrt
+from collections.abc import Callable, Mapping, Sequence
+from math import exp, isfinite, log, sqrt
 from operator import mul
 
 import numpy as np
 
+from deployments.routing.learned import LearnedPool, LearnedScale
 from deployments.routing.seeds import Seed
 from deployments.routing.table import ReplicaTable
 from deployments.routing.work import FEATURES, Floats, Work
@@ -113,6 +114,21 @@ class Scale:
         """The mean time between two tokens of one answer."""
         self.token_s = self._tokens.take(seconds)
 
+    def learned(self) -> LearnedScale:
+        nominal_s = sum(seconds for _, seconds in self._recent) / max(1, len(self._recent))
+        return LearnedScale(self.value, len(self._recent), nominal_s, self.token_s)
+
+    def adopt(self, learned: LearnedScale) -> None:
+        """Counts as so many observations of that value, beside the few of its own."""
+        kept = list(self._recent)[-WINDOW + 1 :]
+        adopted = [(learned.value, learned.nominal_s)] * (min(learned.weight, WINDOW) - len(kept))
+        self.observations += len(adopted)
+        self._recent = deque([*adopted, *kept])
+        self._sorted = sorted(self._recent)
+        self.value = _weighted_median(self._sorted)
+        if self._tokens.value is None:
+            self.observe_token(learned.token_s)
+
     def _drop_what_was_before_a_change(self) -> None:
         if len(self._recent) <= CHANGE_AFTER or 1 / CHANGE <= self._recent[-1][0] / self.value <= CHANGE:
             return
@@ -135,6 +151,12 @@ class Shape:
 
     def seconds_of(self, work: Work) -> float:
         return sum(map(mul, self.seconds, work), 0.0)
+
+    def adopt(self, seconds: Sequence[float]) -> None:
+        """Another's, within what its seed allows."""
+        if len(seconds) == len(self.seconds) and all(map(isfinite, seconds)):
+            bounds = zip(seconds, self._least, self._most, strict=True)
+            self.seconds = [min(max(each, least), most) for each, least, most in bounds]
 
     def observe(self, work: Work, relative: float) -> None:
         """`work` in parts of its nominal seconds, so that the expected `relative` is 1 and every error is relative."""
@@ -176,6 +198,11 @@ class Steps:
     def observe(self, token_s: float, beside: float) -> None:
         """The mean time between two tokens of one answer, and how many others were under way on average."""
         self._ratios.take(token_s / (self._step_s + self._sequence_s * beside))
+
+    def adopt(self, ratio: float) -> None:
+        """Counts as one answer, where none has ended here."""
+        if self.ratio is None and isfinite(ratio) and ratio > 0:
+            self._ratios.take(ratio)
 
 
 class PoolRates:
@@ -251,6 +278,29 @@ class PoolRates:
             for pool in self._pools.values() or (self,):
                 if pool is self or pool.steps.ratio is None:
                     self._table.rates_changed(pool)
+
+    def learned(self, incarnations: Mapping[int, str]) -> LearnedPool:
+        """`incarnations`: of its rows."""
+        scales = {incarnations[row]: scale.learned() for row, scale in self.scales.items() if scale.weight}
+        return LearnedPool(self._observations, self.shape.seconds, self.steps.ratio, scales)
+
+    def adopt(self, learned: LearnedPool, rows: Mapping[str, int]) -> None:
+        """Takes over what another router has learned of it, where that is more than here. `rows`: by incarnation."""
+        if learned.observations <= self._observations:
+            return
+        self._observations = learned.observations
+        self.shape.adopt(learned.shape)
+        if learned.step_ratio is not None:
+            self.steps.adopt(learned.step_ratio)
+        for incarnation, of_replica in learned.scales.items():
+            scale = self.scales.get(rows.get(incarnation, -1))
+            if scale and of_replica.usable and of_replica.weight > scale.weight:
+                scale.adopt(of_replica)
+                self._table.token_s[rows[incarnation]] = scale.token_s
+        self._observed = sorted(scale.value for scale in self.scales.values() if scale.weight)
+        self._columns = None
+        for pool in self._pools.values() or (self,):
+            self._table.rates_changed(pool)
 
     def show(self) -> None:
         if not self.scales:

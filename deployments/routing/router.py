@@ -18,6 +18,7 @@ from deployments.routing.cache_change import CacheChange
 from deployments.routing.index import PrefixIndex
 from deployments.routing.keys import KEY_TOKENS, PrefixKeys
 from deployments.routing.lane import Lane, Waiting
+from deployments.routing.learned import LearnedPool
 from deployments.routing.policies import DEFAULT_POLICY, make_policy
 from deployments.routing.policy import Choice, Policy, Situation
 from deployments.routing.rates import PoolRates, Scale
@@ -134,6 +135,19 @@ class Router:
         row, table = replica.row, self.table
         table.running[row], table.queued[row], table.kv_use[row] = running, queued, kv_use
         table.set_displaces(row, self.index.displaces(row))
+
+    def learned(self) -> dict[str, LearnedPool]:
+        """What was learned of each pool's speed, for a router that starts."""
+        return {
+            name: rates.learned({row: self._rows[row].incarnation for row in rates.scales})
+            for name, rates in self._pools.items()
+        }
+
+    def adopt(self, learned: Mapping[str, LearnedPool]) -> None:
+        """Takes over what another router has learned, where that is more than here."""
+        for name, of_pool in learned.items():
+            if rates := self._pools.get(name):
+                rates.adopt(of_pool, {self._rows[row].incarnation: row for row in rates.scales})
 
     def scale(self, replica: Replica) -> Scale:
         """What was learned of its own speed."""

@@ -51,6 +51,12 @@ class Status(msgspec.Struct, tag=True):
     """Where it publishes its bookings."""
 
 
+class Learned(msgspec.Struct, tag=True):
+    """From a process, now and then, and to one that starts: what was learned of replicas' speeds."""
+
+    speeds: bytes
+
+
 class Sample(msgspec.Struct, array_like=True):
     """One value of a metric."""
 
@@ -131,6 +137,7 @@ Message = (
     | Started
     | Failed
     | Status
+    | Learned
     | AskMetrics
     | Metrics
     | MergedMetrics

@@ -23,6 +23,7 @@ from deployments.gateway.supervision.control_messages import (
     Drain,
     Family,
     HandOver,
+    Learned,
     MergedMetrics,
     Message,
     Metrics,
@@ -70,6 +71,8 @@ class Supervisor:
         self._own_engines = own_engines
         self._sockets = sockets
         self._replicas = Replicas([], {})
+        self._learned: Learned | None = None
+        """By the process that told it last: a successor begins with it."""
         self._collections: dict[int, _Collection] = {}
         self._numbers = itertools.count()
         self._short_lives: dict[int, int] = {}
@@ -219,6 +222,8 @@ class Supervisor:
         has_peers = self._count > 1 or self.fleet["gateway"]["nodes"] != "head"
         process.serve(slot, Configure(self.fleet, self.host, has_peers, self._own_engines))
         process.channel.send(self._current())
+        if self._learned:
+            process.channel.send(self._learned)
 
     def _delay(self, slot: int, process: ProcessHandle) -> None:
         """Pauses that double, for processes that keep ending soon after their start."""
@@ -239,6 +244,8 @@ class Supervisor:
 
     def _receive(self, process: ProcessHandle, message: Message) -> None:
         match message:
+            case Learned():
+                self._learned = message
             case AskMetrics():
                 self._collect(process, message.number)
             case Metrics():

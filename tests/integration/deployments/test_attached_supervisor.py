@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import secrets
 import socket
@@ -35,9 +34,10 @@ from deployments.gateway.supervision.control_messages import (
 from deployments.gateway.supervision.supervisor_process import Startup
 from deployments.registry.messages import Withdrawal
 from tests.support.front import Engine
-from tests.support.process_table import gone
+from tests.support.process_table import gone, with_arguments
 from tests.support.processes import HOST, PROJECT_ROOT, fake_fleet
 from tests.support.registries import RunningRegistry, registry
+from tests.support.sockets import listening
 
 ORPHANED_S = 2.0
 BODY = {"model": "m", "prompt": "hello", "max_tokens": 4}
@@ -303,19 +303,19 @@ async def test_supervisor_is_in_a_session_of_its_own(
     supervisor: tuple[str, Fleet, str], known: RunningRegistry
 ) -> None:
     """Ray ends an actor's children, and all of its process group."""
-    name, fleet, _ = supervisor
+    name, fleet, url = supervisor
     actor = Actor(await attached(name), fleet, known)
     await actor.status()
-    pids = await asyncio.to_thread(_supervisors)
+    pids = await asyncio.to_thread(_supervisors, url)
     assert pids
     assert all(os.getsid(pid) == pid != os.getsid(0) for pid in pids)
 
 
-def _supervisors() -> list[int]:
-    """Their process ids."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if b"supervisor_process" in (entry / "cmdline").read_bytes():
-                found.append(int(entry.name))
-    return found
+def _supervisors(url: str) -> set[int]:
+    """Process ids of the one that listens there: other tests of this machine start others."""
+    port = int(url.rpartition(":")[2])
+    return {
+        one.pid
+        for one in listening(with_arguments("deployments.gateway.supervision.supervisor_process"))
+        if one.port == port
+    }

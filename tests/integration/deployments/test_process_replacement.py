@@ -11,7 +11,9 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
+from deployments.gateway.process import LEARNED_EVERY, STATUS_PERIOD_S
 from deployments.gateway.supervision.process_handle import SILENT_S
 from deployments.gateway.supervision.standby import FRESH_S, PAUSE_S
 from tests.support.front import Engine
@@ -75,6 +77,28 @@ async def test_killed_process_is_replaced_by_the_one_in_reserve_and_no_connectio
     )
     assert warm < cold, "what takes long is done before it is needed"
     assert await asyncio.to_thread(only.reserve_pid) != reserve
+
+
+async def observations(gateway: StandaloneGateway) -> float:
+    """From which the speed of the one replica is known."""
+    async with aiohttp.ClientSession() as session, session.get(f"{gateway.url}/metrics") as answer:
+        families = {family.name: family for family in text_string_to_metric_families(await answer.text())}
+    return sum(sample.value for sample in families["gateway_replica_speed_observations"].samples)
+
+
+async def test_successor_knows_the_speeds_that_the_killed_process_had_learned(only: StandaloneGateway) -> None:
+    async with aiohttp.ClientSession() as session:
+        for number in range(20):
+            body = {**BODY, "prompt": f"{number} " * 500, "stream": True}
+            async with session.post(f"{only.url}/v1/completions", json=body) as answer:
+                await answer.read()
+    learned, (victim,) = await observations(only), only.serving_pids()
+    assert learned > 0
+    await asyncio.sleep(2 * LEARNED_EVERY * STATUS_PERIOD_S)
+    os.kill(victim, signal.SIGKILL)
+    await asyncio.to_thread(until_replaced, only, victim, 60)
+    assert await fresh(only) == 200
+    assert await observations(only) >= learned
 
 
 async def test_one_of_two_that_is_killed_is_replaced_and_no_connection_is_refused(pair: StandaloneGateway) -> None:

@@ -67,6 +67,18 @@ async def test_a_tenants_limits_hold_for_all_gateways_together() -> None:
         await until(lambda: quotas[1].concurrency.has_room(), 30)
 
 
+async def test_a_gateway_that_starts_takes_over_what_the_others_have_learned() -> None:
+    async with gateway(SECRETS) as (one, router):
+        for second in range(10):
+            booking = router.place(Request(tokens=1000), second)
+            assert booking is not None
+            router.first_token(booking, second + 0.25)
+            router.finish(booking, second + 0.75, 51, 0)
+        async with gateway(SECRETS) as (two, newcomer):
+            two.connect([one.endpoint, two.endpoint])
+            await until(lambda: newcomer.learned() == router.learned(), 30)
+
+
 async def test_keys_for_cache_reports_do_not_open_it() -> None:
     async with gateway(SECRETS) as (one, _):
         socket = client_socket(zmq.SUB)
