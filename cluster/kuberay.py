@@ -12,6 +12,7 @@ import yaml
 
 from cluster.addresses import is_loopback
 from cluster.fleet import Fleet, Model, Pool
+from cluster.gateway_nodes import wanted_labels
 from cluster.names import APPLICATION
 from cluster.placement import actor_options
 from cluster.vendors import VENDORS
@@ -27,6 +28,8 @@ CPUS_PER_GPU, GIB_PER_GPU = 8, 64
 """Of a replica's pod: engines want few cores, and memory to load weights through."""
 HEAD_CPUS, HEAD_GIB = 8, 32
 AGENT_PORT = 52365
+GATEWAY_LABEL = "mixfleet/gateway"
+"""Of pods that have a gateway, with the fleet's name."""
 RAY_PORTS = {"gcs-server": 6379, "dashboard": 8265, "client": 10001}
 
 
@@ -63,14 +66,17 @@ def read_digests(words: Sequence[str]) -> dict[str, str]:
 
 
 def manifest(fleet: Fleet, images: Images, namespace: str, claim: str) -> str:
-    """YAML of two objects: the fleet as a ConfigMap, and the RayService that serves it.
+    """YAML of the fleet as a ConfigMap and of the RayService that serves it; where more than the head has a gateway,
+    also of a Service over all pods that have one.
 
     `claim` is the PersistentVolumeClaim of the folder that all pods share. The pods read the fleet's secrets from the
-    Secret `FLEET-secrets`, which is the operator's to make. Clients ask the head's service, named by KubeRay:
-    `FLEET-head-svc`. Raises NotForPods.
+    Secret `FLEET-secrets`, which is the operator's to make. Clients ask `FLEET-gateway`, or the head's
+    service, named by KubeRay: `FLEET-head-svc`. Raises NotForPods.
     """
     _refuse_what_pods_cannot_have(fleet)
     objects = [_config_map(fleet, namespace), _service(fleet, images, namespace, claim)]
+    if fleet.gateway.nodes != "head":
+        objects.append(_gateway_service(fleet, namespace))
     return yaml.safe_dump_all(objects, sort_keys=False, width=120)
 
 
@@ -135,6 +141,23 @@ def _service(fleet: Fleet, images: Images, namespace: str, claim: str) -> dict[s
     }
 
 
+def _gateway_service(fleet: Fleet, namespace: str) -> dict[str, Any]:
+    metadata = _metadata(fleet, namespace)
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": metadata | {"name": f"{metadata['name']}-gateway"},
+        "spec": {
+            "selector": _gateway_label(fleet),
+            "ports": [{"name": "http", "port": fleet.gateway.port, "targetPort": fleet.gateway.port}],
+        },
+    }
+
+
+def _gateway_label(fleet: Fleet) -> dict[str, str]:
+    return {GATEWAY_LABEL: _dns_label(fleet.name)}
+
+
 def _metadata(fleet: Fleet, namespace: str) -> dict[str, Any]:
     return {"name": _dns_label(fleet.name), "namespace": namespace, "labels": {"app.kubernetes.io/part-of": "mixfleet"}}
 
@@ -151,7 +174,9 @@ def _head(fleet: Fleet, images: Images, claim: str) -> dict[str, Any]:
     # named `serve`, the gateway answers (/-/healthz).
     return {
         "rayStartParams": {"dashboard-host": "0.0.0.0", "num-cpus": "0"},
-        "template": _pod(fleet, container, claim, fleet.gateway.drain_timeout_s),
+        "template": _pod(
+            fleet, container, claim, fleet.gateway.drain_timeout_s, has_gateway=fleet.gateway.nodes == "all"
+        ),
     }
 
 
@@ -178,7 +203,12 @@ def _workers(fleet: Fleet, model: Model, pool: Pool, images: Images, claim: str)
             "failureThreshold": 10,
         },
     }
-    pod = _pod(fleet, container, claim, pool.drain_timeout_s)
+    labels = dict(wanted.get("label_selector", {}))
+    has_gateway = fleet.gateway.nodes != "head" and wanted_labels(fleet.gateway).items() <= labels.items()
+    if has_gateway:
+        container["ports"] = [{"name": "gateway", "containerPort": fleet.gateway.port}]
+    drain_s = max(pool.drain_timeout_s, fleet.gateway.drain_timeout_s if has_gateway else 0)
+    pod = _pod(fleet, container, claim, drain_s, has_gateway)
     pod["spec"]["nodeSelector"] = dict(vendor.pods.node_selector)
     pod["spec"]["tolerations"] = [{"key": vendor.pods.resource, "operator": "Exists", "effect": "NoSchedule"}]
     return {
@@ -187,14 +217,14 @@ def _workers(fleet: Fleet, model: Model, pool: Pool, images: Images, claim: str)
         "minReplicas": pool.min_replicas,
         "maxReplicas": pool.most_replicas,
         "rayStartParams": {},
-        "labels": dict(wanted.get("label_selector", {})),
+        "labels": labels,
         "resources": {"CPU": str(cpus), "GPU": str(gpus)}
         | {name: str(count) for name, count in wanted.get("resources", {}).items()},
         "template": pod,
     }
 
 
-def _pod(fleet: Fleet, container: dict[str, Any], claim: str, drain_s: float) -> dict[str, Any]:
+def _pod(fleet: Fleet, container: dict[str, Any], claim: str, drain_s: float, has_gateway: bool) -> dict[str, Any]:
     mounts = [
         {"name": "fleet", "mountPath": FLEET_FOLDER, "readOnly": True},
         {"name": CHECKPOINTS, "mountPath": CACHE},
@@ -221,6 +251,7 @@ def _pod(fleet: Fleet, container: dict[str, Any], claim: str, drain_s: float) ->
     ]
     grace_s = int(drain_s) + 60
     return {
+        "metadata": {"labels": _gateway_label(fleet) if has_gateway else {}},
         "spec": {
             "containers": [container],
             "volumes": volumes,
@@ -232,7 +263,7 @@ def _pod(fleet: Fleet, container: dict[str, Any], claim: str, drain_s: float) ->
                 "fsGroup": GROUP,
                 "fsGroupChangePolicy": "OnRootMismatch",
             },
-        }
+        },
     }
 
 

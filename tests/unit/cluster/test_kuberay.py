@@ -115,6 +115,26 @@ def test_what_is_mounted_is_the_fleet_and_is_what_serve_is_told(fleet: str) -> N
     assert {port["containerPort"] for port in head["containers"][0]["ports"]} >= {load_fleet(fleet).gateway.port, 6379}
 
 
+@pytest.mark.parametrize(
+    ("nodes", "groups"), [("all", {"head", "nvidia", "amd"}), ({VENDOR_LABEL: "amd"}, {"amd"}), ("head", set())]
+)
+def test_a_service_leads_to_every_pod_that_has_a_gateway(nodes: Any, groups: set[str], schema: Validator) -> None:
+    fleet = load_fleet("h200-mi350x")
+    fleet = fleet.model_copy(update={"gateway": fleet.gateway.model_copy(update={"nodes": nodes})})
+    _, ray_service, *services = yaml.safe_load_all(manifest(fleet, IMAGES, "models", "weights"))
+    schema.validate(ray_service["spec"])
+    cluster = ray_service["spec"]["rayClusterConfig"]
+    labels = {"head": cluster["headGroupSpec"]["template"]["metadata"]["labels"]}
+    for group in cluster["workerGroupSpecs"]:
+        labels[group["labels"][VENDOR_LABEL]] = group["template"]["metadata"]["labels"]
+    assert len(services) == bool(groups)
+    for service in services:
+        assert (service["kind"], service["metadata"]["name"]) == ("Service", "h200-mi350x-gateway")
+        assert service["spec"]["ports"][0]["targetPort"] == fleet.gateway.port
+        chosen = service["spec"]["selector"].items()
+        assert {group for group, of_pods in labels.items() if chosen <= of_pods.items()} == groups
+
+
 def test_names_are_names_of_kubernetes() -> None:
     fleet = load_fleet("qwen3-vl-h200").model_copy(update={"name": "My_Fleet." + "x" * 60})
     config, service = yaml.safe_load_all(manifest(fleet, IMAGES, "models", "weights"))
