@@ -12,7 +12,7 @@ DECLARED = {
     "kernel.apparmor_restrict_unprivileged_userns=0",
     "nested-limits": "leave for a user namespace to lower its own limits (Docker: /proc unmasked)",
     "kernel-headers": "the kernel's headers: apt-get install linux-libc-dev",
-    "root": "a run as root: only root may become another user, or give a file away",
+    "root": "a run as root, and not in a user namespace of one user: only so may a test become another user",
     "published-traces": "the published traces in ../shared/data/traces (docs/benchmarks.md says where they come from)",
 }
 """Reason -> what would enable the tests that are skipped for it. Every other skip fails a run under CI=true."""

@@ -9,7 +9,7 @@ import pytest
 
 from cluster import running_ray as module
 from cluster.running_ray import cluster_to_join
-from tests.support.skips import skip_reason
+from tests.support.other_users import needs_root
 
 OWN, OTHER = os.getuid(), os.getuid() + 4_000
 
@@ -69,7 +69,7 @@ def test_every_other_address_is_what_it_is(processes: Path, address: str) -> Non
     assert cluster_to_join(address) == address
 
 
-@pytest.mark.skipif(OWN != 0, reason=skip_reason("root"))
+@needs_root
 def test_a_real_process_of_another_user_that_is_called_raylet_is_not_joined() -> None:
     command = [sys.executable, "-S", "-c", AS_NOBODY]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as started:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from deployments.log_files import append_to, read_from
-from tests.support.skips import skip_reason
+from tests.support.other_users import NOBODY, needs_root
 
 
 def _symlink(log: Path, target: Path) -> None:
@@ -52,12 +52,12 @@ def test_what_is_put_in_the_place_of_a_log_leads_to_no_other_file(
     assert {file.name for file in tmp_path.iterdir()} == {"log", "authorized_keys"}
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason=skip_reason("root"))
+@needs_root
 def test_another_users_file_in_the_place_of_a_log_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.write_text("theirs")
     path.chmod(0o666)
-    os.chown(path, 65_534, 65_534)
+    os.chown(path, NOBODY, NOBODY)
     with append_to(path) as log:
         log.write(b"a line")
     assert (path.read_text(), path.stat().st_uid, path.stat().st_mode & 0o777) == ("a line", 0, 0o600)

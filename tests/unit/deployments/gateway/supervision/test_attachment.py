@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
 import socket
 import subprocess
@@ -18,10 +17,7 @@ import uvloop
 from deployments.gateway.supervision.attachment import attach, listen, socket_name
 from deployments.gateway.supervision.control_channel import Channel
 from deployments.gateway.supervision.control_messages import AskReplicas, End
-from tests.support.skips import skip_reason
-
-NOBODY = 65_534
-needs_root = pytest.mark.skipif(os.getuid() != 0, reason=skip_reason("root"))
+from tests.support.other_users import NOBODY, needs_root
 
 IMPOSTOR = """
 import os, socket, sys
