@@ -194,7 +194,7 @@ def _workers(fleet: Fleet, model: Model, pool: Pool, images: Images, claim: str)
     sizes = _sizes(cpus, max(1, gpus) * GIB_PER_GPU)
     if gpus:
         sizes["limits"][vendor.pods.resource] = sizes["requests"][vendor.pods.resource] = str(gpus)
-    container = {
+    container: dict[str, Any] = {
         "name": "ray-worker",
         "image": images.of(vendor.name),
         "resources": sizes,

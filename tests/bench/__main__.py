@@ -30,7 +30,7 @@ BENCHES = (
     "client_overhead",
     "chaos",
 )
-LONG = ("routing_grid", "mlperf", "engine_work")
+LONG = ("routing_grid", "mlperf", "engine_work", "deaths")
 """Run only when named: a quarter of an hour to the better part of one each."""
 
 

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
 from threading import Event
 
 import pytest
@@ -21,9 +20,8 @@ from deployments.registry import endpoint
 from deployments.registry.messages import RegistryAddress
 from deployments.run import serving
 from tests.support.gateway_pids import serving_on_ray
-from tests.support.process_table import descendants, with_arguments
 from tests.support.processes import fake_fleet, fake_pool
-from tests.support.sockets import listening
+from tests.support.ray_processes import actor, processes_of, replicas
 
 RECOVERY_S = 90
 
@@ -41,12 +39,6 @@ def until(reached: Callable[[], bool], timeout_s: float = RECOVERY_S) -> None:
     while not reached():
         assert time.monotonic() < deadline, "not reached in time"
         time.sleep(0.1)
-
-
-def replicas(url: str) -> dict[str, dict[str, str]]:
-    """Pool -> its replica, as a gateway process knows it."""
-    (model,) = requests.get(f"{url}/fleet", timeout=30).json()["models"]
-    return {replica["pool"]: replica for replica in model["replicas"]}
 
 
 def status(url: str) -> int:
@@ -77,24 +69,6 @@ def load(url: str) -> Iterator[Counter[int]]:
             each.result()
 
 
-def actor(title: str) -> int:
-    (found,) = [pid for pid in descendants() if _title(pid).startswith(f"ray::ServeReplica:default:{title}")]
-    return found
-
-
-def _title(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
-    except OSError:
-        return ""
-
-
-def engine(replica: dict[str, str]) -> int:
-    port = replica["url"].rsplit(":", 1)[1]
-    (found,) = {one.pid for one in listening(with_arguments("deployments.engine.fake", "--port", port))}
-    return found
-
-
 def known_incarnations() -> set[str]:
     """As the node's supervisor knows them: what `mixfleet status` shows."""
     return {replica["info"]["incarnation"] for replica in current_state().replicas}
@@ -115,7 +89,7 @@ def test_stopped_gateway_process_delays_nobodys_knowledge(url: str) -> None:
     assert len(processes) == 2
     with stopped(min(processes)):
         # Only the other process accepts connections now.
-        os.kill(engine(before), signal.SIGKILL)
+        os.kill(processes_of(before)[0], signal.SIGKILL)
         until(lambda: replicas(url).get("a", before)["incarnation"] != before["incarnation"], 60)
         assert replicas(url)["a"]["incarnation"] in known_incarnations()
     until(lambda: [status(url) for _ in range(10)] == [200] * 10)
@@ -123,8 +97,8 @@ def test_stopped_gateway_process_delays_nobodys_knowledge(url: str) -> None:
 
 def test_stopped_gateway_actor_delays_nobodys_knowledge(url: str) -> None:
     before = replicas(url)["a"]
-    with stopped(actor("gateway")):
-        os.kill(engine(before), signal.SIGKILL)
+    with stopped(actor("ServeReplica:default:gateway")):
+        os.kill(processes_of(before)[0], signal.SIGKILL)
         until(lambda: replicas(url).get("a", before)["incarnation"] != before["incarnation"], 60)
         assert status(url) == 200
     until(lambda: replicas(url)["a"]["incarnation"] in known_incarnations())
@@ -133,7 +107,7 @@ def test_stopped_gateway_actor_delays_nobodys_knowledge(url: str) -> None:
 @pytest.mark.slow
 def test_stopped_registry_takes_nothing_away(url: str) -> None:
     before = replicas(url)
-    with load(url) as seen, stopped(actor("registry")):
+    with load(url) as seen, stopped(actor("ServeReplica:default:registry")):
         time.sleep(20)
         assert replicas(url) == before, "probes have confirmed them"
     time.sleep(3)
@@ -146,14 +120,14 @@ def test_killed_registry_comes_back_elsewhere_and_nothing_fails_meanwhile(url: s
     before, address = replicas(url), endpoint.find()
     assert address
     with load(url) as seen:
-        os.kill(actor("registry"), signal.SIGKILL)
+        os.kill(actor("ServeReplica:default:registry"), signal.SIGKILL)
 
         def lists_all() -> bool:
             assert replicas(url) == before
             return _other(endpoint.find(), address)
 
         until(lists_all)
-        os.kill(engine(before["a"]), signal.SIGKILL)
+        os.kill(processes_of(before["a"])[0], signal.SIGKILL)
         until(lambda: replicas(url).get("a", before["a"])["incarnation"] != before["a"]["incarnation"], 60)
     assert set(seen) == {200}
 
@@ -164,10 +138,10 @@ def _other(found: RegistryAddress | None, former: RegistryAddress) -> bool:
 
 @pytest.mark.slow
 def test_replica_that_dies_while_there_is_no_registry_goes_once_it_answers_no_probe(url: str) -> None:
-    with stopped(actor("registry")):
+    with stopped(actor("ServeReplica:default:registry")):
         gone = replicas(url)["b"]
-        with stopped(actor("m@b")):
-            os.kill(engine(gone), signal.SIGKILL)
+        with stopped(actor("ServeReplica:default:m@b")):
+            os.kill(processes_of(gone)[0], signal.SIGKILL)
             until(lambda: "b" not in replicas(url), 60)
             assert "a" in replicas(url)
             assert status(url) == 200

@@ -7,8 +7,6 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 import requests
@@ -22,8 +20,9 @@ from deployments.engine.process import free_port
 from deployments.room import NoRoom, require_room
 from deployments.run import serving
 from tests.support.gateway_pids import serving_on_ray
-from tests.support.process_table import alive, descendants, gone, parent, with_arguments
+from tests.support.process_table import alive, gone
 from tests.support.processes import fake_fleet, fake_pool
+from tests.support.ray_processes import actor, actors, processes_of, replicas
 
 RECOVERY_S = 90
 
@@ -42,42 +41,9 @@ def url(small_ray: set[int]) -> Iterator[str]:
         requests.get(f"{address}/health", timeout=2)
 
 
-def replicas(url: str) -> dict[str, dict[str, Any]]:
-    """Pool -> what its replica announces, of the pools that have one."""
-    (model,) = requests.get(f"{url}/fleet", timeout=5).json()["models"]
-    return {replica["pool"]: replica for replica in model["replicas"]}
-
-
 def ask(url: str) -> requests.Response:
     body = {"model": "alias", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 4}
     return requests.post(f"{url}/v1/chat/completions", json=body, timeout=20)
-
-
-def processes_of(replica: dict[str, Any]) -> tuple[int, int, int]:
-    """Process ids of a replica's engine, of the engine's guard and of the actor."""
-    port = replica["url"].rsplit(":", 1)[1]
-    both = with_arguments("deployments.engine.fake", "--port", port)
-    guards = both & with_arguments("deployments.engine.guard")
-    # Another test's engine, at another address, may have the same port.
-    (engine,) = [pid for pid in both - guards if parent(pid) in guards]
-    return engine, parent(engine), parent(parent(engine))
-
-
-def actor(title: str) -> int:
-    """The process of the one actor of this test's Ray whose title begins so."""
-    (found,) = actors(title)
-    return found
-
-
-def actors(title: str) -> set[int]:
-    return {pid for pid in descendants() if _title(pid).startswith(f"ray::{title}")}
-
-
-def _title(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
-    except OSError:
-        return ""
 
 
 def until(reached: Callable[[], bool], timeout_s: float = RECOVERY_S) -> None:
