@@ -58,7 +58,7 @@ def _supervisor(_: str) -> int:
 
 
 def _reporter(url: str) -> int:
-    return max(with_arguments("deployments.engine.cache_reporter.process") & of_session())
+    return max(with_arguments("deployments.engine.cache_reporter") & of_session())
 
 
 def _engine(url: str) -> int:
