@@ -28,7 +28,6 @@ unit: $(READY)
 
 soak: $(READY)
 	$(PYTHON) -m tests soak
-	$(PYTHON) -m tests.bench soak chaos
 
 # Branches over all processes. It takes twice as long as `make test`, whose tests it runs; the floor is in pyproject.toml.
 coverage: $(READY)

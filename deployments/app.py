@@ -13,9 +13,9 @@ from ray.serve import Application
 from ray.serve.config import AutoscalingConfig, AutoscalingPolicy
 
 from cluster.fleet import Fleet, Model, Pool, deployment_name
-from cluster.fleet_secrets import SecretsError, provide_secrets
+from cluster.fleet_secrets import provide_secrets
 from cluster.gateway_nodes import HEAD_RESOURCE, placement
-from cluster.loading import DEFAULT_FLEET, FleetError, load_fleet
+from cluster.loading import DEFAULT_FLEET, load_fleet
 from cluster.names import GATEWAY, REGISTRY
 from cluster.open_fleet import open_to_all
 from cluster.placement import actor_options
@@ -49,16 +49,11 @@ def app(args: dict[str, str]) -> Application:
 
     Starts or joins Ray first, with Serve's own HTTP proxies off: the gateway has its own listener, on the same port.
     """
-    unknown = set(args) - {"fleet"}
-    if unknown:
-        raise ValueError(
-            f"unknown argument {', '.join(sorted(unknown))}: deployments:app takes only fleet=FILE_OR_PRESET"
-        )
     try:
-        fleet = load_fleet(args.get("fleet", DEFAULT_FLEET))
-        make_policy(fleet.gateway.policy)  # an unknown one is known before anything is waited for
-        provide_secrets(fleet.name, fleet.secrets_file)
-    except (FleetError, SecretsError) as error:
+        fleet = _fleet(args)
+    except ValueError as error:
+        if ray.is_initialized():
+            raise  # Serve itself builds it, and shows why that failed
         print(error, file=sys.stderr)
         raise SystemExit(2) from None  # `serve run` would print a traceback
     if ray.is_initialized():  # Serve itself builds it, as for Kubernetes: nodes take as long as they take
@@ -74,6 +69,17 @@ def app(args: dict[str, str]) -> Application:
         raise SystemExit(2) from None
     start_ready_notice(fleet)
     return build(fleet, is_own_ray())
+
+
+def _fleet(args: dict[str, str]) -> Fleet:
+    """Raises ValueError: FleetError or SecretsError where the file or its secrets cannot be used."""
+    if unknown := set(args) - {"fleet"}:
+        names = ", ".join(sorted(unknown))
+        raise ValueError(f"unknown argument {names}: deployments:app takes only fleet=FILE_OR_PRESET")
+    fleet = load_fleet(args.get("fleet", DEFAULT_FLEET))
+    make_policy(fleet.gateway.policy)  # an unknown one is known before anything is waited for
+    provide_secrets(fleet.name, fleet.secrets_file)
+    return fleet
 
 
 def build(fleet: Fleet, stays_one_node: bool = False) -> Application:

@@ -60,6 +60,7 @@ class GatewayProcess:
         """Raises KeyFileError or SecretsError where the fleet names a file that cannot be used."""
         self._channel = channel
         self._name = secrets.token_hex(8)
+        self._alone_s = configuration.alone_s
         self._server = GatewayServer(Fleet.model_validate(configuration.fleet), configuration.own_engines)
         self._peer_sync: PeerSync | None = None
         if configuration.has_peers:
@@ -114,8 +115,11 @@ class GatewayProcess:
                         waiting.set_result(message.text)
                 case Learned(speeds):
                     adopt_speeds(self._server.state.directory, speeds)
-                case HandOver() | None:
-                    # Without a supervisor nobody accepts: new connections are refused rather than held.
+                case HandOver():
+                    return True
+                case None:
+                    # Another supervisor's processes accept from the same sockets soon, or nobody should.
+                    await asyncio.sleep(self._alone_s)
                     return True
                 case Drain():
                     return False

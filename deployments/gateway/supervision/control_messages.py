@@ -14,13 +14,14 @@ class Configure(msgspec.Struct, tag=True):
     """To a process: the fleet that it serves, and the address of this node for other gateways.
 
     `has_peers`: whether other processes serve it, too. `own_engines`: whether the replicas are the fleet's own, which
-    its key is shown to.
+    its key is shown to. `alone_s`: for so long it accepts connections where its supervisor has died.
     """
 
     fleet: dict[str, Any]
     host: str
     has_peers: bool
     own_engines: bool = True
+    alone_s: float = 0.0
 
 
 class Replicas(msgspec.Struct, tag=True):

@@ -62,13 +62,19 @@ class Supervisor:
     """Keeps `count` processes up. Belongs to one event loop."""
 
     def __init__(
-        self, sockets: Sequence[socket.socket], fleet: Mapping[str, Any], host: str, own_engines: bool = True
+        self,
+        sockets: Sequence[socket.socket],
+        fleet: Mapping[str, Any],
+        host: str,
+        own_engines: bool = True,
+        alone_s: float = 0.0,
     ) -> None:
         """`fleet`: valid content of a fleet file. `host`: this node's address for other gateways.
 
-        `own_engines`: whether the replicas are the fleet's own.
+        `own_engines`: whether the replicas are the fleet's own. `alone_s`: for so long its processes accept connections
+        after its death: its successor has the same sockets.
         """
-        self._own_engines = own_engines
+        self._own_engines, self._alone_s = own_engines, alone_s
         self._sockets = sockets
         self._replicas = Replicas([], {})
         self._learned: Learned | None = None
@@ -154,7 +160,7 @@ class Supervisor:
         or listen on its address.
         """
         processes, former, former_host, former_sockets = self.processes, self.fleet, self.host, self._sockets
-        if _address(fleet) != _address(former):
+        if _moves(former, fleet):
             self._sockets = listening_sockets(*_address(fleet))
         self.processes = {}
         self._configure(fleet, host)
@@ -220,7 +226,7 @@ class Supervisor:
             return
         self.processes[slot] = process
         has_peers = self._count > 1 or self.fleet["gateway"]["nodes"] != "head"
-        process.serve(slot, Configure(self.fleet, self.host, has_peers, self._own_engines))
+        process.serve(slot, Configure(self.fleet, self.host, has_peers, self._own_engines, self._alone_s))
         process.channel.send(self._current())
         if self._learned:
             process.channel.send(self._learned)
@@ -273,6 +279,12 @@ class Supervisor:
         if collection.timer:
             collection.timer.cancel()
         collection.asker.channel.send(MergedMetrics(collection.number, merged(collection.families)))
+
+
+def _moves(former: Mapping[str, Any], fleet: Mapping[str, Any]) -> bool:
+    """Whether another address is to be listened on. Port 0 is whichever it has."""
+    (former_host, former_port), (host, port) = _address(former), _address(fleet)
+    return former_host != host or port not in (0, former_port)
 
 
 def _address(fleet: Mapping[str, Any]) -> tuple[str, int]:

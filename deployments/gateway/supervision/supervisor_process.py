@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import socket
 import sys
 import time
 from collections.abc import Mapping
@@ -30,6 +31,9 @@ from deployments.gateway.supervision.secret_rotation import follow_secrets
 from deployments.gateway.supervision.supervisor import Supervisor
 from deployments.log_files import append_to
 
+ALONE_S = 5.0
+"""After the death of a supervisor whose successor gets the same sockets."""
+
 ORPHANED_S = 30.0
 """Serve replaces an actor within some seconds, or never."""
 
@@ -46,6 +50,7 @@ class Startup(msgspec.Struct):
     host: this node's address for other gateways.
     log: where the supervisor and its processes write.
     orphaned_s: without an actor for so long, the supervisor ends.
+    listeners: numbers of the inherited sockets that it accepts from; none: it listens itself.
     """
 
     name: str
@@ -53,6 +58,7 @@ class Startup(msgspec.Struct):
     host: str
     log: str
     orphaned_s: float = ORPHANED_S
+    listeners: list[int] = []
 
 
 class AttachedSupervisor:
@@ -158,7 +164,8 @@ def main() -> int:
     startup = msgspec.json.decode(sys.stdin.buffer.read(), type=Startup)
     host, port = startup.fleet["gateway"]["host"], startup.fleet["gateway"]["port"]
     try:
-        sockets = listening_sockets(host, port)
+        inherited = [socket.socket(fileno=number) for number in startup.listeners]
+        sockets = inherited or listening_sockets(host, port)
     except OSError as error:
         print(cannot_listen(startup.fleet, error))
         return 1
@@ -169,7 +176,7 @@ def main() -> int:
     _write_to(startup.log)
     parent_decides()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    supervisor = Supervisor(sockets, startup.fleet, startup.host)
+    supervisor = Supervisor(sockets, startup.fleet, startup.host, alone_s=ALONE_S if startup.listeners else 0.0)
     asyncio.run(AttachedSupervisor(supervisor, startup.orphaned_s).run(startup.name))
     return 0
 

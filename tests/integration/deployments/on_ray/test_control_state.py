@@ -20,8 +20,10 @@ from deployments.registry import endpoint
 from deployments.registry.messages import RegistryAddress
 from deployments.run import serving
 from tests.support.gateway_pids import serving_on_ray
+from tests.support.process_table import with_arguments
 from tests.support.processes import fake_fleet, fake_pool
 from tests.support.ray_processes import actor, processes_of, replicas
+from tests.support.sockets import listening
 
 RECOVERY_S = 90
 
@@ -102,6 +104,24 @@ def test_stopped_gateway_actor_delays_nobodys_knowledge(url: str) -> None:
         until(lambda: replicas(url).get("a", before)["incarnation"] != before["incarnation"], 60)
         assert status(url) == 200
     until(lambda: replicas(url)["a"]["incarnation"] in known_incarnations())
+
+
+def supervisor(url: str) -> int:
+    """The process of that name that has the gateway's listening socket."""
+    port = int(url.rpartition(":")[2])
+    running = with_arguments("deployments.gateway.supervision.supervisor_process")
+    return max((one.pid for one in listening(running) if one.port == port), default=0)
+
+
+@pytest.mark.slow
+def test_killed_supervisor_is_replaced_on_its_address_and_no_connection_is_refused(url: str) -> None:
+    killed, before = supervisor(url), serving_on_ray()
+    with load(url) as seen:
+        os.kill(killed, signal.SIGKILL)
+        until(lambda: supervisor(url) not in (0, killed))
+        until(lambda: len(serving_on_ray() - before) == 2)
+    assert set(seen) == {200}
+    assert replicas(url).keys() == {"a", "b"}
 
 
 @pytest.mark.slow
