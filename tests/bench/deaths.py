@@ -35,6 +35,8 @@ LATE_S = 2.0
 TOKENS = 60
 STEP_S = 0.015
 USUAL_S = TOKENS * STEP_S
+MOST_OPEN = 3 * RATE * USUAL_S
+"""Requests on the connections of one process at once, with what a busy machine adds."""
 RESTORED_S = 120.0
 SERVED = "ServeReplica:default:"
 
@@ -47,6 +49,11 @@ class Death:
     whom: Callable[[str], int]
     stopped_s: float | None = None
     processes: int = 2
+
+    @property
+    def carries_connections(self) -> bool:
+        """Whether clients' connections end in that process."""
+        return self.whom is _gateway and self.stopped_s in (None, FOR_GOOD)
 
 
 def _gateway(_: str) -> int:
