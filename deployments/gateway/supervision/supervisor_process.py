@@ -31,7 +31,7 @@ from deployments.gateway.supervision.secret_rotation import follow_secrets
 from deployments.gateway.supervision.supervisor import Supervisor
 from deployments.log_files import append_to
 
-ALONE_S = 5.0
+ALONE_S = 15.0
 """After the death of a supervisor whose successor gets the same sockets."""
 
 ORPHANED_S = 30.0
