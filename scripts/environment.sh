@@ -28,7 +28,11 @@ replaceable() { [ ! -e "$folder" ] || [ -e "$unfinished" ] || [ -e "$folder/pyve
 
 # A lock is complete, so neither uv nor pip resolves anything.
 with_pip() { "$folder/bin/python" -m pip install --quiet --quiet --disable-pip-version-check --no-deps "$@"; }
-with_uv() { "$folder/bin/uv" pip install --python "$folder/bin/python" --no-deps "$@" >>"$log" 2>&1; }
+# uv leaves a lock file in the temporary folder, which is this one.
+with_uv() {
+  mkdir -p "$folder/tmp"
+  TMPDIR="$folder/tmp" "$folder/bin/uv" pip install --python "$folder/bin/python" --no-deps "$@" >>"$log" 2>&1
+}
 
 # Installs the pins of file $1. uv refuses constraints beside hashes; so the pins are held to pip's constraints first.
 checked_pins_with_uv() {
