@@ -92,10 +92,10 @@ DEATHS = (
     Death("controller, stopped 20 s", lambda _: actor("ServeController"), 20),
     Death("replica's actor, killed", _served("m@a")),
     Death("replica's actor, stopped 20 s", _served("m@a"), 20),
+    Death("cache reporter, killed", _reporter),
     Death("engine, killed", _engine),
     Death("engine, stopped 3 s", _engine, 3),
     Death("engine, frozen", _engine, FOR_GOOD),
-    Death("cache reporter, killed", _reporter),
 )
 
 
@@ -106,6 +106,7 @@ class Seen:
     outcomes: Counter[str] = field(default_factory=Counter)
     late: int = 0
     last_bad: float = 0.0
+    problems: list[str] = field(default_factory=list)
 
 
 def run(deaths: tuple[Death, ...] = DEATHS) -> dict[str, float]:
@@ -124,6 +125,8 @@ def run(deaths: tuple[Death, ...] = DEATHS) -> dict[str, float]:
                         f"{again:11.1f} s",
                         flush=True,
                     )
+                    for problem in seen.problems[:3] if not death.carries_connections else ():
+                        print(f"      {problem[:300]}", flush=True)
                     figures[death.name] = of["failed"] + of["cut"] + of["hung"]
                     _until_restored(url)
     return figures
@@ -144,10 +147,10 @@ def _fleet(processes: int) -> Iterator[str]:
 async def _observe(url: str, death: Death) -> tuple[Seen, float]:
     """What was seen, and when the fault was."""
     seen = Seen()
-    pid = await asyncio.to_thread(death.whom, url)
     async with asyncio.TaskGroup() as group:
         load = group.create_task(_load(url, seen))
         await asyncio.sleep(BEFORE_S)
+        pid = await asyncio.to_thread(death.whom, url)
         faulted = time.monotonic()
         os.kill(pid, signal.SIGKILL if death.stopped_s is None else signal.SIGSTOP)
         if death.stopped_s is not None and death.stopped_s < FOR_GOOD:
@@ -182,15 +185,17 @@ async def _one(url: str, seen: Seen, number: int, stream: bool) -> None:
             aiohttp.ClientSession(connector=connector) as session,
             session.post(f"{url}/v1/completions", json=body) as answer,
         ):
-            if answer.status == 200:
+            if answer.status != 200:
+                seen.problems.append(f"{answer.status} {await answer.text()}")
+            else:
                 outcome = "cut"
                 received = await answer.read()
                 if not stream or received.endswith(b"data: [DONE]\n\n"):
                     outcome = "whole"
     except TimeoutError:
         outcome = "hung"
-    except aiohttp.ClientError:
-        pass
+    except aiohttp.ClientError as error:
+        seen.problems.append(f"{type(error).__name__}: {error}")
     seen.outcomes[outcome] += 1
     late = outcome == "whole" and time.monotonic() - sent > USUAL_S + LATE_S
     seen.late += late
