@@ -29,6 +29,8 @@ from deployments.routing import Booking
 PASSED_ON = ("Accept", "traceparent", "tracestate", "User-Agent")
 RETRIED_STATUS = frozenset({500, 502, 503, 504})
 MOST_ERROR_BYTES = 2**20
+PROBE_HEALTH_S = 1.0
+"""Within which a replica must answer its health check, before a request is the probe that ends its ejection."""
 
 
 class Attempt:
@@ -82,6 +84,8 @@ class Attempt:
         """Sends the request. Raises ReplicaFailed where another replica may serve the client better, ApiError where the
         request itself is at fault, and NotExact where this replica cannot continue the stream."""
         context, failover = self._context, self._failover
+        if context.served.admission.is_probing(self._booking.replica):
+            await self._require_health()
         context.work.sent_to(self._booking, float(context.served.router.table.token_s[self._booking.replica.row]))
         answer = self._answer = await self._post()
         answer.head = await (self._first_piece(answer) if answer.streams else answer.whole(self._room))
@@ -186,6 +190,16 @@ class Attempt:
             self._state.metrics.resumed_streams.labels(self._context.model_name).inc()
         await stream.pass_on(answer, continuation.splice if continuation else None)
         return stream.response
+
+    async def _require_health(self) -> None:
+        """A replica that is frozen still would hold the request until it is found out again."""
+        try:
+            async with asyncio.timeout(PROBE_HEALTH_S):
+                health = await self._client.health.check(self._replica.url)
+        except TimeoutError:
+            health = Health.FROZEN
+        if health is not Health.ALIVE:
+            raise ReplicaFailed(f"it is {health} still", Failure.UNREACHABLE)
 
     async def _is_frozen(self) -> bool:
         return await self._client.health.check(self._replica.url) is Health.FROZEN

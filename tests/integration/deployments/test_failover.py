@@ -14,7 +14,7 @@ import pytest
 from aiohttp import web
 
 from deployments.gateway.proxy import time_limits
-from deployments.gateway.proxy.recovery import engine_health
+from deployments.gateway.proxy.recovery import engine_health, outlier_ejection
 from deployments.gateway.proxy.recovery.outlier_ejection import CONSECUTIVE
 from tests.support.front import Engine, Front, front, until
 from tests.support.processes import fake_engine, fake_fleet, fake_pool
@@ -189,6 +189,31 @@ async def test_a_frozen_engine_is_given_up_by_its_health_check_and_another_answe
         assert time.monotonic() - started < 10, "and not the 600 s of a whole answer"
         assert metric(gateway, "gateway_ejected_replicas") == 1
         await a.fault(hang=False)
+
+
+async def test_a_frozen_engine_that_was_ejected_holds_no_further_request_and_comes_back_once_it_answers(
+    engines: tuple[Engine, Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time_limits, "FROZEN_AFTER_S", 0.2)
+    monkeypatch.setattr(engine_health, "CHECK_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(engine_health, "FRESH_S", 0.05)
+    monkeypatch.setattr(outlier_ejection, "FIRST_EJECTION_S", 0.05)
+    monkeypatch.setattr(outlier_ejection, "MOST_EJECTION_S", 0.2)
+    a, b = engines
+    async with front(fake_fleet(a.pool, b.pool, policy="round-robin"), [a.announced(), b.announced()]) as gateway:
+        await a.fault(hang=True)
+        await gateway.ask()
+        monkeypatch.setattr(time_limits, "FROZEN_AFTER_S", 30.0)
+        async with asyncio.timeout(20):  # the first probe that is sent there waits for longer
+            for _ in range(10):
+                status, _, answer = await gateway.ask()
+                assert (status, answer.headers["x-pool"]) == (200, "b")
+                await asyncio.sleep(0.1)
+        assert metric(gateway, "gateway_ejections_total") > 1, "probes have failed meanwhile"
+        await a.fault(hang=False)
+        async with asyncio.timeout(20):
+            while (await gateway.ask())[2].headers["x-pool"] != "a":  # noqa: ASYNC110  # another server's state
+                await asyncio.sleep(0.05)
 
 
 async def test_an_engine_that_is_merely_slow_is_not_taken_for_frozen(
