@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
-from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import pytest
@@ -19,9 +16,9 @@ from tests.support.chaos import kill_node
 from tests.support.fake_cluster import served_on_cluster
 from tests.support.local_cluster import LocalCluster
 from tests.support.processes import fake_fleet, fake_pool
+from tests.support.statuses import load, status
 
 WITHIN_S = 120
-BODY = {"model": "m", "prompt": "hello", "max_tokens": 4}
 
 pytestmark = pytest.mark.slow
 
@@ -45,8 +42,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     assert not cluster.processes()
 
 
-def status(url: str) -> int:
-    """Of the gateway at this address; 0 where nothing answers."""
+def readiness(url: str) -> int:
+    """The status of a gateway's `/ready`; 0 where nothing answers."""
     try:
         return requests.get(f"{url}/ready", timeout=5).status_code
     except requests.RequestException:
@@ -59,39 +56,17 @@ def until_all_are_ready(served: Served) -> dict[str, str]:
     deadline = time.monotonic() + WITHIN_S
     while True:
         kinds = {http_address(address, port): kind for address, kind in cluster.addresses().items()}
-        found = {url: status(url) for url in kinds}
+        found = {url: readiness(url) for url in kinds}
         if set(kinds.values()) == {"head", "nvidia", "amd"} and set(found.values()) == {200}:
             return kinds
         assert time.monotonic() < deadline, found
         time.sleep(0.5)
 
 
-@contextmanager
-def load(url: str) -> Iterator[Counter[int]]:
-    """One request after the other, with a connection of its own each; their statuses."""
-    seen: Counter[int] = Counter()
-    ended = threading.Event()
-
-    def ask() -> None:
-        while not ended.is_set():
-            try:
-                seen[requests.post(f"{url}/v1/completions", json=BODY, timeout=60).status_code] += 1
-            except requests.RequestException:
-                seen[0] += 1
-
-    thread = threading.Thread(target=ask)
-    thread.start()
-    try:
-        yield seen
-    finally:
-        ended.set()
-        thread.join()
-
-
 def test_every_node_answers_for_the_whole_fleet(served: Served) -> None:
     replicas = set()
     for url in until_all_are_ready(served):
-        assert requests.post(f"{url}/v1/completions", json=BODY, timeout=60).status_code == 200
+        assert status(url) == 200
         (model,) = requests.get(f"{url}/fleet", timeout=10).json()["models"]
         replicas.add(tuple(sorted(replica["incarnation"] for replica in model["replicas"])))
     assert len(replicas) == 1, "all know the same"
@@ -105,7 +80,7 @@ def test_a_lost_node_takes_its_own_gateway_alone_and_the_next_one_gets_another(s
     with load(head) as seen:
         assert kill_node(served[1], "nvidia")
         deadline = time.monotonic() + WITHIN_S
-        while status(lost) or urlsplit(lost).hostname in served[1].addresses():
+        while readiness(lost) or urlsplit(lost).hostname in served[1].addresses():
             assert time.monotonic() < deadline
             time.sleep(0.5)
         after = until_all_are_ready(served)

@@ -174,12 +174,18 @@ async def _lives(engine: Engine) -> bool:
     return True
 
 
-async def test_a_frozen_engine_is_given_up_by_its_health_check_and_another_answers(
-    engines: tuple[Engine, Engine], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def soon_frozen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A silent engine is checked, and given up, within half a second."""
     monkeypatch.setattr(time_limits, "FROZEN_AFTER_S", 0.2)
     monkeypatch.setattr(engine_health, "CHECK_TIMEOUT_S", 0.2)
     monkeypatch.setattr(engine_health, "FRESH_S", 0.05)
+
+
+@pytest.mark.usefixtures("soon_frozen")
+async def test_a_frozen_engine_is_given_up_by_its_health_check_and_another_answers(
+    engines: tuple[Engine, Engine],
+) -> None:
     a, b = engines
     async with front(fake_fleet(a.pool, b.pool, policy="round-robin"), [a.announced(), b.announced()]) as gateway:
         await a.fault(hang=True)
@@ -191,12 +197,10 @@ async def test_a_frozen_engine_is_given_up_by_its_health_check_and_another_answe
         await a.fault(hang=False)
 
 
+@pytest.mark.usefixtures("soon_frozen")
 async def test_a_frozen_engine_that_was_ejected_holds_no_further_request_and_comes_back_once_it_answers(
     engines: tuple[Engine, Engine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(time_limits, "FROZEN_AFTER_S", 0.2)
-    monkeypatch.setattr(engine_health, "CHECK_TIMEOUT_S", 0.2)
-    monkeypatch.setattr(engine_health, "FRESH_S", 0.05)
     monkeypatch.setattr(outlier_ejection, "FIRST_EJECTION_S", 0.05)
     monkeypatch.setattr(outlier_ejection, "MOST_EJECTION_S", 0.2)
     a, b = engines

@@ -5,14 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from threading import Event
 
 import pytest
-import requests
 
 from cluster.cluster_state import current_state
 from deployments.engine.process import free_port
@@ -24,6 +20,7 @@ from tests.support.process_table import with_arguments
 from tests.support.processes import fake_fleet, fake_pool
 from tests.support.ray_processes import actor, processes_of, replicas
 from tests.support.sockets import listening
+from tests.support.statuses import load, status
 
 RECOVERY_S = 90
 
@@ -41,34 +38,6 @@ def until(reached: Callable[[], bool], timeout_s: float = RECOVERY_S) -> None:
     while not reached():
         assert time.monotonic() < deadline, "not reached in time"
         time.sleep(0.1)
-
-
-def status(url: str) -> int:
-    """Of a request on a connection of its own."""
-    body = {"model": "m", "prompt": "hello", "max_tokens": 4}
-    try:
-        return requests.post(f"{url}/v1/completions", json=body, timeout=30).status_code
-    except requests.ConnectionError:
-        return 0
-
-
-@contextmanager
-def load(url: str) -> Iterator[Counter[int]]:
-    """Requests one after the other, and the statuses of their answers."""
-    over, seen = Event(), Counter[int]()
-
-    def client() -> None:
-        while not over.is_set():
-            seen[status(url)] += 1
-
-    with ThreadPoolExecutor(2) as threads:
-        clients = [threads.submit(client) for _ in range(2)]
-        try:
-            yield seen
-        finally:
-            over.set()
-        for each in clients:
-            each.result()
 
 
 def known_incarnations() -> set[str]:
