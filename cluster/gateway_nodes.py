@@ -16,12 +16,16 @@ def wanted_labels(gateway: Gateway) -> Mapping[str, str]:
     return gateway.nodes if isinstance(gateway.nodes, dict) else {}
 
 
+def has_gateway(gateway: Gateway, labels: Mapping[str, str]) -> bool:
+    """Whether a node with these labels has one by them, and not for being the head."""
+    return gateway.nodes != "head" and wanted_labels(gateway).items() <= labels.items()
+
+
 def count_nodes(gateway: Gateway, nodes: Iterable[Mapping[str, Any]]) -> int:
     """How many of these nodes, as Ray lists them, have a gateway."""
     if gateway.nodes == "head":
         return 1
-    wanted = wanted_labels(gateway).items()
-    return sum(wanted <= node["Labels"].items() for node in nodes if node["Alive"])
+    return sum(has_gateway(gateway, node["Labels"]) for node in nodes if node["Alive"])
 
 
 def placement(gateway: Gateway) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import yaml
 
 from cluster.addresses import is_loopback
 from cluster.fleet import Fleet, Model, Pool
-from cluster.gateway_nodes import wanted_labels
+from cluster.gateway_nodes import has_gateway
 from cluster.names import APPLICATION
 from cluster.placement import actor_options
 from cluster.vendors import VENDORS
@@ -174,9 +174,7 @@ def _head(fleet: Fleet, images: Images, claim: str) -> dict[str, Any]:
     # named `serve`, the gateway answers (/-/healthz).
     return {
         "rayStartParams": {"dashboard-host": "0.0.0.0", "num-cpus": "0"},
-        "template": _pod(
-            fleet, container, claim, fleet.gateway.drain_timeout_s, has_gateway=fleet.gateway.nodes == "all"
-        ),
+        "template": _pod(fleet, container, claim, fleet.gateway.drain_timeout_s, has_gateway(fleet.gateway, {})),
     }
 
 
@@ -204,11 +202,11 @@ def _workers(fleet: Fleet, model: Model, pool: Pool, images: Images, claim: str)
         },
     }
     labels = dict(wanted.get("label_selector", {}))
-    has_gateway = fleet.gateway.nodes != "head" and wanted_labels(fleet.gateway).items() <= labels.items()
-    if has_gateway:
+    is_chosen = has_gateway(fleet.gateway, labels)
+    if is_chosen:
         container["ports"] = [{"name": "gateway", "containerPort": fleet.gateway.port}]
-    drain_s = max(pool.drain_timeout_s, fleet.gateway.drain_timeout_s if has_gateway else 0)
-    pod = _pod(fleet, container, claim, drain_s, has_gateway)
+    drain_s = max(pool.drain_timeout_s, fleet.gateway.drain_timeout_s if is_chosen else 0)
+    pod = _pod(fleet, container, claim, drain_s, is_chosen)
     pod["spec"]["nodeSelector"] = dict(vendor.pods.node_selector)
     pod["spec"]["tolerations"] = [{"key": vendor.pods.resource, "operator": "Exists", "effect": "NoSchedule"}]
     return {
@@ -224,7 +222,7 @@ def _workers(fleet: Fleet, model: Model, pool: Pool, images: Images, claim: str)
     }
 
 
-def _pod(fleet: Fleet, container: dict[str, Any], claim: str, drain_s: float, has_gateway: bool) -> dict[str, Any]:
+def _pod(fleet: Fleet, container: dict[str, Any], claim: str, drain_s: float, is_chosen: bool) -> dict[str, Any]:
     mounts = [
         {"name": "fleet", "mountPath": FLEET_FOLDER, "readOnly": True},
         {"name": CHECKPOINTS, "mountPath": CACHE},
@@ -251,7 +249,7 @@ def _pod(fleet: Fleet, container: dict[str, Any], claim: str, drain_s: float, ha
     ]
     grace_s = int(drain_s) + 60
     return {
-        "metadata": {"labels": _gateway_label(fleet) if has_gateway else {}},
+        "metadata": {"labels": _gateway_label(fleet) if is_chosen else {}},
         "spec": {
             "containers": [container],
             "volumes": volumes,

@@ -1,4 +1,4 @@
-"""What gateways tell each other, over encrypted ZeroMQ that lets in gateways of the fleet alone: what is open.
+"""What gateways tell each other, over encrypted ZeroMQ that lets in gateways of the fleet alone.
 
 Each publishes what has changed, 20 times a second, and everything once a second. So another gateway's booking is known
 here after 50 ms at most, and the way between the two; a message that is lost is made good within a second, and a
@@ -71,7 +71,7 @@ class PeerSync:
         self.endpoint = ""
         """Where this gateway publishes, once it has started, as `encrypted_sockets` writes addresses."""
         self._directory, self._limits, self._host = directory, limits, host
-        self._told: dict[str, Use] = {}
+        self._published_use: dict[str, Use] = {}
         self._adopts_until = 0.0
         self._heard: dict[str, float] = {}
         self._connected: dict[str, str] = {}
@@ -153,11 +153,11 @@ class PeerSync:
     def _used(self, everything: bool) -> dict[str, Use]:
         used = {}
         for name, quota in self._limits.items():
-            use, told = quota.use(), self._told.get(name)
-            if told is None and not use.running and not any(use.taken):
+            use, last = quota.use(), self._published_use.get(name)
+            if last is None and not use.running and not any(use.taken):
                 continue
-            if everything or told is None or (use.running, use.taken) != (told.running, told.taken):
-                used[name] = self._told[name] = use
+            if everything or last is None or (use.running, use.taken) != (last.running, last.taken):
+                used[name] = self._published_use[name] = use
         return used
 
     def _take_use(self, gateway: str, used: Mapping[str, Use]) -> None:
