@@ -6,7 +6,7 @@ from collections.abc import Hashable, Sequence
 
 from deployments.kv_cache.events import Cleared, KvEvent, Removed, Stored
 from deployments.routing.cache_change import CacheChange
-from deployments.routing.keys import KEY_TOKENS, PrefixKeys
+from deployments.routing.keys import PrefixEnd, PrefixKeys
 
 MOST_BLOCKS_UNKNOWN = 1_000_000
 """Blocks kept of an engine that does not report how many it has."""
@@ -15,20 +15,20 @@ MOST_BLOCKS_UNKNOWN = 1_000_000
 class BlockAccounts:
     """One engine's blocks: which keys each stands for, and what changed since the last `take_change`.
 
-    Where a block ends within a run of `KEY_TOKENS` tokens, or continues a block that is unknown, nothing can be said of
-    its prefix: it is left out. Beyond `most_blocks` the oldest are forgotten.
+    A key is there as long as the block in which its tokens end: engines give up a prefix's end before its start. What
+    continues a block that is unknown is left out. Beyond `most_blocks` the oldest are forgotten.
     """
 
     def __init__(self, keys: PrefixKeys, model: str, most_blocks: int | None = None) -> None:
-        self.held: dict[int, int] = {}
-        """Each key that the engine holds -> how many keys come before it."""
+        self.held: dict[int, None] = {}
+        """The keys that the engine holds, in the order in which they came."""
         self._prefix_keys, self._model = keys, model
         self._most_blocks = most_blocks or MOST_BLOCKS_UNKNOWN
-        self._blocks: dict[Hashable, tuple[int, ...]] = {}
-        """The engine's name of each block -> how many keys come before it, then its keys."""
+        self._blocks: dict[Hashable, tuple[PrefixEnd, Sequence[int]]] = {}
+        """The engine's name of each block -> where it ends, and its keys."""
         self._copies: dict[Hashable, int] = {}
         """Of blocks that are there more than once: each copy is taken back by an event of its own."""
-        self._stored: dict[int, int] = {}
+        self._stored: dict[int, None] = {}
         self._removed: dict[int, None] = {}
         self._cleared = False
         self._stored_blocks = self._removed_blocks = 0
@@ -42,7 +42,6 @@ class BlockAccounts:
         """The sum of all changes since the last call."""
         change = CacheChange(
             stored=list(self._stored),
-            depths=list(self._stored.values()),
             removed=list(self._removed),
             cleared=self._cleared,
             stored_blocks=self._stored_blocks,
@@ -73,27 +72,6 @@ class BlockAccounts:
         self._removed.clear()
         self._cleared = True
 
-    def store(self, names: Sequence[Hashable], parent: Hashable | None, keys: Sequence[int]) -> None:
-        """Blocks that follow each other after `parent`, with as many keys for each name."""
-        depth = 0
-        if parent is not None:
-            if (known := self._blocks.get(parent)) is None:
-                return
-            depth = known[0] + len(known) - 1
-        per_block = len(keys) // len(names) if names else 0
-        for place, name in enumerate(names):
-            if name in self._blocks:
-                self._copies[name] = self._copies.get(name, 1) + 1
-                continue
-            first = place * per_block
-            own = keys[first : first + per_block]
-            self._blocks[name] = (depth + first, *own)
-            for before, key in enumerate(own, depth + first):
-                self._add(key, before)
-        self._stored_blocks += len(names)
-        while len(self._blocks) > self._most_blocks:
-            self._take_back(next(iter(self._blocks)))
-
     def remove(self, names: Sequence[Hashable]) -> None:
         """Blocks were taken for other content."""
         self._removed_blocks += len(names)
@@ -101,35 +79,43 @@ class BlockAccounts:
             self._take_back(name)
 
     def _store(self, event: Stored) -> None:
-        if event.block_size % KEY_TOKENS:
-            return
         if event.parent is None:
-            before, depth = self._prefix_keys.root_key(self._model, event.adapter, event.salt), 0
+            prefix = PrefixEnd(self._prefix_keys.root_key(self._model, event.adapter, event.salt))
         elif (parent := self._blocks.get(event.parent)) is not None:
-            before, depth = parent[-1], parent[0] + len(parent) - 1
+            prefix, _ = parent
         else:
             return
-        keys = self._prefix_keys.block_keys(event.token_ids, event.media, before, depth)
-        self.store(event.hashes, event.parent, keys)
+        blocks = self._prefix_keys.block_keys(event.token_ids, event.media, prefix, event.block_size)
+        for name, block in zip(event.hashes, blocks, strict=True):
+            if name in self._blocks:
+                self._copies[name] = self._copies.get(name, 1) + 1
+                continue
+            self._blocks[name] = block
+            for key in block[1]:
+                self._add(key)
+        self._stored_blocks += len(event.hashes)
+        while len(self._blocks) > self._most_blocks:
+            self._take_back(next(iter(self._blocks)))
 
     def _take_back(self, name: Hashable) -> None:
         copies = self._copies.pop(name, 1)
         if copies > 2:
             self._copies[name] = copies - 1
         if copies == 1 and (block := self._blocks.pop(name, None)) is not None:
-            for key in block[1:]:
+            for key in block[1]:
                 self._withdraw(key)
 
-    def _add(self, key: int, before: int) -> None:
-        self.held[key] = before
+    def _add(self, key: int) -> None:
+        self.held[key] = None
         if key in self._removed:
             del self._removed[key]
         else:
-            self._stored[key] = before
+            self._stored[key] = None
 
     def _withdraw(self, key: int) -> None:
-        if self.held.pop(key, None) is None:
+        if key not in self.held:
             return
+        del self.held[key]
         if key in self._stored:
             del self._stored[key]
         else:

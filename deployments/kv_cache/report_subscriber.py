@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -30,8 +30,9 @@ from deployments.kv_cache.reports import (
 )
 from deployments.routing.cache_change import CacheChange
 
-PURPOSE = "cache reports"
-"""Of the socket keys of reporters and gateways."""
+PURPOSE = "cache reports of 64-token keys"
+"""Of the socket keys of reporters and gateways. Another one with each change of the messages: then older processes are
+strangers, and nobody tries to read what they say."""
 
 TICK_S = 0.25
 BURST_S = 0.002
@@ -54,8 +55,8 @@ class ReporterAddresses:
 class Sink(Protocol):
     """Where one replica's cache is kept track of. Called in the subscriber's event loop; must not block."""
 
-    def held(self) -> Mapping[int, int]:
-        """The keys that are known of the replica -> how many keys come before each."""
+    def held(self) -> set[int]:
+        """The keys that are known of the replica."""
 
     def change(self, change: CacheChange) -> None:
         """One change, in order, each once."""
@@ -190,14 +191,13 @@ class ReportSubscriber:
         return self._copy.unreadable(time.monotonic())
 
 
-def differences(held: Mapping[int, int], parts: Iterable[SnapshotPart]) -> Iterator[CacheChange]:
-    """What has to change so that `held` is what the parts hold. Each is to be applied before the next is asked for."""
-    wanted: set[int] = set()
+def differences(held: Iterable[int], parts: Iterable[SnapshotPart]) -> Iterator[CacheChange]:
+    """What has to change so that `held` is what the parts hold, in pieces."""
+    gone = set(held)
     for part in parts:
-        keys, depths = part.contents()
-        wanted.update(keys)
-        fresh = [entry for entry in zip(keys, depths, strict=True) if entry[0] not in held]
-        yield CacheChange([key for key, _ in fresh], [depth for _, depth in fresh])
-    known = list(held)
+        keys = part.contents()
+        yield CacheChange([key for key in keys if key not in gone])
+        gone.difference_update(keys)
+    known = list(gone)
     for start in range(0, len(known), KEYS_IN_PART):
-        yield CacheChange(removed=[key for key in known[start : start + KEYS_IN_PART] if key not in wanted])
+        yield CacheChange(removed=known[start : start + KEYS_IN_PART])

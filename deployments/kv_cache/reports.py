@@ -6,7 +6,7 @@ lives, and how far it is. A snapshot holds everything at one sequence number, in
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 from typing import Self, TypeVar
 
@@ -17,7 +17,6 @@ from deployments.kv_cache.replay_protocol import FeedState
 from deployments.routing.cache_change import CacheChange
 
 KEY = np.dtype("<u8")
-DEPTH = np.dtype("<u4")
 KEYS_IN_PART = 4_096
 """Keys in one part of a snapshot: what a gateway takes in without a pause."""
 
@@ -52,7 +51,6 @@ class Report(msgspec.Struct, array_like=True, frozen=True):
     base: int
     cleared: bool = False
     stored: bytes = b""
-    depths: bytes = b""
     removed: bytes = b""
     stored_blocks: int = 0
     removed_blocks: int = 0
@@ -63,18 +61,16 @@ class Report(msgspec.Struct, array_like=True, frozen=True):
             header,
             base,
             change.cleared,
-            _octets(change.stored, KEY),
-            _octets(change.depths, DEPTH),
-            _octets(change.removed, KEY),
+            _octets(change.stored),
+            _octets(change.removed),
             change.stored_blocks,
             change.removed_blocks,
         )
 
     def change(self) -> CacheChange:
-        """Raises UnreadableReport where its arrays do not fit together."""
-        stored, depths = _entries(self.stored, self.depths)
-        removed = _numbers(self.removed, KEY)
-        return CacheChange(stored, depths, removed, self.cleared, self.stored_blocks, self.removed_blocks)
+        """Raises UnreadableReport where its arrays are none."""
+        stored, removed = _numbers(self.stored), _numbers(self.removed)
+        return CacheChange(stored, removed, self.cleared, self.stored_blocks, self.removed_blocks)
 
 
 class SnapshotPart(msgspec.Struct, array_like=True, frozen=True):
@@ -85,11 +81,10 @@ class SnapshotPart(msgspec.Struct, array_like=True, frozen=True):
     part: int
     parts: int
     keys: bytes
-    depths: bytes
 
-    def contents(self) -> tuple[list[int], list[int]]:
-        """Keys, and for each how many come before it. Raises UnreadableReport where they do not fit together."""
-        return _entries(self.keys, self.depths)
+    def contents(self) -> list[int]:
+        """Its keys. Raises UnreadableReport where they are no array."""
+        return _numbers(self.keys)
 
 
 class SnapshotRequest(msgspec.Struct, array_like=True, frozen=True):
@@ -98,13 +93,12 @@ class SnapshotRequest(msgspec.Struct, array_like=True, frozen=True):
     request: int
 
 
-def snapshot(header: Header, request: int, held: Mapping[int, int]) -> Iterator[SnapshotPart]:
+def snapshot(header: Header, request: int, held: Collection[int]) -> Iterator[SnapshotPart]:
     """All parts: at least one."""
     parts = max(1, -(-len(held) // KEYS_IN_PART))
-    left = iter(held.items())
+    left = iter(held)
     for part in range(parts):
-        entries = dict(islice(left, KEYS_IN_PART))
-        yield SnapshotPart(header, request, part, parts, _octets(entries, KEY), _octets(entries.values(), DEPTH))
+        yield SnapshotPart(header, request, part, parts, _octets(islice(left, KEYS_IN_PART)))
 
 
 encode = msgspec.msgpack.Encoder().encode
@@ -135,19 +129,12 @@ def _decoded(decoder: msgspec.msgpack.Decoder[Message], message: bytes) -> Messa
         raise UnreadableReport(f"{len(message)} bytes that no cache reporter of this version sends: {error}") from error
 
 
-def _octets(numbers: Iterable[int], kind: np.dtype[np.unsignedinteger]) -> bytes:
-    return np.fromiter(numbers, kind).tobytes()
+def _octets(keys: Iterable[int]) -> bytes:
+    return np.fromiter(keys, KEY).tobytes()
 
 
-def _numbers(octets: bytes, kind: np.dtype[np.unsignedinteger]) -> list[int]:
-    if len(octets) % kind.itemsize:
-        raise UnreadableReport(f"{len(octets)} bytes are no array of numbers of {kind.itemsize} bytes")
-    numbers: list[int] = np.frombuffer(octets, kind).tolist()
+def _numbers(octets: bytes) -> list[int]:
+    if len(octets) % KEY.itemsize:
+        raise UnreadableReport(f"{len(octets)} bytes are no array of numbers of {KEY.itemsize} bytes")
+    numbers: list[int] = np.frombuffer(octets, KEY).tolist()
     return numbers
-
-
-def _entries(keys: bytes, depths: bytes) -> tuple[list[int], list[int]]:
-    found = _numbers(keys, KEY), _numbers(depths, DEPTH)
-    if len(found[0]) != len(found[1]):
-        raise UnreadableReport(f"{len(found[0])} keys with {len(found[1])} depths")
-    return found

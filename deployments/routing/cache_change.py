@@ -11,13 +11,11 @@ class CacheChange:
     """Everything is forgotten where `cleared`, then `removed` goes, then `stored` comes.
 
     Attributes:
-        depths: for each key of `stored`, how many keys come before it in its prompt.
         stored_blocks: blocks that the engine took in, in its own count: copies of a block that it has are counted too.
         removed_blocks: blocks that it gave up.
     """
 
     stored: Sequence[int] = ()
-    depths: Sequence[int] = ()
     removed: Sequence[int] = ()
     cleared: bool = False
     stored_blocks: int = 0
@@ -32,5 +30,4 @@ class CacheChange:
         for start in range(0, len(self.removed), most_keys):
             yield CacheChange(removed=self.removed[start : start + most_keys])
         for start in range(0, len(self.stored), most_keys):
-            end = start + most_keys
-            yield CacheChange(stored=self.stored[start:end], depths=self.depths[start:end])
+            yield CacheChange(stored=self.stored[start : start + most_keys])

@@ -8,14 +8,14 @@ short life: a burst with one prefix then goes where the first of it went.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import islice
+from collections.abc import Sequence
+from dataclasses import dataclass
 from sys import getsizeof
 
 from deployments.routing.cache_change import CacheChange
+from deployments.routing.claims import KEY_BYTES, Claims
 from deployments.routing.keys import KEY_TOKENS, PrefixKeys
-from deployments.routing.lost import SAMPLED, LostPrefixes
+from deployments.routing.lost import LostPrefixes
 from deployments.routing.prompt import Prompt
 
 MOST_BLOCKS_UNKNOWN = 1_000_000
@@ -26,17 +26,16 @@ EXPECTED_TOKENS = 128
 """Of a booked prompt's keys only one in so many tokens is claimed: a hint does not need to be exact."""
 WORTH_STEP = 0.2
 """Of the running mean of what room is made of, for each sampled key: a memory of some thousand tokens."""
-STRIDE = 32
+STRIDE = 8
 """Keys that a lookup skips while the set of holders stays the same: engines free a prefix's end before its start."""
 
 
 @dataclass(slots=True)
 class _Source:
-    """One replica's cache: each key that it holds -> how many keys come before it."""
+    """One replica's cache."""
 
     most_blocks: int
-    block_keys: int
-    held: dict[int, int] = field(default_factory=dict)
+    block_tokens: int
     stored: float = 0.0
     removed: float = 0.0
     """Blocks lately, over about as many as its cache has."""
@@ -60,7 +59,7 @@ class PrefixIndex:
         self.key_tokens = key_tokens
         self.prefix_keys = prefix_keys or PrefixKeys()
         self._expected_every = max(1, EXPECTED_TOKENS // key_tokens)
-        self._claims: dict[int, int] = {}
+        self._claims = Claims()
         self._expected: dict[int, int] = {}
         self._expiries: deque[tuple[float, int, Sequence[int]]] = deque()
         self._lasting: deque[tuple[float, int, Sequence[int]]] = deque()
@@ -68,26 +67,24 @@ class PrefixIndex:
         self._expected_keys = 0
         self._sources: dict[int, _Source] = {}
         self._roots: dict[tuple[str, str], int] = {}
-        self.lost = LostPrefixes()
+        self.lost = LostPrefixes(key_tokens)
 
     def add(self, replica: int, most_blocks: int | None = None, block_tokens: int | None = None) -> None:
         """A replica without blocks; `most_blocks` is its whole cache in blocks of its own, of `block_tokens` each."""
         assert replica not in self._sources
-        block_keys = max(1, (block_tokens or self.key_tokens) // self.key_tokens)
-        self._sources[replica] = _Source(most_blocks or MOST_BLOCKS_UNKNOWN, block_keys)
+        self._claims.add(replica)
+        self._sources[replica] = _Source(most_blocks or MOST_BLOCKS_UNKNOWN, block_tokens or self.key_tokens)
 
     def drop(self, replica: int) -> None:
         """Forgets a replica; its number may then be used again."""
         self.clear(replica)
+        self._claims.drop(replica)
         del self._sources[replica]
 
     def clear(self, replica: int) -> None:
         """Takes back everything that is claimed of a replica."""
-        source = self._sources[replica]
+        self._claims.clear(replica)
         bit = 1 << replica
-        for key in source.held:
-            _take_bit(self._claims, key, bit)
-        source.held.clear()
         for key in [key for key, holders in self._expected.items() if holders & bit]:
             _take_bit(self._expected, key, bit)
 
@@ -98,17 +95,19 @@ class PrefixIndex:
         source = self._sources[replica]
         source.count(change.stored_blocks, change.removed_blocks)
         if change.removed:
-            self._remove(replica, source, change.removed)
+            removed = self._claims.remove(replica, change.removed)
+            for requested in self.lost.take(removed, self._claims):
+                source.worth += (requested - source.worth) * WORTH_STEP
         if change.stored:
-            bit = 1 << replica
-            claims = self._claims
-            for key in change.stored:
-                claims[key] = claims.get(key, 0) | bit
-            source.held.update(zip(change.stored, change.depths, strict=True))
+            self._claims.store(replica, change.stored)
 
-    def held(self, replica: int) -> Mapping[int, int]:
-        """The keys that a replica holds -> how many keys come before each."""
-        return self._sources[replica].held
+    def held(self, replica: int) -> set[int]:
+        """The keys that a replica holds, collected anew."""
+        return self._claims.held(replica)
+
+    def holds(self, replica: int, key: int) -> bool:
+        """Whether a replica holds this key."""
+        return bool(self._claims.holders(key) & 1 << replica)
 
     def displaces(self, replica: int) -> float:
         """Blocks that its cache lately gave up for each that it took in: 0 while it fills, about 1 once it is full.
@@ -154,14 +153,14 @@ class PrefixIndex:
 
     def _held(self, keys: Sequence[int]) -> list[tuple[int, int]]:
         """By what engines told: each replica once, the longest last."""
-        claims = self._claims
+        holders_of = self._claims.holders
         found: list[tuple[int, int]] = []
-        holders = claims.get(keys[0], 0) if keys else 0
+        holders = holders_of(keys[0]) if keys else 0
         known = 1
         while holders and known < len(keys):
             # Every one of `holders` holds keys[known - 1].
             ahead = min(known + STRIDE, len(keys))
-            still = holders & claims.get(keys[ahead - 1], 0)
+            still = holders & holders_of(keys[ahead - 1])
             if still == holders:
                 known = ahead
                 continue
@@ -169,11 +168,11 @@ class PrefixIndex:
             low, high = known, ahead
             while high - low > 1:
                 middle = (low + high) // 2
-                if holders & claims.get(keys[middle - 1], 0) == holders:
+                if holders & holders_of(keys[middle - 1]) == holders:
                     low = middle
                 else:
                     high = middle
-            still = holders & claims.get(keys[high - 1], 0)
+            still = holders & holders_of(keys[high - 1])
             found.append((holders & ~still, low))
             holders, known = still, high
         if holders:
@@ -182,7 +181,7 @@ class PrefixIndex:
 
     def _expected_of(self, keys: Sequence[int]) -> list[tuple[int, int]]:
         """By engines and bookings together: replicas that bookings promise something of these keys."""
-        claims, expected = self._claims, self._expected
+        holders_of, expected = self._claims.holders, self._expected
         found: list[tuple[int, int]] = []
         every = self._expected_every
         trail = promised = 0
@@ -192,7 +191,7 @@ class PrefixIndex:
         for place in places:
             key = keys[place]
             new = expected.get(key, 0)
-            still = trail & (new | claims.get(key, 0))
+            still = trail & (new | holders_of(key))
             if lost := promised & ~still:
                 found.append((lost, place + 1 - every))
             trail, promised = still, (promised | new) & still
@@ -223,29 +222,11 @@ class PrefixIndex:
 
     def blocks(self, replica: int) -> int:
         """Blocks of that replica that are known."""
-        source = self._sources[replica]
-        return len(source.held) // source.block_keys
+        return self._claims.count(replica) * self.key_tokens // self._sources[replica].block_tokens
 
     def size_bytes(self) -> int:
-        """Memory of the claims and of what each replica holds, estimated: a key is one number for all of them."""
-        total = getsizeof(self._claims) + getsizeof(self._expected) + 36 * (len(self._claims) + len(self._expected))
-        sample = [getsizeof(holders) for holders in islice(self._claims.values(), 100)]
-        total += round(len(self._claims) * sum(sample) / len(sample)) if sample else 0
-        return total + sum(getsizeof(source.held) + 36 * len(source.held) for source in self._sources.values())
-
-    def _remove(self, replica: int, source: _Source, keys: Sequence[int]) -> None:
-        bit, held, claims = 1 << replica, source.held, self._claims
-        sampled = []
-        for key in keys:
-            depth = held.pop(key, None)
-            if depth is None:
-                continue
-            _take_bit(claims, key, bit)
-            if depth % SAMPLED == SAMPLED - 1:
-                sampled.append((depth, key))
-        for block in sampled:
-            for requested in self.lost.take(block, claims):
-                source.worth += (requested - source.worth) * WORTH_STEP
+        """Memory of all claims, estimated."""
+        return self._claims.size_bytes() + getsizeof(self._expected) + KEY_BYTES * len(self._expected)
 
     def _forget_oldest(self, expiries: deque[tuple[float, int, Sequence[int]]]) -> None:
         _, replica, keys = expiries.popleft()

@@ -5,10 +5,10 @@ A list of ghosts, as adaptive caches keep it (Megiddo and Modha: ARC, FAST 2003)
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable
 
-SAMPLED = 16
-"""Of a prompt's keys one in so many is looked at, by its place in the prompt."""
+SAMPLED_TOKENS = 256
+"""One key in so many tokens is looked at: those that its number says, everywhere the same."""
 MOST_GHOSTS = MOST_SEEN = 65_536
 MEMORY = 2_000
 """Sampled keys over which the share is a mean."""
@@ -23,20 +23,23 @@ class LostPrefixes:
     worth to the prompts that come now.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, key_tokens: int) -> None:
+        self._every = max(1, SAMPLED_TOKENS // key_tokens)
         self._ghosts: dict[int, None] = {}
         self._seen: dict[int, None] = {}
         self._lost = self._asked = 0.0
 
-    def take(self, block: Sequence[int], claims: Container[int]) -> list[bool]:
-        """A block was given up: how many keys come before it, then its keys. Lost are those that nobody claims.
+    def sampled(self, keys: Iterable[int]) -> list[int]:
+        """Those of the keys that are looked at."""
+        return [key for key in keys if key % self._every == 0]
+
+    def take(self, keys: Iterable[int], claims: Container[int]) -> list[bool]:
+        """A replica has given up these keys. Lost are those that nobody claims.
 
         Returns of each sampled key whether it was ever asked for.
         """
         asked = []
-        first = block[0]
-        for place in range(first + (SAMPLED - 1 - first) % SAMPLED, first + len(block) - 1, SAMPLED):
-            key = block[1 + place - first]
+        for key in self.sampled(keys):
             asked.append(key in self._seen)
             if not asked[-1]:
                 continue
@@ -48,9 +51,9 @@ class LostPrefixes:
             del self._ghosts[next(iter(self._ghosts))]
         return asked
 
-    def ask(self, keys: Sequence[int]) -> None:
+    def ask(self, keys: Iterable[int]) -> None:
         """A prompt with these keys has come."""
-        for key in keys[SAMPLED - 1 :: SAMPLED]:
+        for key in self.sampled(keys):
             self._seen[key] = None
             if key in self._ghosts:
                 del self._ghosts[key]

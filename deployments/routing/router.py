@@ -172,9 +172,9 @@ class Router:
             self.index.change(replica.row, change)
             self.table.set_displaces(replica.row, self.index.displaces(replica.row))
 
-    def held(self, replica: Replica) -> Mapping[int, int]:
-        """The keys that it holds -> how many keys come before each; none where it is gone."""
-        return self.index.held(replica.row) if replica.incarnation in self.replicas else {}
+    def held(self, replica: Replica) -> set[int]:
+        """The keys that it holds; none where it is gone."""
+        return self.index.held(replica.row) if replica.incarnation in self.replicas else set()
 
     def clear(self, replica: Replica) -> None:
         """Forgets what it held."""

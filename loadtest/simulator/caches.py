@@ -28,11 +28,10 @@ class CacheNews:
         index, replica = self._index, self._replica
         for event in events:
             match event:
-                case Stored(keys, parent, place):
+                case Stored(keys, parent):
                     # What continues a block that was forgotten cannot be met by a prompt.
-                    if parent is None or parent in index.held(replica):
-                        depths = range(place, place + len(keys))
-                        index.change(replica, CacheChange(keys, depths, stored_blocks=len(keys)))
+                    if parent is None or index.holds(replica, parent):
+                        index.change(replica, CacheChange(keys, stored_blocks=len(keys)))
                 case Removed(keys):
                     index.change(replica, CacheChange(removed=keys, removed_blocks=len(keys)))
                 case Cleared():

@@ -13,6 +13,7 @@ BENCHES = (
     "gateway_streams",
     "kv_events",
     "cache_reports",
+    "prefix_index",
     "prompts",
     "hostile_bodies",
     "body_memory",

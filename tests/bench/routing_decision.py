@@ -15,14 +15,13 @@ from typing import Any, TypeVar
 
 from deployments.kv_cache.events import Stored
 from deployments.routing import Booking, Request, Router
-from deployments.routing.keys import KEY_TOKENS
 from deployments.routing.prompt import Prompt
 from deployments.routing.seeds import seed_of
 from tests.support.block_index import apply_events
 
 SHORT_TOKENS, PROMPT_TOKENS = 1024, 8192
 SHARED_TOKENS = 2048
-BLOCKS = 1_000_000
+BLOCKS, BLOCK_TOKENS = 1_000_000, 16
 DECISIONS = 4000
 OPEN_PER_REPLICA = 4
 SMALL, USUAL, LARGE = 8, 64, 1000
@@ -37,18 +36,20 @@ def filled(replicas: int, chance: random.Random) -> tuple[Router, list[list[int]
     router = Router("m", seed=1)
     started = time.thread_time()
     known = [
-        router.add(f"r{n}", f"r{n}", "pool", 512, seed_of("h200"), kv_tokens=BLOCKS * KEY_TOKENS)
+        router.add(
+            f"r{n}", f"r{n}", "pool", 512, seed_of("h200"), block_tokens=BLOCK_TOKENS, kv_tokens=BLOCKS * BLOCK_TOKENS
+        )
         for n in range(replicas)
     ]
     joined_s = time.thread_time() - started
     shared = [[chance.randrange(200_000) for _ in range(SHARED_TOKENS)] for _ in range(50)]
     prompts = []
-    per_prompt = PROMPT_TOKENS // KEY_TOKENS
+    per_prompt = PROMPT_TOKENS // BLOCK_TOKENS
     for stored in range(0, BLOCKS, per_prompt):
         own = [chance.randrange(200_000) for _ in range(PROMPT_TOKENS - SHARED_TOKENS)]
         prompt = chance.choice(shared) + own
         apply_events(
-            router, chance.choice(known), [Stored(range(stored, stored + per_prompt), None, prompt, KEY_TOKENS)]
+            router, chance.choice(known), [Stored(range(stored, stored + per_prompt), None, prompt, BLOCK_TOKENS)]
         )
         if len(prompts) < 500:
             prompts.append(prompt)
@@ -76,7 +77,7 @@ def stream(router: Router, prompts: list[list[int]], tokens: int, replicas: int,
     open_ones: list[Booking] = []
     times = Times()
     for number in range(DECISIONS):
-        cut = chance.randrange(0, tokens, KEY_TOKENS)
+        cut = chance.randrange(0, tokens, BLOCK_TOKENS)
         ids = chance.choice(prompts)[:cut] + [number] * (tokens - cut)
         now = number * 0.01
         keys = times.of("keys", router.index.prompt_keys, Prompt(ids))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 
 from deployments.kv_cache.blocks import BlockAccounts
 from deployments.kv_cache.events import KvEvent
@@ -24,18 +24,6 @@ class BlockIndex(PrefixIndex):
     def apply(self, replica: int, event: KvEvent) -> None:
         """Follows one event of a replica's engine."""
         self._accounts[replica].apply(event)
-        self._follow(replica)
-
-    def store(self, replica: int, names: Sequence[Hashable], parent: Hashable | None, keys: Sequence[int]) -> None:
-        """Blocks that follow each other, with as many keys for each name."""
-        self._accounts[replica].store(names, parent, keys)
-        self._follow(replica)
-
-    def remove(self, replica: int, names: Sequence[Hashable]) -> None:
-        self._accounts[replica].remove(names)
-        self._follow(replica)
-
-    def _follow(self, replica: int) -> None:
         self.change(replica, self._accounts[replica].take_change())
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from cluster.fleet_secrets import FleetSecrets
@@ -31,7 +31,7 @@ class _IntoRouter:
     feed_state: FeedState = FeedState.CATCHING_UP
     _doubt: asyncio.TimerHandle | None = None
 
-    def held(self) -> Mapping[int, int]:
+    def held(self) -> set[int]:
         return self.router.held(self.replica)
 
     def change(self, change: CacheChange) -> None:

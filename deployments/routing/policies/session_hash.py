@@ -1,7 +1,7 @@
 """Session affinity: a conversation stays on one replica, whatever its load; as vllm-project/router's `consistent_hash`
 and Ray Serve's ConsistentHashRouter do by the session's header.
 
-A request without a session goes by the first 16 tokens of its prompt, and by chance where there are none. Where its
+A request without a session goes by the first 64 tokens of its prompt, and by chance where it is shorter. Where its
 home is full, ejected or gone it takes the next in the key's order, and is back with the home's return.
 
 Unlike theirs it ranks by rendezvous hashing instead of a ring. Sessions have the same home for every gateway; keys of

@@ -12,6 +12,8 @@ from typing import Any
 import aiohttp
 from PIL import Image
 
+from deployments.routing.keys import KEY_TOKENS
+
 WORDS = ("ship", "harbour", "captain", "storm", "island", "rope", "sail", "night", "letter", "engine")
 
 
@@ -42,8 +44,8 @@ async def asked(http: aiohttp.ClientSession, model: str, messages: list[Any], **
 
 
 async def errors(http: aiohttp.ClientSession, model: str, words: int, rounds: int) -> tuple[int, int]:
-    """Over chats that share one of four system prompts: tokens found in the cache, and the sum of what was predicted
-    wrongly. The first `rounds` chats of each are not counted."""
+    """Over chats that share one of four system prompts: tokens found in the cache, in whole keys, and how many of them
+    were predicted wrongly. The first `rounds` chats of each are not counted."""
     await settled(http)
     chance = random.Random(words)
     systems = [" ".join(chance.choices(WORDS, k=words)) for _ in range(4)]
@@ -54,6 +56,7 @@ async def errors(http: aiohttp.ClientSession, model: str, words: int, rounds: in
         tokens, expected, cached = await asked(http, model, [system, question])
         assert cached < tokens
         if turn >= 4 * rounds:
+            cached -= cached % KEY_TOKENS
             found, wrong = found + cached, wrong + abs(expected - cached)
         await asyncio.sleep(0.05)
     return found, wrong
@@ -94,8 +97,8 @@ async def test_pictures_under_one_text_are_told_apart(http: aiohttp.ClientSessio
     for (_, expected, cached), (_, expected_again, cached_again) in zip(first, again, strict=True):
         assert expected <= 32, "the other picture's prompt is none of it"
         assert cached <= 32
-        assert cached_again > 32
-        assert abs(expected_again - cached_again) <= 0.05 * cached_again
+        assert cached_again > KEY_TOKENS
+        assert expected_again == cached_again - cached_again % KEY_TOKENS
 
 
 async def test_speech_is_routed_by_its_seconds(http: aiohttp.ClientSession) -> None:

@@ -18,12 +18,12 @@ from deployments.kv_cache.replica_copy import ANSWER_TIMEOUT_S, Change, Forget, 
 from deployments.kv_cache.report_subscriber import differences
 from deployments.kv_cache.reports import decode_part, decode_report, encode
 from deployments.routing import Replica, Router
-from deployments.routing.keys import PrefixKeys
+from deployments.routing.keys import KEY_TOKENS, PrefixEnd, PrefixKeys
 from deployments.routing.prompt import Prompt
 from deployments.routing.seeds import seed_of
 
 KEYS = PrefixKeys(bytes(range(32)))
-WORD_TOKENS = 16
+WORD_TOKENS = KEY_TOKENS
 FIRST_TOKEN = 0x5EC2E7_000000
 """Token ids that are easy to find in a message, were they in one."""
 WORDS = st.lists(st.integers(1, 3), min_size=1, max_size=5)
@@ -50,7 +50,7 @@ class Gateway:
 
     @property
     def known(self) -> set[int]:
-        return set(self.router.held(self.replica))
+        return self.router.held(self.replica)
 
     def take(self, steps: list[Step]) -> None:
         for step in steps:
@@ -166,11 +166,11 @@ class FromEngineToGateway(RuleBasedStateMachine):
         self.begin_reporter()
         for prefix in sorted(self.held, key=len):
             # Its parent may be gone: then a reporter that was there from the start knows more than one that was not.
-            self.log._accounts.store([prefix], None, [])
-            self.log._accounts._blocks[prefix] = (len(prefix) - 1, key_of(prefix))
-            self.log._accounts._add(key_of(prefix), len(prefix) - 1)
-            for _ in range(self.held[prefix] - 1):
-                self.log._accounts.store([prefix], None, [0])
+            accounts, key = self.log._accounts, key_of(prefix)
+            accounts._blocks[prefix] = PrefixEnd(key, len(prefix)), [key]
+            accounts._add(key)
+            if self.held[prefix] > 1:
+                accounts._copies[prefix] = self.held[prefix]
 
     @precondition(lambda self: self.gateway.copy.state is FeedState.EXACT and not self.log.changed)
     @invariant()
@@ -190,7 +190,6 @@ class FromEngineToGateway(RuleBasedStateMachine):
                 gateway.wait(ANSWER_TIMEOUT_S)
         assert gateway.copy.state is FeedState.EXACT
         assert gateway.known == {key_of(prefix) for prefix in self.held}
-        assert dict(gateway.router.held(gateway.replica)) == {key_of(p): len(p) - 1 for p in self.held}
         for prefix in self.held:
             bits = gateway.router.index.matches([key_of(prefix)])
             assert bits == [(1 << gateway.replica.row, 1)]

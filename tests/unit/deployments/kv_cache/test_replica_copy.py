@@ -27,7 +27,7 @@ def report(base: int, sequence: int, reporter: bytes = b"r", keying: bytes = b"k
 
 
 def part(request: int, sequence: int, part: int = 0, parts: int = 1) -> SnapshotPart:
-    return SnapshotPart(header(sequence), request, part, parts, b"", b"")
+    return SnapshotPart(header(sequence), request, part, parts, b"")
 
 
 def exact_at(sequence: int) -> ReplicaCopy:

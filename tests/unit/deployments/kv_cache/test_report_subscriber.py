@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -19,6 +19,7 @@ from deployments.kv_cache.keying import prefix_keys
 from deployments.kv_cache.replay_protocol import FeedState
 from deployments.kv_cache.report_subscriber import PURPOSE, ReporterAddresses, ReportSubscriber
 from deployments.routing.cache_change import CacheChange
+from deployments.routing.keys import KEY_TOKENS
 from tests.support.front import until
 
 SECRETS = FleetSecrets((b"a-secret-of-this-fleet",))
@@ -30,20 +31,19 @@ class Copy:
     """A sink: the keys, as they are known."""
 
     def __init__(self) -> None:
-        self.keys: dict[int, int] = {}
+        self.keys: set[int] = set()
         self.states: list[FeedState] = []
         self.changes = 0
 
-    def held(self) -> Mapping[int, int]:
+    def held(self) -> set[int]:
         return self.keys
 
     def change(self, change: CacheChange) -> None:
         self.changes += 1
         if change.cleared:
             self.keys.clear()
-        for key in change.removed:
-            self.keys.pop(key, None)
-        self.keys.update(zip(change.stored, change.depths, strict=True))
+        self.keys.difference_update(change.removed)
+        self.keys.update(change.stored)
 
     def clear(self) -> None:
         self.keys.clear()
@@ -80,8 +80,8 @@ async def following(addresses: ReporterAddresses, secrets: FleetSecrets = SECRET
 
 
 def prompt(number: int, blocks: int = 3) -> Stored:
-    tokens = [number] * 16 * blocks
-    return Stored([(number, place) for place in range(blocks)], None, tokens, 16)
+    tokens = [number] * KEY_TOKENS * blocks
+    return Stored([(number, place) for place in range(blocks)], None, tokens, KEY_TOKENS)
 
 
 async def test_early_and_late_gateways_know_what_the_engine_holds() -> None:
@@ -90,7 +90,7 @@ async def test_early_and_late_gateways_know_what_the_engine_holds() -> None:
         for number in range(50):
             log.apply([prompt(number)])
         log.apply([Removed([(7, 2)])])
-        await until(lambda: early.keys == log._accounts.held)
+        await until(lambda: early.keys == set(log._accounts.held))
         assert len(early.keys) == 149
         async with following(publisher.addresses) as late:
             await until(lambda: late.states[-1:] == [EXACT])
@@ -106,7 +106,7 @@ async def test_a_snapshot_of_many_parts_is_taken_in_slices() -> None:
             log.apply([prompt(number, 1000)])
         async with following(publisher.addresses) as copy:
             await until(lambda: copy.states[-1:] == [EXACT])
-            assert copy.keys == log._accounts.held
+            assert copy.keys == set(log._accounts.held)
             assert copy.changes > 30_000 // 4096
 
 
@@ -128,7 +128,7 @@ async def test_a_reporter_that_is_gone_is_not_believed_and_then_forgotten(monkey
         await until(lambda: len(copy.keys) == 3)
         await until(lambda: copy.states[-1] is EXACT)
     await until(lambda: copy.states[-2:] == [CATCHING_UP, DEGRADED])
-    assert copy.keys == {}
+    assert copy.keys == set()
     await following_it.__aexit__(None, None, None)
 
 
@@ -137,7 +137,7 @@ async def test_keys_of_another_secret_are_not_used() -> None:
     async with publishing(OTHERS) as (log, publisher), following(publisher.addresses) as copy:
         log.apply([prompt(1)])
         await until(lambda: copy.states[-1:] == [DEGRADED])
-        assert copy.keys == {}
+        assert copy.keys == set()
 
 
 async def test_bytes_that_are_no_report_cost_a_snapshot() -> None:

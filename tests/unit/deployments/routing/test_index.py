@@ -8,6 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from deployments.kv_cache.events import Cleared, Removed, Stored
 from deployments.routing.index import PrefixIndex
+from deployments.routing.keys import KEY_TOKENS
 from deployments.routing.prompt import Prompt
 from tests.support.block_index import BlockIndex
 
@@ -15,11 +16,11 @@ EIGHT = tuple(range(50, 58))
 
 
 def tokens_of(*words: int) -> list[int]:
-    """16 tokens for each word."""
-    return [word for word in words for _ in range(16)]
+    """The tokens of one key for each word."""
+    return [word for word in words for _ in range(KEY_TOKENS)]
 
 
-def stored(names: list[Any], words: list[int], parent: Any = None, block: int = 16, salt: str = "") -> Stored:
+def stored(names: list[Any], words: list[int], parent: Any = None, block: int = KEY_TOKENS, salt: str = "") -> Stored:
     return Stored(names, parent, tokens_of(*words), block, salt)
 
 
@@ -66,12 +67,15 @@ def test_a_block_without_its_parent_is_not_claimed() -> None:
 
 def test_block_sizes_may_differ() -> None:
     index = index_of(0, 1, 2)
-    index.apply(0, stored([1], [1, 2], block=32))
-    index.apply(1, stored([7, 8], [1, 2], block=16))
-    index.apply(2, Stored([5], None, [1] * 24, 24))
-    assert found(index, 1, 2) == {0: 2, 1: 2}, "blocks that end within 16 tokens cannot be told"
+    index.apply(0, stored([1], [1, 2], block=128))
+    index.apply(1, stored([*range(8)], [1, 2], block=16))
+    index.apply(2, Stored([5, 6], None, tokens_of(1, 2)[:96], 48))
+    assert found(index, 1, 2) == {0: 2, 1: 2, 2: 1}
     index.apply(0, Removed([1]))
-    assert found(index, 1, 2) == {1: 2}
+    index.apply(1, Removed([7]))
+    assert found(index, 1, 2) == {1: 1, 2: 1}
+    index.apply(2, Removed([6]))
+    assert found(index, 1, 2) == {1: 1}, "its tokens end in the block that is gone"
 
 
 def test_removals_take_back_one_copy_each() -> None:
@@ -106,20 +110,22 @@ def test_clearing_forgets_one_replica() -> None:
     assert found(index, 1, 2) == {} == found(index, *EIGHT)
 
 
-def test_expectations_reach_to_the_last_eighth_key_and_end() -> None:
+def test_expectations_reach_to_the_last_even_key_and_end() -> None:
     index = index_of(0, 1, 2)
     index.apply(0, stored([1], [1]))
     index.apply(2, stored(list(range(19)), [1, *range(2, 20)]))
     words = [1, *range(2, 22)]
     keys = index.prompt_keys(Prompt(tokens_of(*words)))
     index.expect(0, keys, 1, until=5.0)
-    assert found(index, *words) == {0: 16, 2: 19}
+    assert found(index, *words) == {0: 20, 2: 19}, "nothing is hoped for beyond the last second key"
     index.expect(2, keys, 19, until=5.5)
-    assert found(index, *words) == {0: 16, 2: 19}, "nothing is hoped for beyond the last eighth"
-    assert found(index, *words[:12], 99) == {0: 8, 2: 12}
+    assert found(index, *words) == {0: 20, 2: 20}
+    assert found(index, *words[:11], 99) == {0: 10, 2: 11}
     index.expire(4.9)
-    assert found(index, *words) == {0: 16, 2: 19}
+    assert found(index, *words) == {0: 20, 2: 20}
     index.expire(5.0)
+    assert found(index, *words) == {0: 1, 2: 20}
+    index.expire(5.5)
     assert found(index, *words) == {0: 1, 2: 19}
 
 

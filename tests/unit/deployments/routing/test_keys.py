@@ -1,18 +1,20 @@
 from __future__ import annotations
 
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from deployments.kv_cache.events import MediaMark
-from deployments.routing.keys import KEY_TOKENS, PrefixKeys
+from deployments.routing.keys import KEY_BITS, KEY_TOKENS, PrefixEnd, PrefixKeys
 from deployments.routing.prompt import Media, Prompt
 
-TOKENS = st.lists(st.integers(0, 250_000), max_size=100)
+TOKENS = st.lists(st.integers(0, 250_000), max_size=400)
 KEYS = PrefixKeys(bytes(32))
 prompt_keys, block_keys, root_key = KEYS.prompt_keys, KEYS.block_keys, KEYS.root_key
 ROOT = root_key("m")
-GOLDEN = [11620992699479541181, 8808666096751821840, 5597786535225772314]
+GOLDEN = [726312043717471323, 693063108184395390, 418267182089033357]
 
 
 @given(TOKENS, TOKENS)
@@ -26,21 +28,37 @@ def test_keys_are_equal_exactly_as_far_as_the_prefixes_are(one: list[int], other
         assert not set(keys_a[shared:]) & set(keys_b[shared:])
 
 
-@given(TOKENS, st.integers(0, 6))
-def test_keys_continue_from_any_block(tokens: list[int], cut: int) -> None:
-    keys = prompt_keys(Prompt(tokens), ROOT)
-    cut = min(cut, len(keys))
-    rest = block_keys(tokens[cut * KEY_TOKENS :], (), keys[cut - 1] if cut else ROOT, cut)
-    assert keys[:cut] + rest == keys
+@given(TOKENS, st.sampled_from([1, 7, 16, 24, 32, 48, 64, 100, 128, 272]), st.lists(st.integers(1, 5), min_size=1))
+def test_blocks_of_any_size_told_in_any_runs_have_the_prompts_keys(
+    tokens: list[int], block: int, runs: list[int]
+) -> None:
+    """Each key comes with the block in which its tokens end."""
+    wanted = prompt_keys(Prompt(tokens), ROOT)
+    prefix, told = PrefixEnd(ROOT), 0
+    for run in runs * len(tokens):
+        blocks = block_keys(tokens[told : told + run * block], (), prefix, block)
+        if not blocks:
+            break
+        for end, keys in blocks:
+            prefix, told = end, told + block
+            assert keys == wanted[(told - block) // KEY_TOKENS : told // KEY_TOKENS]
+    assert len(tokens) - told < block
+
+
+@given(TOKENS)
+def test_a_key_fits_into_the_bits_that_python_keeps_in_32_bytes(tokens: list[int]) -> None:
+    for key in [ROOT, *prompt_keys(Prompt(tokens), ROOT)]:
+        assert 0 <= key < 2**KEY_BITS
+        assert sys.getsizeof(key) <= 32
 
 
 def test_order_counts() -> None:
-    one, two = list(range(16)), list(range(100, 116))
+    one, two = list(range(64)), list(range(100, 164))
     assert prompt_keys(Prompt(one + two), ROOT)[-1] != prompt_keys(Prompt(two + one), ROOT)[-1]
 
 
 def test_models_adapters_and_salts_share_nothing() -> None:
-    tokens = list(range(64))
+    tokens = list(range(4 * KEY_TOKENS))
     roots = [
         root_key(*parts) for parts in [("m",), ("n",), ("m", "a"), ("m", "", "a"), ("m", "a", "s"), ("ma", "", "s")]
     ]
@@ -49,16 +67,16 @@ def test_models_adapters_and_salts_share_nothing() -> None:
 
 
 def test_pictures_under_the_same_text_differ() -> None:
-    tokens = [1] * 20 + [9] * 40 + [2] * 20
-    with_cat = prompt_keys(Prompt(tokens, (Media(20, 40, "cat"),)), ROOT)
-    with_dog = prompt_keys(Prompt(tokens, (Media(20, 40, "dog"),)), ROOT)
+    tokens = [1] * 80 + [9] * 160 + [2] * 80
+    with_cat = prompt_keys(Prompt(tokens, (Media(80, 160, "cat"),)), ROOT)
+    with_dog = prompt_keys(Prompt(tokens, (Media(80, 160, "dog"),)), ROOT)
     without = prompt_keys(Prompt(tokens), ROOT)
     assert with_cat[0] == with_dog[0] == without[0], "the text before them is the same"
     assert len({*with_cat[1:], *with_dog[1:], *without[1:]}) == 12
 
 
 @given(
-    st.lists(st.tuples(st.integers(0, 30), st.integers(1, 50), st.sampled_from(["cat", "dog", "owl"])), max_size=3),
+    st.lists(st.tuples(st.integers(0, 120), st.integers(1, 200), st.sampled_from(["cat", "dog", "owl"])), max_size=3),
     st.sampled_from([16, 32, 128]),
 )
 def test_engines_marks_lead_to_the_gateways_keys(pictures: list[tuple[int, int, str]], block: int) -> None:
@@ -70,29 +88,27 @@ def test_engines_marks_lead_to_the_gateways_keys(pictures: list[tuple[int, int, 
         tokens += [1] * text + [5]
         media.append(Media(len(tokens), length, identity))
         tokens += [placeholder] * length
-    tokens += [7] * 40
+    tokens += [7] * 160
     wanted = prompt_keys(Prompt(tokens, tuple(media)), ROOT)
     keys: list[int] = []
+    prefix = PrefixEnd(ROOT)
     for start in range(0, len(tokens) - block + 1, block):
         marks = [
             MediaMark(m.start - start, m.identity)
             for m in media
             if m.start < start + block and m.start + m.tokens > start
         ]
-        keys += block_keys(tokens[start : start + block], marks, keys[-1] if keys else ROOT, len(keys))
-    assert keys == wanted[: len(keys)]
-    whole = block_keys(
-        tokens[: len(keys) * KEY_TOKENS],
-        [MediaMark(m.start, m.identity) for m in media if m.start < len(keys) * KEY_TOKENS],
-        ROOT,
-        0,
-    )
-    assert whole == keys
+        ((prefix, own),) = block_keys(tokens[start : start + block], marks, prefix, block)
+        keys += own
+    assert keys == wanted[: len(tokens) // block * block // KEY_TOKENS]
+    all_marks = [MediaMark(m.start, m.identity) for m in media if m.start < len(tokens) // block * block]
+    whole = block_keys(tokens, all_marks, PrefixEnd(ROOT), block)
+    assert [key for _, own in whole for key in own] == keys
 
 
 def test_a_secret_makes_the_same_keys_in_every_process() -> None:
     root = PrefixKeys(bytes(range(32))).root_key("m", "", "salt")
-    keys = PrefixKeys(bytes(range(32))).prompt_keys(Prompt(list(range(32))), root)
+    keys = PrefixKeys(bytes(range(32))).prompt_keys(Prompt(list(range(128))), root)
     assert [root, *keys] == GOLDEN
 
 

@@ -18,6 +18,7 @@ from deployments.kv_cache.keying import prefix_keys
 from deployments.kv_cache.replay_protocol import FeedState
 from deployments.kv_cache.report_subscriber import PURPOSE
 from deployments.routing import Router
+from deployments.routing.keys import KEY_TOKENS
 from deployments.routing.prompt import Prompt
 from deployments.routing.seeds import seed_of
 from tests.support.front import until
@@ -25,7 +26,7 @@ from tests.support.processes import fake_pool, replica_info
 
 SECRETS = FleetSecrets((b"a-secret-of-this-fleet",))
 URL = "http://127.0.0.1:1"
-TOKENS = [5] * 64
+TOKENS = [5] * 4 * KEY_TOKENS
 
 
 @asynccontextmanager
@@ -34,7 +35,7 @@ async def reporter(*prompts: list[int]) -> AsyncIterator[dict[str, Any]]:
     log = CacheLog(prefix_keys(SECRETS), "m")
     log.state(FeedState.EXACT)
     for tokens in prompts:
-        log.apply([Stored([(*tokens[:1], n) for n in range(len(tokens) // 16)], None, tokens, 16)])
+        log.apply([Stored([(*tokens[:1], n) for n in range(len(tokens) // KEY_TOKENS)], None, tokens, KEY_TOKENS)])
     publisher = Publisher(log, SocketKeys.of(SECRETS, PURPOSE), "127.0.0.1")
     running = asyncio.create_task(publisher.run())
     try:
@@ -64,7 +65,7 @@ async def test_a_prompt_is_found_by_what_the_reporter_says() -> None:
 async def test_another_reporter_of_the_same_engine_takes_the_first_ones_place() -> None:
     known, feeds = router(), Feeds(SECRETS)
     announced = replica_info(URL, fake_pool())
-    async with reporter(TOKENS) as first, reporter(TOKENS[:32]) as second:
+    async with reporter(TOKENS) as first, reporter(TOKENS[: 2 * KEY_TOKENS]) as second:
         feeds.follow(known, [replace(announced, **first)])
         await until(lambda: known.index.keys == 4)
         feeds.follow(known, [announced])

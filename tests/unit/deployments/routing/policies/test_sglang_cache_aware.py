@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from deployments.routing import Request
+from deployments.routing import Request, Router
 from deployments.routing.policies.sglang_cache_aware import NODES, SglangCacheAware
 from tests.support.routers import add, end, hold, placed, placed_on, request, router_of, terms
 
@@ -89,11 +89,16 @@ def test_the_prefixes_of_a_replica_that_has_left_pass_to_another(leaving: bool) 
     assert placed(router, asked).replica.name == "b"
 
 
+def ten_keys(router: Router, *words: int) -> Request:
+    """A prompt of ten keys for each word."""
+    return request(router, *(word for word in words for _ in range(4)))
+
+
 def test_the_end_of_a_prompt_is_forgotten_before_its_beginning() -> None:
     router = router_of(SglangCacheAware(most_nodes=35), "a", "b")
-    placed_on(router, "b", request(router, 1, 2, 3))
-    placed_on(router, "a", request(router, 4))
-    booking = placed(router, request(router, 1, 2, 3))
+    placed_on(router, "b", ten_keys(router, 1, 2, 3))
+    placed_on(router, "a", ten_keys(router, 4))
+    booking = placed(router, ten_keys(router, 1, 2, 3))
     assert terms(booking)["b"]["match"] == 25 / 30, "five nodes had to go"
 
 
@@ -101,10 +106,10 @@ def test_the_tree_is_bounded_and_what_is_shared_stays() -> None:
     policy = SglangCacheAware(most_nodes=60)
     router = router_of(policy, *"abcd")
     for n in range(50):
-        end(router, placed(router, request(router, 1, 2, 100 + n)))
+        end(router, placed(router, ten_keys(router, 1, 2, 100 + n)))
         assert len(policy) <= 60
     newest, oldest = (
-        max(one["match"] for one in terms(placed(router, request(router, 1, 2, word))).values()) for word in (149, 100)
+        max(one["match"] for one in terms(placed(router, ten_keys(router, 1, 2, word))).values()) for word in (149, 100)
     )
     assert oldest < newest
     assert 0.6 < oldest < 0.7, "what they all share was used to the last"
