@@ -21,6 +21,8 @@ from tests.support.local_cluster import FILE, LocalCluster, local_cluster, make_
 VENDORS = ("nvidia", "amd")
 READY_WITHIN_S = 400
 ASK_FOR_S = 60
+FROZEN_ANSWER_S = 25
+"""For an answer whose engine is frozen in the middle: found out after five seconds, on a busy machine some more."""
 ACTORS = """python -c '
 import json, ray
 from ray._private.state import actors  # the public list of actors asks the dashboard, which may still be starting
@@ -73,13 +75,12 @@ def vendor_of_node(url: str, cluster: LocalCluster) -> dict[str, str]:
     return {vendor: next(node for name, node in actors.items() if id_ in name) for vendor, id_ in ids.items()}
 
 
-def streamed(url: str, killing: bool) -> tuple[str, str, bool]:
-    """Reasoning and content of one long greedy answer; where `killing`, its engine dies in the middle. And whether it
-    died."""
+def streamed(url: str, disturbance: signal.Signals | None = None) -> tuple[str, str]:
+    """Reasoning and content of one long greedy answer, whose engine gets this signal in the middle."""
     body = {"model": "gpt-oss", "messages": [{"role": "user", "content": "What is 27 + 58?"}], "stream": True}
     body |= {"temperature": 0, "max_tokens": 400, "ignore_eos": True}
     reasoning = content = ""
-    killed = False
+    disturbed: list[psutil.Process] = []
     with requests.post(f"{url}/v1/chat/completions", json=body, timeout=60, stream=True) as answer:
         for number, line in enumerate(answer.iter_lines(chunk_size=64)):
             if not line or line == b"data: [DONE]":
@@ -89,23 +90,27 @@ def streamed(url: str, killing: bool) -> tuple[str, str, bool]:
             for choice in chunk["choices"]:
                 reasoning += choice["delta"].get("reasoning") or ""
                 content += choice["delta"].get("content") or ""
-            if killing and not killed and number > 20:
-                kill_engine(url, answer.headers["x-replica"])
-                killed = True
+            if disturbance and not disturbed and number > 20:
+                disturbed = engine_processes(url, answer.headers["x-replica"])
+                for process in disturbed:
+                    process.send_signal(disturbance)
         assert line == b"data: [DONE]" or not line
-    return reasoning, content, killed
+    if disturbance:
+        assert disturbed
+    if disturbance == signal.SIGSTOP:
+        for process in disturbed:
+            process.resume()
+    return reasoning, content
 
 
-def kill_engine(url: str, replica: str) -> None:
-    """SIGKILL to every process of the replica's engine."""
+def engine_processes(url: str, replica: str) -> list[psutil.Process]:
+    """Every process of the replica's engine."""
     (model,) = requests.get(f"{url}/fleet", timeout=10).json()["models"]
     port = next(told["url"] for told in model["replicas"] if told["replica"] == replica).rsplit(":", 1)[1]
     for process in psutil.process_iter(["cmdline"]):
         words = process.info["cmdline"] or []
         if "deployments.engine.guard" in words and port in words:
-            for member in process.children(recursive=True):
-                member.kill()
-            return
+            return list(process.children(recursive=True))
     raise AssertionError(f"no engine of {replica}")
 
 
@@ -119,10 +124,13 @@ def test_both_vendors_nodes_serve_one_model(tmp_path: Path) -> None:
             wait_until_ready(url, serving)
             assert answers(url) == {"nvidia": "85", "amd": "85"}
             assert vendor_of_node(url, cluster) == {"nvidia": "nvidia", "amd": "amd"}
-            undisturbed = streamed(url, killing=False)
+            undisturbed = streamed(url)
             assert len(undisturbed[0]) > 40
             assert undisturbed[1]
-            assert streamed(url, killing=True) == (*undisturbed[:2], True), "the other vendor's engine went on"
+            frozen_at = time.monotonic()
+            assert streamed(url, signal.SIGSTOP) == undisturbed, "the other vendor's engine went on"
+            assert time.monotonic() - frozen_at < FROZEN_ANSWER_S
+            assert streamed(url, signal.SIGKILL) == undisturbed
         finally:
             if serving.poll() is None:
                 os.killpg(serving.pid, signal.SIGINT)

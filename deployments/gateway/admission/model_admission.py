@@ -128,6 +128,15 @@ class Admission:
         """The replica has failed a request. Where that makes it an outlier it is passed over for a while."""
         self.ejection.failed(replica, failure, time.monotonic())
 
+    def avoid(self, replica: Replica, seconds: float) -> None:
+        """For so long new requests go elsewhere, where there is another replica for them: this one may be frozen."""
+        now = time.monotonic()
+        self.ejection.avoid(replica, now, now + seconds)
+
+    def has_better(self, replica: Replica) -> bool:
+        """Whether a replica beside this one is in use."""
+        return self.ejection.has_better(replica)
+
     def is_probing(self, replica: Replica) -> bool:
         """Whether the replica is on trial after its ejection."""
         return self.ejection.is_probing(replica)
@@ -244,9 +253,10 @@ class Admission:
 
     def _wake_when_ejections_end(self) -> None:
         """With requests waiting, looks again when an ejection ends: no other event may come."""
-        end = self.ejection.next_end()
+        now = time.monotonic()
+        end = self.ejection.next_end(now)
         if self._queue and end is not None and self._look_again_at is None:
-            delay_s = max(0.0, end - time.monotonic()) + 0.01
+            delay_s = max(0.0, end - now) + 0.01
             self._look_again_at = asyncio.get_running_loop().call_later(delay_s, self._look_again)
 
     def _look_again(self) -> None:

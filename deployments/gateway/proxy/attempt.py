@@ -18,6 +18,7 @@ from deployments.gateway.proxy.recovery.engine_health import Health
 from deployments.gateway.proxy.recovery.failover import Failover
 from deployments.gateway.proxy.recovery.failures import ReplicaFailed, StreamCut
 from deployments.gateway.proxy.recovery.outlier_ejection import Failure
+from deployments.gateway.proxy.recovery.replica_watch import ReplicaWatch
 from deployments.gateway.proxy.time_limits import AnswerTimedOut, AnswerTimer, Limit, Seconds
 from deployments.gateway.proxy.upstream.exchange import EVENT_STREAM, UpstreamAnswer, UpstreamClient
 from deployments.gateway.request.context import RequestContext
@@ -40,16 +41,18 @@ class Attempt:
         self,
         state: GatewayState,
         client: UpstreamClient,
+        watch: ReplicaWatch,
         context: RequestContext,
         booking: Booking,
         failover: Failover,
         replica: ReplicaInfo,
         limits: Seconds,
     ) -> None:
-        self._state, self._client, self._context, self._booking = state, client, context, booking
+        self._state, self._client, self._watch = state, client, watch
+        self._context, self._booking = context, booking
         self._failover, self._replica = failover, replica
         self._settings = state.fleet.gateway
-        self._timer = AnswerTimer(limits, self._is_frozen)
+        self._timer = AnswerTimer(limits)
         self._room = AnswerRoom(self._settings.max_answer_bytes, context.claim)
         self._answer: UpstreamAnswer | None = None
         self._succeeded = False
@@ -60,9 +63,11 @@ class Attempt:
 
         Raises ApiError 504 where the answer is merely long, else ReplicaFailed or StreamCut.
         """
+        served, replica = self._context.served, self._booking.replica
         try:
-            async with self._timer.watch():
-                yield self
+            with self._watch.watching(self._replica.url, replica, served.admission, self._timer) as watched:
+                async with self._timer.watch(watched):
+                    yield self
         except AnswerTimedOut as late:
             raise self._failure_of(late) from late
         finally:
@@ -200,9 +205,6 @@ class Attempt:
             health = Health.FROZEN
         if health is not Health.ALIVE:
             raise ReplicaFailed(f"it is {health} still", Failure.UNREACHABLE)
-
-    async def _is_frozen(self) -> bool:
-        return await self._client.health.check(self._replica.url) is Health.FROZEN
 
     def _headers(self) -> dict[str, str]:
         replica = self._replica

@@ -16,6 +16,7 @@ from deployments.gateway.proxy.recovery.engine_health import Health
 from deployments.gateway.proxy.recovery.failover import Failover
 from deployments.gateway.proxy.recovery.failures import ReplicaFailed, StreamCut
 from deployments.gateway.proxy.recovery.outlier_ejection import Failure
+from deployments.gateway.proxy.recovery.replica_watch import ReplicaWatch
 from deployments.gateway.proxy.recovery.retry_budget import RetryBudget, RetryClaim
 from deployments.gateway.proxy.time_limits import LimitsByRoute
 from deployments.gateway.proxy.upstream.exchange import UpstreamClient
@@ -36,11 +37,13 @@ class Proxy:
     def __init__(self, state: GatewayState) -> None:
         self._state = state
         self._client = UpstreamClient(state.fleet.gateway, state.engine_headers, state.fleet.engine_tls)
+        self._watch = ReplicaWatch(self._client.health.check)
         self._limits = LimitsByRoute(state.fleet.gateway)
         self._retries = RetryBudget(state.fleet.gateway.retry_share)
         state.metrics.registry.register(LimitsCollector(state.directory, self._retries))
 
     async def close(self) -> None:
+        self._watch.close()
         await self._client.close()
 
     @asynccontextmanager
@@ -62,7 +65,7 @@ class Proxy:
                 raise ReplicaFailed("it left meanwhile", Failure.WITHDRAWN)
             context.replica = replica.replica
             limits = self._limits.seconds(context.upstream.path, context.upstream.work.streams)
-            attempt = Attempt(self._state, self._client, context, booking, failover, replica, limits)
+            attempt = Attempt(self._state, self._client, self._watch, context, booking, failover, replica, limits)
             async with attempt.within_time_limits():
                 yield attempt
         except (ReplicaFailed, StreamCut) as failed:

@@ -1,23 +1,18 @@
 """The three limits of time of an answer: its first byte, silence after that, and the whole.
 
-One timer an answer: passing bytes costs two attributes. A replica that is silent for `FROZEN_AFTER_S` has its health
-checked, so that a frozen one is given up long before the limits of an answer that may be long, and before Serve ends
-it.
+One timer an answer: passing bytes costs two attributes. A replica that is frozen ends it earlier, by `ReplicaWatch`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol
 
 from cluster.fleet import Gateway, TimeLimits
-
-FROZEN_AFTER_S = 10.0
-FROZEN_CHECKS = 2
-"""Health checks in a row that are not answered, until the replica counts as frozen."""
 
 
 class Limit(StrEnum):
@@ -56,7 +51,7 @@ class Seconds:
     @property
     def soonest(self) -> float:
         """Seconds from the start before which none of them has passed."""
-        return max(0.001, min(self.first_byte, self.between_bytes, self.whole, FROZEN_AFTER_S))
+        return max(0.001, min(self.first_byte, self.between_bytes, self.whole))
 
 
 def seconds_for(settings: Gateway, route: str, streams: bool) -> Seconds:
@@ -91,24 +86,31 @@ class LimitsByRoute:
         return found
 
 
-class AnswerTimer:
-    """Watches one attempt's answer. `is_frozen` checks the replica's health."""
+class Hearing(Protocol):
+    """Who wants to know when something was heard last of a replica."""
 
-    def __init__(self, limits: Seconds, is_frozen: Callable[[], Awaitable[bool]] | None = None) -> None:
-        self._limits, self._is_frozen = limits, is_frozen
+    heard_at: float
+
+
+class AnswerTimer:
+    """Watches one attempt's answer. `waiting_since`: when it began to wait for the next bytes; None while it does not.
+    Both clocks are the event loop's."""
+
+    def __init__(self, limits: Seconds) -> None:
+        self._limits = limits
         self._loop = asyncio.get_running_loop()
-        self._started = self._waiting_since = self._loop.time()
+        self._started = self._loop.time()
+        self.waiting_since: float | None = self._started
         self._has_first_byte = False
-        self._is_waiting = True
-        self._unanswered = 0
+        self._watched: Hearing | None = None
         self._handle: asyncio.TimerHandle | None = None
-        self._checking: asyncio.Task[None] | None = None
         self._passed: AnswerTimedOut | None = None
         self._timeout: asyncio.Timeout | None = None
 
     @asynccontextmanager
-    async def watch(self) -> AsyncIterator[None]:
-        """Ends what runs inside with AnswerTimedOut when a limit passes."""
+    async def watch(self, watched: Hearing | None = None) -> AsyncIterator[None]:
+        """Ends what runs inside with AnswerTimedOut when a limit passes. `watched` hears of every byte."""
+        self._watched = watched
         self._handle = self._loop.call_later(self._limits.soonest, self._look)
         try:
             async with asyncio.timeout(None) as self._timeout:
@@ -121,57 +123,43 @@ class AnswerTimer:
             self._timeout = None
             if self._handle:
                 self._handle.cancel()
-            if self._checking:
-                self._checking.cancel()
 
     def wait(self) -> None:
         """The next byte is waited for from now on. Time in which the client does not read is not the engine's."""
-        self._waiting_since, self._is_waiting = self._loop.time(), True
+        self.waiting_since = self._loop.time()
 
     def received(self) -> None:
         """Bytes have come."""
-        self._is_waiting, self._has_first_byte = False, True
+        self.waiting_since, self._has_first_byte = None, True
+        if self._watched:
+            self._watched.heard_at = self._loop.time()
 
     def passed(self) -> None:
         """Bytes have come, and the next ones are waited for at once."""
-        self._waiting_since, self._has_first_byte = self._loop.time(), True
+        now = self.waiting_since = self._loop.time()
+        self._has_first_byte = True
+        if self._watched:
+            self._watched.heard_at = now
+
+    def freeze(self, silent_s: float) -> None:
+        """The replica is frozen: nothing more will come."""
+        self._end(AnswerTimedOut(Limit.FROZEN, silent_s))
 
     def _look(self) -> None:
         """Ends the attempt where a limit has passed, else looks again when the next one may have."""
         now, limits = self._loop.time(), self._limits
-        left = {Limit.WHOLE: (self._started + limits.whole - now, limits.whole)}
-        if self._is_waiting and self._has_first_byte:
-            silence = limits.between_bytes
-            left[Limit.BETWEEN_BYTES] = (self._waiting_since + silence - now, silence)
-        elif self._is_waiting:
-            left[Limit.FIRST_BYTE] = (self._started + limits.first_byte - now, limits.first_byte)
-        limit, (least, seconds) = min(left.items(), key=lambda one: one[1][0])
+        limit, seconds, least = Limit.WHOLE, limits.whole, self._started + limits.whole - now
+        if self.waiting_since is not None:
+            silence, kind = limits.between_bytes, Limit.BETWEEN_BYTES
+            if not self._has_first_byte:
+                silence, kind = limits.first_byte, Limit.FIRST_BYTE
+            left = self.waiting_since + silence - now
+            if left < least:
+                limit, seconds, least = kind, silence, left
         if least <= 0:
             self._end(AnswerTimedOut(limit, seconds))
             return
-        pauses = [least, FROZEN_AFTER_S, limits.between_bytes]
-        silent_s = now - self._waiting_since if self._is_waiting else 0.0
-        if not self._is_waiting or silent_s < FROZEN_AFTER_S:
-            self._unanswered = 0
-        if self._is_frozen and self._is_waiting:
-            if silent_s >= FROZEN_AFTER_S and self._checking is None:
-                self._checking = asyncio.create_task(self._check(self._waiting_since))
-            elif silent_s < FROZEN_AFTER_S:
-                pauses.append(FROZEN_AFTER_S - silent_s)
-        self._handle = self._loop.call_later(max(0.001, min(pauses)), self._look)
-
-    async def _check(self, silent_since: float) -> None:
-        assert self._is_frozen is not None
-        while self._is_waiting and self._waiting_since == silent_since:
-            if not await self._is_frozen():
-                break
-            self._unanswered += 1
-            if self._unanswered >= FROZEN_CHECKS and self._is_waiting and self._waiting_since == silent_since:
-                self._checking = None
-                self._end(AnswerTimedOut(Limit.FROZEN, self._loop.time() - silent_since))
-                return
-        self._unanswered = 0
-        self._checking = None
+        self._handle = self._loop.call_later(max(0.001, min(least, limits.between_bytes)), self._look)
 
     def _end(self, passed: AnswerTimedOut) -> None:
         if self._timeout and not self._timeout.expired():

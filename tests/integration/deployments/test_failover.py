@@ -13,8 +13,7 @@ import openai
 import pytest
 from aiohttp import web
 
-from deployments.gateway.proxy import time_limits
-from deployments.gateway.proxy.recovery import engine_health, outlier_ejection
+from deployments.gateway.proxy.recovery import outlier_ejection, replica_watch
 from deployments.gateway.proxy.recovery.outlier_ejection import CONSECUTIVE
 from tests.support.front import Engine, Front, front, until
 from tests.support.processes import fake_engine, fake_fleet, fake_pool
@@ -177,9 +176,8 @@ async def _lives(engine: Engine) -> bool:
 @pytest.fixture
 def soon_frozen(monkeypatch: pytest.MonkeyPatch) -> None:
     """A silent engine is checked, and given up, within half a second."""
-    monkeypatch.setattr(time_limits, "FROZEN_AFTER_S", 0.2)
-    monkeypatch.setattr(engine_health, "CHECK_TIMEOUT_S", 0.2)
-    monkeypatch.setattr(engine_health, "FRESH_S", 0.05)
+    for name, seconds in (("CHECK_AFTER_S", 0.1), ("CHECK_S", 0.2), ("FROZEN_AFTER_S", 0.4), ("TICK_S", 0.05)):
+        monkeypatch.setattr(replica_watch, name, seconds)
 
 
 @pytest.mark.usefixtures("soon_frozen")
@@ -207,7 +205,7 @@ async def test_a_frozen_engine_that_was_ejected_holds_no_further_request_and_com
     async with front(fake_fleet(a.pool, b.pool, policy="round-robin"), [a.announced(), b.announced()]) as gateway:
         await a.fault(hang=True)
         await gateway.ask()
-        monkeypatch.setattr(time_limits, "FROZEN_AFTER_S", 30.0)
+        monkeypatch.setattr(replica_watch, "FROZEN_AFTER_S", 30.0)
         async with asyncio.timeout(20):  # the first probe that is sent there waits for longer
             for _ in range(10):
                 status, _, answer = await gateway.ask()
@@ -223,7 +221,8 @@ async def test_a_frozen_engine_that_was_ejected_holds_no_further_request_and_com
 async def test_an_engine_that_is_merely_slow_is_not_taken_for_frozen(
     engines: tuple[Engine, Engine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(time_limits, "FROZEN_AFTER_S", 0.05)
+    for name, seconds in (("CHECK_AFTER_S", 0.05), ("FROZEN_AFTER_S", 0.1), ("TICK_S", 0.02)):
+        monkeypatch.setattr(replica_watch, name, seconds)
     a, b = engines
     async with front(fake_fleet(a.pool, b.pool, policy="round-robin"), [a.announced(), b.announced()]) as gateway:
         await a.fault(stall_s=1)

@@ -54,6 +54,13 @@ def caching_engine(pool: Pool) -> Iterator[Engine]:
         yield engine
 
 
+@pytest.fixture
+def empty_engine() -> Iterator[Engine]:
+    """With a prefix cache that no other test has filled."""
+    with caching_engine(pool_of("c", prefill_tokens_per_s=60_000)) as engine:
+        yield engine
+
+
 async def announced(engine: Engine, task: Task = Task.CHAT, **changes: Any) -> ReplicaInfo:
     """As its replica would announce it: with what the engine tells of itself."""
     made = replica_info(engine.url, engine.pool, task=task, renderer="fake")
@@ -225,9 +232,10 @@ async def test_a_killed_engines_claims_are_believed_no_longer_than_a_second() ->
             await until(lambda: router.table.trust[replica.row] == 0.0, timeout_s=1.0)
 
 
-async def test_missed_events_are_asked_for_again(cached_engines: tuple[Engine, Engine]) -> None:
-    a, _ = cached_engines
+async def test_missed_events_are_asked_for_again(empty_engine: Engine) -> None:
+    a = empty_engine
     async with routed(a) as gateway:
+        await settled(gateway)
         router = gateway.server.state.directory.models[0].router
         await a.fault(drop_events=1000)
         try:
@@ -236,13 +244,13 @@ async def test_missed_events_are_asked_for_again(cached_engines: tuple[Engine, E
         finally:
             await a.reset()
         await gateway.ask(prompt=prompt(8000), max_tokens=2)
+        # A feed is exact also before it has noticed that something is missing.
+        await until(lambda: router.index.keys >= 30 * 4)
         await settled(gateway)
-        held = router.index.keys
         status, body, _ = await gateway.ask(prompt=prompt(7000, words=100), max_tokens=1)
         assert status == 200
         decision = gateway.server.state.directory.models[0].decisions[-1]
         found = body["usage"]["prompt_tokens_details"]["cached_tokens"]
-        assert held > 0
         assert found > decision.cached_tokens[0] == found - found % KEY_TOKENS
 
 

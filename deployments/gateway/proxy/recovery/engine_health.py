@@ -10,7 +10,7 @@ from deployments.gateway.proxy.upstream.connection import UpstreamLost
 from deployments.gateway.proxy.upstream.http_client import HttpClient, Unreachable
 
 CHECK_TIMEOUT_S = 5.0
-FRESH_S = 2.0
+FRESH_S = 0.5
 """A result that is no older is used again."""
 
 

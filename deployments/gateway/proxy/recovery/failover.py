@@ -73,7 +73,7 @@ class Failover:
         replica = booking.replica
         self.failed.add(replica.incarnation)
         self._last = failure
-        self._is_free = failure in (Failure.UNREACHABLE, Failure.WITHDRAWN)
+        self._is_free = failure in (Failure.UNREACHABLE, Failure.WITHDRAWN, Failure.FROZEN)
         if failure in (Failure.UNREACHABLE, Failure.WITHDRAWN):
             self._unreached_since = self._unreached_since if self._unreached else time.monotonic()
             self._unreached += failure is Failure.UNREACHABLE

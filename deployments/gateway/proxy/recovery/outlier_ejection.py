@@ -77,6 +77,8 @@ class OutlierEjection:
         """`replicas`: by incarnation, those of now, kept up to date by their owner."""
         self._replicas, self._eject = replicas, eject
         self._records: dict[str, _Record] = {}
+        self._avoided: dict[str, float] = {}
+        """Incarnations that are passed over without being ejected -> until when."""
         self.counts: dict[tuple[str, str], int] = {}
         """(pool, reason) -> ejections since the start."""
 
@@ -84,10 +86,27 @@ class OutlierEjection:
         """Incarnations that are ejected or being probed."""
         return [i for i, record in self._records.items() if record.ejected_until is not None]
 
-    def next_end(self) -> float | None:
-        """When the next ejection ends; None where none will end by itself."""
+    def next_end(self, now: float) -> float | None:
+        """When the next replica is no longer passed over; None where that will not end by itself."""
+        self._end_avoiding(now)
         ends = [r.ejected_until for r in self._records.values() if r.ejected_until not in (None, math.inf)]
-        return min((end for end in ends if end is not None), default=None)
+        return min((end for end in [*ends, *self._avoided.values()] if end is not None), default=None)
+
+    def avoid(self, replica: Replica, now: float, until: float) -> None:
+        """Passes a replica over until then that may be frozen. It counts among those that may be ejected at once."""
+        self._end_avoiding(now)
+        incarnation = replica.incarnation
+        record = self._records.get(incarnation)
+        if incarnation not in self._replicas or (record and record.ejected_until is not None):
+            return
+        others = {*self.ejected(), *self._avoided} - {incarnation}
+        if len(others) + 1 <= len(self._replicas) // 2:
+            self._avoided[incarnation] = until
+            self._eject(replica, until)
+
+    def has_better(self, replica: Replica) -> bool:
+        """Whether a replica beside this one is not passed over."""
+        return bool(self._replicas.keys() - {*self.ejected(), *self._avoided, replica.incarnation})
 
     def is_probing(self, replica: Replica) -> bool:
         record = self._records.get(replica.incarnation)
@@ -119,6 +138,7 @@ class OutlierEjection:
             return False  # sent before its ejection
         record.consecutive += 1
         record.answers.append((now, False))
+        self._avoided.pop(replica.incarnation, None)
         is_outlier = (
             was_probe
             or failure in EJECTS_AT_ONCE
@@ -154,6 +174,10 @@ class OutlierEjection:
         ejected = sorted((self._records[i] for i in self.ejected()), key=lambda record: record.ejected_until or 0)
         for record in ejected[: max(0, len(ejected) - len(self._replicas) // 2)]:
             self._bring_back(record, now)
+
+    def _end_avoiding(self, now: float) -> None:
+        if self._avoided:
+            self._avoided = {i: until for i, until in self._avoided.items() if until > now}
 
     def _record(self, replica: Replica) -> _Record | None:
         if replica.incarnation not in self._replicas:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -12,13 +11,11 @@ from tests.support.virtual_time import run
 LIMITS = Seconds(first_byte=60, between_bytes=30, whole=300)
 
 
-def ended_by(
-    silences: list[float], limits: Seconds = LIMITS, is_frozen: Callable[[], Awaitable[bool]] | None = None
-) -> tuple[Limit | None, float]:
+def ended_by(silences: list[float], limits: Seconds = LIMITS) -> tuple[Limit | None, float]:
     """The limit that ends an answer whose pieces come after these silences, and when, in virtual seconds."""
 
     async def answer() -> tuple[Limit | None, float]:
-        timer = AnswerTimer(limits, is_frozen)
+        timer = AnswerTimer(limits)
         try:
             async with timer.watch():
                 for silence in silences:
@@ -50,37 +47,17 @@ def test_each_limit_ends_an_answer_at_its_time_and_no_other_does(
     assert when == pytest.approx(at, abs=0.1)
 
 
-def test_a_frozen_engine_is_given_up_long_before_the_limits_of_a_long_answer() -> None:
-    async def frozen() -> bool:
-        await asyncio.sleep(5)
-        return True
+def test_an_answer_of_a_replica_that_is_found_frozen_ends_at_once() -> None:
+    async def answer() -> float:
+        timer = AnswerTimer(LIMITS)
+        asyncio.get_running_loop().call_later(7, timer.freeze, 5.0)
+        with pytest.raises(AnswerTimedOut, match="5 s of silence") as late:
+            async with timer.watch():
+                await asyncio.sleep(59)
+        assert late.value.limit is Limit.FROZEN
+        return asyncio.get_running_loop().time()
 
-    limit, when = ended_by([599], Seconds(600, 60, 600), frozen)
-    assert limit is Limit.FROZEN
-    assert when < 30, "Serve ends a frozen engine after 85 s"
-    limit, when = ended_by([1, 59], Seconds(600, 60, 600), frozen)
-    assert limit is Limit.FROZEN
-
-
-def test_an_engine_that_answers_its_health_check_may_be_silent_up_to_the_limits() -> None:
-    checks = 0
-
-    async def alive() -> bool:
-        nonlocal checks
-        checks += 1
-        return False
-
-    assert ended_by([599], Seconds(600, 60, 600), alive) == (None, 599)
-    assert 20 <= checks <= 120
-
-
-def test_one_health_check_that_is_not_answered_is_no_proof() -> None:
-    results = iter([True, False, True, False, *[False] * 100])
-
-    async def sometimes() -> bool:
-        return next(results)
-
-    assert ended_by([100], Seconds(600, 60, 600), sometimes)[0] is None
+    assert run(answer()) == pytest.approx(7, abs=0.1)
 
 
 def test_time_in_which_the_client_does_not_read_is_not_the_engines() -> None:

@@ -54,6 +54,38 @@ def test_half_of_the_answers_failing_ejects_also_when_they_alternate() -> None:
     assert fleet.ejection.ejected() == ["a"]
 
 
+def test_replicas_that_may_be_frozen_are_avoided_for_a_while_and_never_more_than_half() -> None:
+    fleet = Fleet("abcd")
+    for name in "abc":
+        fleet.ejection.avoid(fleet.replicas[name], 1.0, 1.5)
+    assert fleet.until == {"a": 1.5, "b": 1.5, "c": 0.0, "d": 0.0}
+    assert fleet.ejection.ejected() == []
+    assert fleet.ejection.next_end(1.0) == 1.5
+    fleet.ejection.avoid(fleet.replicas["a"], 1.25, 1.75)
+    assert fleet.until["a"] == 1.75, "itself does not stand in its own way"
+    fleet.ejection.avoid(fleet.replicas["c"], 1.6, 2.0)
+    assert fleet.until["c"] == 2.0, "b is in use again"
+    assert fleet.ejection.next_end(2.0) is None
+
+
+def test_an_ejection_is_not_shortened_by_avoiding() -> None:
+    fleet = Fleet("ab")
+    fleet.fail("a", 1.0, Failure.FROZEN)
+    fleet.ejection.avoid(fleet.replicas["a"], 1.1, 1.2)
+    assert fleet.until["a"] == 1.0 + FIRST_EJECTION_S
+
+
+def test_there_is_a_better_replica_only_where_another_is_in_use() -> None:
+    fleet = Fleet("abc")
+    a, b, _ = fleet.replicas.values()
+    assert fleet.ejection.has_better(a)
+    fleet.fail("b", 1.0, Failure.FROZEN)
+    assert fleet.ejection.has_better(a)
+    assert fleet.ejection.has_better(b)
+    del fleet.replicas["c"]
+    assert not fleet.ejection.has_better(a)
+
+
 @pytest.mark.parametrize("failure", [Failure.UNREACHABLE, Failure.DIED, Failure.FROZEN])
 def test_a_replica_that_is_surely_gone_is_ejected_at_once(failure: Failure) -> None:
     fleet = Fleet("ab")
