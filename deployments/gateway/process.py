@@ -108,8 +108,8 @@ class GatewayProcess:
                 case Replicas():
                     self._take(message)
                 case AskMetrics():
-                    families = families_of(self._server.state.metrics.registry)
-                    self._channel.send(Metrics(message.number, families))
+                    metrics = self._server.state.metrics
+                    self._channel.send(Metrics(message.number, families_of(metrics.registry), metrics.of_replicas()))
                 case MergedMetrics():
                     if (waiting := self._asked.get(message.number)) and not waiting.done():
                         waiting.set_result(message.text)

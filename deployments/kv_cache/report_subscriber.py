@@ -1,7 +1,7 @@
 """Follows one replica's cache reporter, in the event loop of whoever runs it: no thread, no blocking call.
 
-Reports come from the reporter's PUB socket, snapshots from its ROUTER socket; both are encrypted, and let in gateways
-of the fleet alone.
+Snapshots come from the reporter's ROUTER socket over a connection that lasts as long as one of them: most replicas need
+none after their first.
 """
 
 from __future__ import annotations
@@ -9,14 +9,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import zmq
 import zmq.asyncio
 
-from deployments.encrypted_sockets import SocketKeys, client_socket, connect
+from deployments.encrypted_sockets import SocketKeys, connected_socket, split_address
 from deployments.kv_cache.replay_protocol import FeedState
 from deployments.kv_cache.replica_copy import Change, Forget, Load, ReplicaCopy, RequestSnapshot, Step
 from deployments.kv_cache.reports import (
@@ -40,6 +41,8 @@ BURST_S = 0.002
 KEYS_IN_PIECE = 2_048
 QUEUE = 2_000
 """Messages that wait in a socket. Those beyond are lost, and a snapshot makes them good."""
+SNAPSHOTS_AT_ONCE = 32
+"""Fetched by one process: a thousand replicas that join at once would need more sockets than ZeroMQ allows."""
 
 logger = logging.getLogger("mixfleet.kv_cache")
 
@@ -69,85 +72,93 @@ class Sink(Protocol):
 
 
 class ReportSubscriber:
-    """One replica's reports. `run` is the task; cancel it to end. `keying`: the fingerprint of this gateway's keys."""
+    """One replica's reports, which `ReportStream` brings, and snapshots, which it fetches itself. Belongs to one event
+    loop. `keying`: the fingerprint of this gateway's keys."""
 
     def __init__(self, addresses: ReporterAddresses, keys: SocketKeys, keying: bytes, sink: Sink) -> None:
-        self._addresses, self._keys, self._sink = addresses, keys, sink
+        self.addresses = addresses
+        self.on_reporter: Callable[[bytes], None] = _ignore
+        """Hears the name of the process that a snapshot came from: its reports bear it."""
+        self.gate = asyncio.Semaphore(SNAPSHOTS_AT_ONCE)
+        """Of the subscribers of one process."""
+        self._keys, self._sink = keys, sink
         self._copy = ReplicaCopy(keying)
         self._state = self._copy.state
         self._in_turn = asyncio.Lock()
         self._slice_began = 0.0
-        self._snapshots: zmq.asyncio.Socket | None = None
-        self._request: asyncio.Future[zmq.MessageTracker | None] | None = None
+        self._fetching: asyncio.Task[None] | None = None
 
-    async def run(self) -> None:
-        """Follows the reporter until it is cancelled. One that is gone is waited for: it may come back.
+    def start(self) -> None:
+        """To be called once reports are subscribed to. Raises ValueError where an address is none."""
+        split_address(self.addresses.snapshots)
+        self._sink.state(self._state)
+        (first,) = self._copy.start(time.monotonic())
+        assert isinstance(first, RequestSnapshot)
+        self._fetch(first.request)
 
-        Raises ValueError or zmq.ZMQError at once where an address is none that ZeroMQ can connect to.
-        """
-        reports, snapshots = client_socket(zmq.SUB), client_socket(zmq.DEALER)
-        monitor = reports.get_monitor_socket(zmq.EVENT_DISCONNECTED)
-        self._snapshots = snapshots
+    def close(self) -> None:
+        """Nothing more is fetched."""
+        if self._fetching:
+            self._fetching.cancel()
+
+    async def report(self, message: bytes) -> None:
+        """Takes a report of the reporter's."""
         try:
-            for socket in (reports, snapshots):
-                socket.setsockopt(zmq.RCVHWM, QUEUE)
-            snapshots.setsockopt(zmq.IMMEDIATE, 1)
-            reports.subscribe(b"")
-            connect(reports, self._addresses.reports, self._keys)
-            connect(snapshots, self._addresses.snapshots, self._keys)
-            self._sink.state(self._state)
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._receive_reports(reports))
-                tasks.create_task(self._receive_parts(snapshots))
-                tasks.create_task(self._notice_disconnections(monitor))
-                tasks.create_task(self._tick())
-                async with self._in_turn:
-                    await self._take(self._copy.start(time.monotonic()))
-        finally:
-            self._drop_request()
-            reports.disable_monitor()
-            for socket in (monitor, reports, snapshots):
+            report = decode_report(message)
+        except UnreadableReport as error:
+            await self._follow(self._unreadable(error))
+        else:
+            await self._follow(partial(self._copy.report, report))
+
+    async def disconnected(self) -> None:
+        """The connection that brought reports has ended."""
+        await self._follow(self._copy.disconnected)
+
+    async def tick(self) -> None:
+        """To be called each `TICK_S`."""
+        await self._follow(self._copy.tick)
+
+    def _fetch(self, request: int) -> None:
+        """Fetches this snapshot instead of the one that is under way."""
+        if self._fetching and self._fetching is not asyncio.current_task():
+            self._fetching.cancel()
+        self._fetching = asyncio.create_task(self._fetched(request), name=f"snapshot of {self.addresses.snapshots}")
+        self._fetching.add_done_callback(_log_failure)
+
+    async def _fetched(self, request: int) -> None:
+        """Takes the parts of a snapshot. One that does not come is asked for anew by a tick."""
+        async with self.gate:
+            socket = connected_socket(zmq.DEALER, self.addresses.snapshots, self._keys, {zmq.RCVHWM: QUEUE})
+            try:
+                await socket.send(encode(SnapshotRequest(request)))
+                await self._take_parts(socket)
+            finally:
                 socket.close(linger=0)
 
-    async def _receive_reports(self, reports: zmq.asyncio.Socket) -> None:
-        while True:
-            message = await reports.recv()
-            async with self._in_turn:
-                try:
-                    steps = self._copy.report(decode_report(message), time.monotonic())
-                except UnreadableReport as error:
-                    steps = self._unreadable(error)
-                await self._take(steps)
+    async def _take_parts(self, socket: zmq.asyncio.Socket) -> None:
+        while self._fetching is asyncio.current_task():
+            message = await socket.recv()
+            try:
+                part = decode_part(message)
+            except UnreadableReport as error:
+                await self._follow(self._unreadable(error))
+                return
+            self.on_reporter(part.header.reporter)
+            await self._follow(partial(self._copy.snapshot_part, part))
+            if part.part + 1 >= part.parts:
+                return
 
-    async def _receive_parts(self, snapshots: zmq.asyncio.Socket) -> None:
-        while True:
-            message = await snapshots.recv()
-            async with self._in_turn:
-                try:
-                    steps = self._copy.snapshot_part(decode_part(message), time.monotonic())
-                except UnreadableReport as error:
-                    steps = self._unreadable(error)
-                await self._take(steps)
-
-    async def _notice_disconnections(self, monitor: zmq.asyncio.Socket) -> None:
-        while True:
-            await monitor.recv_multipart()
-            async with self._in_turn:
-                await self._take(self._copy.disconnected(time.monotonic()))
-
-    async def _tick(self) -> None:
-        while True:
-            await asyncio.sleep(TICK_S)
-            async with self._in_turn:
-                await self._take(self._copy.tick(time.monotonic()))
+    async def _follow(self, what: Callable[[float], Sequence[Step]]) -> None:
+        """Steps are taken in the order that they came in."""
+        async with self._in_turn:
+            await self._take(what(time.monotonic()))
 
     async def _take(self, steps: Sequence[Step]) -> None:
-        """Takes the steps. Whoever calls it holds `_in_turn`: steps are taken in the order that they came in."""
         for step in steps:
             try:
                 await self._take_one(step)
             except UnreadableReport as error:
-                await self._take(self._unreadable(error))
+                await self._take(self._unreadable(error)(time.monotonic()))
                 return
         if (state := self._copy.state) is not self._state:
             self._state = state
@@ -155,7 +166,7 @@ class ReportSubscriber:
                 logger.warning(
                     "%s: keys of another secret; its cache is not used until reporter and gateway read the same "
                     "secrets file",
-                    self._addresses.reports,
+                    self.addresses.reports,
                 )
             self._sink.state(state)
 
@@ -168,10 +179,7 @@ class ReportSubscriber:
             case Forget():
                 self._sink.clear()
             case RequestSnapshot(request):
-                self._drop_request()
-                assert self._snapshots is not None
-                # It waits for the connection, and a later request takes its place.
-                self._request = asyncio.ensure_future(self._snapshots.send(encode(SnapshotRequest(request))))
+                self._fetch(request)
 
     async def _apply(self, changes: Iterable[CacheChange]) -> None:
         for change in changes:
@@ -180,15 +188,18 @@ class ReportSubscriber:
                 await asyncio.sleep(0)
                 self._slice_began = time.monotonic()
 
-    def _drop_request(self) -> None:
-        """Takes back a request that still waits for a connection."""
-        if self._request:
-            self._request.cancel()
-            self._request = None
+    def _unreadable(self, error: UnreadableReport) -> Callable[[float], list[Step]]:
+        logger.warning("%s: %s", self.addresses.reports, error)
+        return self._copy.unreadable
 
-    def _unreadable(self, error: UnreadableReport) -> list[Step]:
-        logger.warning("%s: %s", self._addresses.reports, error)
-        return self._copy.unreadable(time.monotonic())
+
+def _ignore(_: bytes) -> None:
+    """Nobody wants to know."""
+
+
+def _log_failure(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()):
+        logger.error("%s: %r", task.get_name(), error)
 
 
 def differences(held: Iterable[int], parts: Iterable[SnapshotPart]) -> Iterator[CacheChange]:

@@ -14,6 +14,7 @@ BENCHES = (
     "kv_events",
     "cache_reports",
     "prefix_index",
+    "cache_report_sockets",
     "prompts",
     "hostile_bodies",
     "body_memory",
@@ -31,7 +32,7 @@ BENCHES = (
     "client_overhead",
     "chaos",
 )
-LONG = ("routing_grid", "mlperf", "engine_work", "deaths")
+LONG = ("routing_grid", "mlperf", "engine_work", "deaths", "gateway_processes")
 """Run only when named: a quarter of an hour to the better part of one each."""
 
 

@@ -20,7 +20,8 @@ class CacheLog:
 
     def __init__(self, keys: PrefixKeys, model: str, most_blocks: int | None = None) -> None:
         self.on_news: Callable[[], None] = _ignore
-        self._name, self._keying = secrets.token_bytes(8), keys.fingerprint
+        self.name, self._keying = secrets.token_bytes(8), keys.fingerprint
+        """Of this reporter, as its reports bear it."""
         self._accounts = BlockAccounts(keys, model, most_blocks)
         self._sequence = 0
         self._state = FeedState.CATCHING_UP
@@ -57,7 +58,7 @@ class CacheLog:
         return snapshot(self._header(), request, self._accounts.held)
 
     def _header(self) -> Header:
-        return Header(self._name, self._keying, self._sequence, self._state)
+        return Header(self.name, self._keying, self._sequence, self._state)
 
 
 def _ignore() -> None:

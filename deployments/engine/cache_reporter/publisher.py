@@ -14,7 +14,7 @@ from deployments.events import wait_at_most
 from deployments.kv_cache.report_subscriber import ReporterAddresses
 from deployments.kv_cache.reports import UnreadableReport, decode_request, encode
 
-PERIOD_S = 0.02
+PERIOD_S = 0.1
 """Between two reports, at least: the changes of several engine steps are one message."""
 IDLE_PERIOD_S = 0.25
 """Between two reports, at most: a gateway believes no reporter that is silent."""
@@ -79,4 +79,4 @@ class Publisher:
 
     def _send_report(self) -> None:
         self._news.clear()
-        self._reports.send(encode(self._log.report()))
+        self._reports.send_multipart([self._log.name, encode(self._log.report())])

@@ -80,9 +80,14 @@ class Bucket:
         """Another process has taken it."""
         self._level = self.level - amount  # and no more than a bucketful when it is next looked at
 
-    def holds_at_most(self, level: float) -> None:
-        """Another process, of which nothing was known yet, has found no more in it."""
-        self._level = min(self.level, level)
+    def meet(self, taken: float, level: float) -> None:
+        """Another process, of which nothing was known yet, has taken so much since it started, and finds so much left.
+
+        One of the two has started lately: what that one has taken is recent, and the other has not heard of it. Which
+        one is told by the larger difference, since what was taken long ago has come back.
+        """
+        own = self.level
+        self._level = min(own, level, max(own - taken, level - self.taken))
 
     @property
     def full_in_s(self) -> float:
@@ -198,7 +203,7 @@ class Quota:
         before = self._taken_elsewhere.get(gateway)
         for number, (bucket, taken, left) in enumerate(zip(self._buckets.values(), use.taken, use.left, strict=True)):
             if before is None:
-                bucket.holds_at_most(left)
+                bucket.meet(taken, left)
             else:
                 bucket.take_elsewhere(taken - before[number])
         self._taken_elsewhere[gateway] = use.taken

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import time
+
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 
+from deployments.gateway.metrics.replica_page import replica_page
 from deployments.gateway.replicas.directory import Directory
 from deployments.gateway.replicas.kv_event_followers import Feeds
-from deployments.gateway.replicas.routing_state import RoutingCollector
+from deployments.gateway.replicas.replica_values import ReplicaValues
+from deployments.gateway.replicas.routing_state import RoutingCollector, replica_values
 
 LATENCY = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 DECISION = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05)
@@ -77,7 +81,14 @@ class Metrics:
             ["model", "reason"],
             registry=registry,
         )
-        registry.register(RoutingCollector(directory, feeds))
+        registry.register(RoutingCollector(directory))
+        self._directory, self._feeds = directory, feeds
+
+    def of_replicas(self) -> list[ReplicaValues]:
+        """What is known of the replicas of each model."""
+        now = time.monotonic()
+        return [replica_values(served, self._feeds, now) for served in self._directory.models]
 
     def render(self) -> bytes:
-        return generate_latest(self.registry)
+        """All of it, in Prometheus' text format."""
+        return generate_latest(self.registry) + replica_page({"": self.of_replicas()})

@@ -8,7 +8,8 @@ from prometheus_client import generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector, CollectorRegistry
 
-from deployments.gateway.supervision.control_messages import Family, Sample
+from deployments.gateway.metrics.replica_page import replica_page
+from deployments.gateway.supervision.control_messages import Family, Metrics, Sample
 
 PROCESS = "process"
 """The label that tells the processes apart. Each counts from zero when it starts, as Prometheus expects of a source."""
@@ -35,14 +36,14 @@ class _Page(Collector):
         yield from self._metrics
 
 
-def merged(processes: Mapping[str, Iterable[Family]]) -> bytes:
-    """Prometheus' text format. `processes`: the name of each, and its families."""
+def merged(processes: Mapping[str, Metrics]) -> bytes:
+    """Prometheus' text format. `processes`: the name of each, and what it has counted."""
     metrics: dict[str, Metric] = {}
-    for name, families in processes.items():
-        for family in families:
+    for name, counted in processes.items():
+        for family in counted.families:
             metric = metrics.setdefault(family.name, Metric(family.name, family.documentation, family.kind))
             for sample in family.samples:
                 metric.add_sample(sample.name, {**sample.labels, PROCESS: name}, sample.value)
     page = CollectorRegistry(auto_describe=False)
     page.register(_Page(metrics.values()))
-    return generate_latest(page)
+    return generate_latest(page) + replica_page({name: counted.replicas for name, counted in processes.items()})

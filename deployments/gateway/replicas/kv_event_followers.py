@@ -7,9 +7,12 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import zmq
+
 from cluster.fleet_secrets import FleetSecrets
 from deployments.encrypted_sockets import SocketKeys
 from deployments.kv_cache.replay_protocol import FeedState
+from deployments.kv_cache.report_stream import ReportStream
 from deployments.kv_cache.report_subscriber import PURPOSE, ReporterAddresses, ReportSubscriber
 from deployments.replica_info import ReplicaInfo
 from deployments.routing import Replica, Router
@@ -63,13 +66,12 @@ class _IntoRouter:
 
 @dataclass(eq=False)
 class _Feed:
-    addresses: ReporterAddresses
+    subscriber: ReportSubscriber
     sink: _IntoRouter
-    task: asyncio.Task[None]
 
 
 class Feeds:
-    """One task per replica with a cache reporter, in the event loop that `follow` is called in.
+    """The cache reporters of all replicas, in the event loop that `follow` is called in.
 
     Without `secrets`, as in front of servers that are not of this fleet, nothing is followed.
     """
@@ -77,7 +79,8 @@ class Feeds:
     def __init__(self, secrets: FleetSecrets | None = None) -> None:
         self._keys = SocketKeys.of(secrets, PURPOSE) if secrets else None
         self._feeds: dict[str, _Feed] = {}
-        self._ending: set[asyncio.Task[None]] = set()
+        self._stream: ReportStream | None = None
+        self._streaming: asyncio.Task[None] | None = None
 
     def follow(self, router: Router, replica_infos: Iterable[ReplicaInfo]) -> None:
         """Takes all replicas of `router`: begins to follow those that are new, and those whose reporter is another."""
@@ -88,7 +91,7 @@ class Feeds:
     def _follow(self, router: Router, replica_info: ReplicaInfo, keys: SocketKeys) -> None:
         incarnation, addresses = replica_info.incarnation, _addresses(replica_info)
         known = self._feeds.get(incarnation)
-        if known and known.addresses == addresses:
+        if known and known.subscriber.addresses == addresses:
             return
         if known:
             self.leave([incarnation])
@@ -96,18 +99,23 @@ class Feeds:
             return
         sink = known.sink if known else _IntoRouter(router, router.replicas[incarnation])
         subscriber = ReportSubscriber(addresses, keys, router.index.prefix_keys.fingerprint, sink)
-        task = asyncio.create_task(subscriber.run(), name=f"cache reports of {replica_info.replica}")
-        task.add_done_callback(_log_failure)
-        self._feeds[incarnation] = _Feed(addresses, sink, task)
+        if self._stream is None:
+            self._stream = ReportStream(keys)
+            self._streaming = asyncio.create_task(self._stream.run(), name="cache reports")
+            self._streaming.add_done_callback(_log_failure)
+        self._feeds[incarnation] = _Feed(subscriber, sink)
+        try:
+            self._stream.add(subscriber)
+        except (ValueError, zmq.ZMQError) as error:
+            logger.error("%s announces no address of a cache reporter: %r", replica_info.replica, error)
 
     def leave(self, gone: Iterable[str]) -> None:
         """Stops following these incarnations, and forgets what they held."""
         for incarnation in gone:
             if feed := self._feeds.pop(incarnation, None):
                 feed.sink.abandon()
-                feed.task.cancel()
-                self._ending.add(feed.task)
-                feed.task.add_done_callback(self._ending.discard)
+                assert self._stream is not None
+                self._stream.remove(feed.subscriber)
 
     def state(self, incarnation: str) -> FeedState | None:
         """None where nobody reports what the replica holds."""
@@ -116,7 +124,10 @@ class Feeds:
 
     async def close(self) -> None:
         self.leave(list(self._feeds))
-        await asyncio.gather(*self._ending, return_exceptions=True)
+        if self._streaming:
+            self._streaming.cancel()
+            await asyncio.gather(self._streaming, return_exceptions=True)
+        self._stream = self._streaming = None
 
 
 def _addresses(replica_info: ReplicaInfo) -> ReporterAddresses | None:

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from deployments.autoscaling.control import Door
+from deployments.gateway.replicas.replica_values import ReplicaValues
 from deployments.registry.messages import RegistryAddress
 
 
@@ -86,6 +87,7 @@ class Metrics(msgspec.Struct, tag=True):
 
     number: int
     families: list[Family]
+    replicas: list[ReplicaValues]
 
 
 class MergedMetrics(msgspec.Struct, tag=True):

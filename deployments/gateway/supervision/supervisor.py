@@ -21,7 +21,6 @@ from deployments.gateway.supervision.control_messages import (
     AskMetrics,
     Configure,
     Drain,
-    Family,
     HandOver,
     Learned,
     MergedMetrics,
@@ -54,7 +53,7 @@ class _Collection:
     asker: ProcessHandle
     number: int
     missing: set[int]
-    families: dict[str, list[Family]] = field(default_factory=dict)
+    metrics: dict[str, Metrics] = field(default_factory=dict)
     timer: asyncio.TimerHandle | None = None
 
 
@@ -256,7 +255,7 @@ class Supervisor:
                 self._collect(process, message.number)
             case Metrics():
                 if collection := self._collections.get(message.number):
-                    collection.families[str(process.slot)] = message.families
+                    collection.metrics[str(process.slot)] = message
                     collection.missing.discard(process.slot)
                     if not collection.missing:
                         self._finish(message.number)
@@ -278,7 +277,7 @@ class Supervisor:
             return
         if collection.timer:
             collection.timer.cancel()
-        collection.asker.channel.send(MergedMetrics(collection.number, merged(collection.families)))
+        collection.asker.channel.send(MergedMetrics(collection.number, merged(collection.metrics)))
 
 
 def _moves(former: Mapping[str, Any], fleet: Mapping[str, Any]) -> bool:

@@ -175,7 +175,7 @@ class FromEngineToGateway(RuleBasedStateMachine):
     @precondition(lambda self: self.gateway.copy.state is FeedState.EXACT and not self.log.changed)
     @invariant()
     def what_is_exact_after_every_report_is_right(self) -> None:
-        if self.gateway.copy._sequence == self.log._sequence and self.gateway.copy._reporter == self.log._name:
+        if self.gateway.copy._sequence == self.log._sequence and self.gateway.copy._reporter == self.log.name:
             assert self.gateway.known == {key_of(prefix) for prefix in self.held}
 
     @rule()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 import zmq
@@ -17,6 +17,7 @@ from deployments.kv_cache import replica_copy
 from deployments.kv_cache.events import Cleared, Removed, Stored
 from deployments.kv_cache.keying import prefix_keys
 from deployments.kv_cache.replay_protocol import FeedState
+from deployments.kv_cache.report_stream import ReportStream
 from deployments.kv_cache.report_subscriber import PURPOSE, ReporterAddresses, ReportSubscriber
 from deployments.routing.cache_change import CacheChange
 from deployments.routing.keys import KEY_TOKENS
@@ -70,11 +71,15 @@ async def publishing(secrets: FleetSecrets = SECRETS) -> AsyncIterator[tuple[Cac
 async def following(addresses: ReporterAddresses, secrets: FleetSecrets = SECRETS) -> AsyncIterator[Copy]:
     copy = Copy()
     keying = prefix_keys(secrets).fingerprint
-    subscriber = ReportSubscriber(addresses, SocketKeys.of(secrets, PURPOSE), keying, copy)
-    running = asyncio.create_task(subscriber.run())
+    keys = SocketKeys.of(secrets, PURPOSE)
+    stream = ReportStream(keys)
+    running = asyncio.create_task(stream.run())
+    subscriber = ReportSubscriber(addresses, keys, keying, copy)
+    stream.add(subscriber)
     try:
         yield copy
     finally:
+        stream.remove(subscriber)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
 
@@ -110,6 +115,38 @@ async def test_a_snapshot_of_many_parts_is_taken_in_slices() -> None:
             assert copy.changes > 30_000 // 4096
 
 
+async def test_one_stream_brings_each_of_many_replicas_its_own_reports() -> None:
+    """Their snapshots are fetched a few at a time."""
+    keys, keying = SocketKeys.of(SECRETS, PURPOSE), prefix_keys(SECRETS).fingerprint
+    async with AsyncExitStack() as stack:
+        reporters = [await stack.enter_async_context(publishing()) for _ in range(6)]
+        stream = ReportStream(keys)
+        stream._gate = asyncio.Semaphore(2)
+        running = asyncio.create_task(stream.run())
+        copies = [Copy() for _ in reporters]
+        for number, (log, _) in enumerate(reporters):
+            log.apply([prompt(number)])
+        subscribers = [
+            ReportSubscriber(publisher.addresses, keys, keying, copy)
+            for (_, publisher), copy in zip(reporters, copies, strict=True)
+        ]
+        for subscriber in subscribers:
+            stream.add(subscriber)
+        await until(lambda: all(copy.states[-1:] == [EXACT] for copy in copies))
+        for number, (log, _) in enumerate(reporters):
+            log.apply([prompt(100 + number)])
+        logs = [log for log, _ in reporters]
+        await until(lambda: all(c.keys == set(log._accounts.held) for c, log in zip(copies, logs, strict=True)))
+        assert len(set().union(*(copy.keys for copy in copies))) == 6 * 6
+        stream.remove(subscribers[0])
+        for log in logs:
+            log.apply([Cleared()])
+        await until(lambda: not any(copy.keys for copy in copies[1:]))
+        assert len(copies[0].keys) == 6, "nobody follows it any more"
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
 async def test_how_far_the_reporter_is_behind_its_engine_is_passed_on() -> None:
     async with publishing() as (log, publisher), following(publisher.addresses) as copy:
         await until(lambda: copy.states[-1:] == [EXACT])
@@ -143,14 +180,16 @@ async def test_keys_of_another_secret_are_not_used() -> None:
 async def test_bytes_that_are_no_report_cost_a_snapshot() -> None:
     async with publishing() as (log, publisher), following(publisher.addresses) as copy:
         await until(lambda: copy.states[-1:] == [EXACT])
-        publisher._reports.send(b"no report")
+        publisher._reports.send_multipart([log.name, b"no report"])
         await until(lambda: copy.states[-2:] == [CATCHING_UP, EXACT])
         log.apply([prompt(1)])
         await until(lambda: len(copy.keys) == 3)
 
 
 @pytest.mark.parametrize("address", ["nowhere", "tcp://127.0.0.1:9#00"])
-async def test_an_address_that_is_none_ends_the_subscriber(address: str) -> None:
-    addresses = ReporterAddresses(address, address)
+async def test_an_address_that_is_none_is_refused(address: str) -> None:
+    keys = SocketKeys.of(SECRETS, PURPOSE)
+    stream = ReportStream(keys)
     with pytest.raises((ValueError, zmq.ZMQError)):
-        await ReportSubscriber(addresses, SocketKeys.of(SECRETS, PURPOSE), b"", Copy()).run()
+        stream.add(ReportSubscriber(ReporterAddresses(address, address), keys, b"", Copy()))
+    stream.close()

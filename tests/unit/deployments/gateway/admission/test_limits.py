@@ -154,10 +154,29 @@ def test_a_process_that_starts_finds_the_buckets_as_the_others_have_them() -> No
     tell(quotas)
     newcomer = Quota(Limits(tokens_per_minute=100, concurrent_requests=3), clock)
     tell([*quotas, newcomer])
-    assert newcomer.headers()["x-ratelimit-remaining-tokens"] == "20"
+    assert newcomer.headers()["x-ratelimit-remaining-tokens"] == "10"
     assert not newcomer.concurrency.has_room()
     newcomer.set_elsewhere("process 0", None)
     assert newcomer.concurrency.has_room(), "a process that is gone has nothing at engines"
+
+
+def test_processes_that_meet_late_count_what_both_have_taken() -> None:
+    clock = Clock()
+    quotas = [Quota(Limits(tokens_per_minute=100), clock) for _ in range(2)]
+    quotas[0].charge(Unit.TOKENS, 30)
+    quotas[1].charge(Unit.TOKENS, 20)
+    tell(quotas)
+    assert [quota.headers()["x-ratelimit-remaining-tokens"] for quota in quotas] == ["50", "50"]
+    clock.now += 600
+    for _ in range(10):
+        quotas[0].charge(Unit.TOKENS, 90)
+        tell(quotas)
+        clock.now += 60
+    newcomer = Quota(Limits(tokens_per_minute=100), clock)
+    newcomer.charge(Unit.TOKENS, 40)
+    tell([*quotas, newcomer])
+    for quota in (*quotas, newcomer):
+        assert quota.headers()["x-ratelimit-remaining-tokens"] == "60", "what was taken long ago has come back"
 
 
 def test_what_a_process_of_other_limits_tells_is_refused_and_changes_nothing() -> None:
