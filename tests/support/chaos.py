@@ -23,7 +23,7 @@ DEADLINE_S = 120
 PROMPTS = 40
 TOKENS = (8, 40, 160)
 APART_S = 6.0
-"""Between two kills, more than the longest answer takes: a request that was there at two deaths is refused, by design."""
+"""Between two kills, more than the longest answer takes: a request that was there at two deaths is refused."""
 
 
 @dataclass
