@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+FEWEST_TICKS = 3
+
 
 @dataclass(frozen=True)
 class Axis:
@@ -32,7 +34,9 @@ class Axis:
         if self.logarithmic:
             exponents = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
             multiples = (1, 3) if self.high > 10 * self.low else (1, 2, 3, 5, 7)
-            return [t for e in exponents for m in multiples if self.low <= (t := m * 10.0**e) <= self.high]
+            ticks = [t for e in exponents for m in multiples if self.low <= (t := m * 10.0**e) <= self.high]
+            if len(ticks) >= FEWEST_TICKS:
+                return ticks  # else the axis is so short that even steps do
         step = 10 ** math.floor(math.log10((self.high - self.low) / 2))
         step *= next(m for m in (1, 2, 5, 10) if (self.high - self.low) / (step * m) <= 6)
         first = math.ceil(self.low / step - 1e-9)

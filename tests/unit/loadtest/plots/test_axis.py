@@ -24,6 +24,7 @@ def test_ticks_are_few_and_lie_on_the_axis(low: float, more: float, logarithmic:
     axis = Axis.around(low, low + more, 0, 1, logarithmic)
     ticks = axis.ticks()
     assert ticks == sorted(ticks)
+    assert len(ticks) >= 2
     assert len(ticks) <= (2 * 13 if logarithmic else 8)
     slack = 1e-6 * (axis.high - axis.low)
     assert all(axis.low - slack <= tick <= axis.high + slack for tick in ticks)
