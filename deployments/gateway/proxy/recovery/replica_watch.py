@@ -60,10 +60,12 @@ class Watched:
         self.check: asyncio.Task[None] | None = None
         self.checked_at = 0.0
 
-    def silent_since(self) -> float | None:
-        """None where nothing is waited for."""
+    def silent_s(self, now: float) -> float:
+        """For how long something has been waited for in vain. Of a busy replica it is known without a look at each."""
+        if now - self.heard_at < CHECK_AFTER_S:
+            return 0.0
         waiting = [answer.waiting_since for answer in self.answers if answer.waiting_since is not None]
-        return max(self.heard_at, min(waiting)) if waiting else None
+        return now - max(self.heard_at, min(waiting)) if waiting else 0.0
 
 
 class ReplicaWatch:
@@ -108,11 +110,11 @@ class ReplicaWatch:
         for watched in list(self._watched.values()):
             if stood_still:
                 watched.heard_at = now
-            since = watched.silent_since()
-            if since is None or now - since < CHECK_AFTER_S:
+            silent_s = watched.silent_s(now)
+            if silent_s < CHECK_AFTER_S:
                 watched.unanswered = 0
             else:
-                self._look_at(watched, now, now - since)
+                self._look_at(watched, now, silent_s)
         self._tick = None
         if self._watched:
             self._due = now + TICK_S
@@ -138,7 +140,8 @@ class ReplicaWatch:
                 health = await self._check_health(watched.url)
         except TimeoutError:
             health = Health.FROZEN
-        watched.check = None
+        finally:
+            watched.check = None
         if health is Health.FROZEN:
             watched.unanswered += 1
         else:
