@@ -85,6 +85,7 @@ async def load(url: str, pid: int) -> dict[str, float]:
         "growth, second half": growth,
         "predicted / found cached tokens": predicted / actual,
         "error / found": error / actual,
+        "ejections": total(metrics, "gateway_ejections_total"),
     }
 
 
