@@ -83,7 +83,7 @@ class Probe:
             with requests.Session() as session:
                 before = self.loop_s()
                 while not over.is_set():
-                    session.get(f"{self._url}/health", headers=engine_keys().headers(), timeout=120)
+                    session.get(f"{self._url}/health", headers=engine_keys().headers(self._url), timeout=120)
                     after = self.loop_s()
                     self.longest_s, before = max(self.longest_s, after - before), after
                     time.sleep(EVERY_S)

@@ -89,7 +89,7 @@ async def test_a_continued_stream_is_the_undisturbed_one(
     async with broken(fleet, model) as (gateway, one, other):
         undisturbed = await gateway.stream(path, **{"temperature": 0, **fields, "model": model})
         frames = undisturbed.count(b"\n\n")
-        assert frames > 6
+        assert frames > 2, "a busy server says several tokens in one frame"
         places = range(1, frames, 4) if frames < 40 else draw.sample(range(1, frames), 5)
         for place in places:
             one.cut_after, other.cut_after = [place], [place, draw.randint(1, 5)]
