@@ -8,6 +8,7 @@ the others send where would push groups out.
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import statistics
 import time
@@ -24,6 +25,7 @@ import requests
 from deployments.run import serving
 from tests.support.gateway_pids import serving_on_ray
 from tests.support.processes import fake_fleet, fake_pool
+from tests.support.session_home import MARKER
 
 PROCESSES = (1, 2, 4)
 ROUNDS = 3
@@ -50,6 +52,7 @@ class Served:
 
 
 def run() -> dict[str, float]:
+    os.environ[MARKER] = f"gateway-processes-{os.getpid()}"  # by which the processes of this run are told from others'
     rounds: dict[int, list[Served]] = {}
     for number in range(ROUNDS):
         for processes in PROCESSES:
