@@ -7,7 +7,6 @@ Reports come from the reporters' PUB sockets; all is encrypted, and they let in 
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from functools import partial
 
@@ -16,9 +15,10 @@ import zmq.asyncio
 from zmq.utils.monitor import parse_monitor_message
 
 from deployments.encrypted_sockets import SocketKeys, client_socket, connect
-from deployments.kv_cache.report_subscriber import BURST_S, QUEUE, SNAPSHOTS_AT_ONCE, TICK_S, ReportSubscriber
+from deployments.kv_cache.report_subscriber import BURST_S, QUEUE, TICK_S, ReportSubscriber
 
-logger = logging.getLogger("mixfleet.kv_cache")
+SNAPSHOTS_AT_ONCE = 32
+"""Fetched by one process: a thousand replicas that join at once would need more sockets than ZeroMQ allows."""
 
 
 class ReportStream:
@@ -57,9 +57,8 @@ class ReportStream:
         """Begins to follow. Raises ValueError or zmq.ZMQError where an address is none that ZeroMQ can connect to."""
         endpoint = connect(self._reports, subscriber.addresses.reports, self._keys)
         self._subscribers[endpoint] = subscriber
-        subscriber.on_reporter, subscriber.gate = partial(self._name, subscriber), self._gate
         try:
-            subscriber.start()
+            subscriber.start(self._gate, partial(self._name, subscriber))
         except BaseException:
             self.remove(subscriber)
             raise

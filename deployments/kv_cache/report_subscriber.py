@@ -30,6 +30,7 @@ from deployments.kv_cache.reports import (
     encode,
 )
 from deployments.routing.cache_change import CacheChange
+from deployments.tasks import log_failure
 
 PURPOSE = "cache reports of 64-token keys"
 """Of the socket keys of reporters and gateways. Another one with each change of the messages: then older processes are
@@ -41,8 +42,6 @@ BURST_S = 0.002
 KEYS_IN_PIECE = 2_048
 QUEUE = 2_000
 """Messages that wait in a socket. Those beyond are lost, and a snapshot makes them good."""
-SNAPSHOTS_AT_ONCE = 32
-"""Fetched by one process: a thousand replicas that join at once would need more sockets than ZeroMQ allows."""
 
 logger = logging.getLogger("mixfleet.kv_cache")
 
@@ -77,10 +76,6 @@ class ReportSubscriber:
 
     def __init__(self, addresses: ReporterAddresses, keys: SocketKeys, keying: bytes, sink: Sink) -> None:
         self.addresses = addresses
-        self.on_reporter: Callable[[bytes], None] = _ignore
-        """Hears the name of the process that a snapshot came from: its reports bear it."""
-        self.gate = asyncio.Semaphore(SNAPSHOTS_AT_ONCE)
-        """Of the subscribers of one process."""
         self._keys, self._sink = keys, sink
         self._copy = ReplicaCopy(keying)
         self._state = self._copy.state
@@ -88,8 +83,13 @@ class ReportSubscriber:
         self._slice_began = 0.0
         self._fetching: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
-        """To be called once reports are subscribed to. Raises ValueError where an address is none."""
+    def start(self, gate: asyncio.Semaphore, on_reporter: Callable[[bytes], None]) -> None:
+        """To be called once reports are subscribed to. Raises ValueError where an address is none.
+
+        `gate` is one for all subscribers of a process. `on_reporter` hears the name of the process that a snapshot came
+        from: its reports bear it.
+        """
+        self._gate, self._on_reporter = gate, on_reporter
         split_address(self.addresses.snapshots)
         self._sink.state(self._state)
         (first,) = self._copy.start(time.monotonic())
@@ -123,11 +123,11 @@ class ReportSubscriber:
         if self._fetching and self._fetching is not asyncio.current_task():
             self._fetching.cancel()
         self._fetching = asyncio.create_task(self._fetched(request), name=f"snapshot of {self.addresses.snapshots}")
-        self._fetching.add_done_callback(_log_failure)
+        self._fetching.add_done_callback(partial(log_failure, logger))
 
     async def _fetched(self, request: int) -> None:
         """Takes the parts of a snapshot. One that does not come is asked for anew by a tick."""
-        async with self.gate:
+        async with self._gate:
             socket = connected_socket(zmq.DEALER, self.addresses.snapshots, self._keys, {zmq.RCVHWM: QUEUE})
             try:
                 await socket.send(encode(SnapshotRequest(request)))
@@ -143,7 +143,7 @@ class ReportSubscriber:
             except UnreadableReport as error:
                 await self._follow(self._unreadable(error))
                 return
-            self.on_reporter(part.header.reporter)
+            self._on_reporter(part.header.reporter)
             await self._follow(partial(self._copy.snapshot_part, part))
             if part.part + 1 >= part.parts:
                 return
@@ -191,15 +191,6 @@ class ReportSubscriber:
     def _unreadable(self, error: UnreadableReport) -> Callable[[float], list[Step]]:
         logger.warning("%s: %s", self.addresses.reports, error)
         return self._copy.unreadable
-
-
-def _ignore(_: bytes) -> None:
-    """Nobody wants to know."""
-
-
-def _log_failure(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()):
-        logger.error("%s: %r", task.get_name(), error)
 
 
 def differences(held: Iterable[int], parts: Iterable[SnapshotPart]) -> Iterator[CacheChange]:

@@ -77,16 +77,14 @@ class PrefixIndex:
 
     def drop(self, replica: int) -> None:
         """Forgets a replica; its number may then be used again."""
-        self.clear(replica)
         self._claims.drop(replica)
+        self._end_expectations(replica)
         del self._sources[replica]
 
     def clear(self, replica: int) -> None:
         """Takes back everything that is claimed of a replica."""
         self._claims.clear(replica)
-        bit = 1 << replica
-        for key in [key for key, holders in self._expected.items() if holders & bit]:
-            _take_bit(self._expected, key, bit)
+        self._end_expectations(replica)
 
     def change(self, replica: int, change: CacheChange) -> None:
         """Follows a replica's cache."""
@@ -227,6 +225,11 @@ class PrefixIndex:
     def size_bytes(self) -> int:
         """Memory of all claims, estimated."""
         return self._claims.size_bytes() + getsizeof(self._expected) + KEY_BYTES * len(self._expected)
+
+    def _end_expectations(self, replica: int) -> None:
+        bit = 1 << replica
+        for key in [key for key, holders in self._expected.items() if holders & bit]:
+            _take_bit(self._expected, key, bit)
 
     def _forget_oldest(self, expiries: deque[tuple[float, int, Sequence[int]]]) -> None:
         _, replica, keys = expiries.popleft()

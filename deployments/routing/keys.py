@@ -22,7 +22,7 @@ from operator import mul
 
 import numpy as np
 
-from deployments.routing.mixing import Words, mixed, mixed_number
+from deployments.routing.mixing import WORD, Words, mixed, mixed_number
 from deployments.routing.prompt import MediaMark, Prompt
 
 KEY_TOKENS = 64
@@ -31,9 +31,8 @@ SECRET_BYTES = 32
 
 _OF_THIS_PROCESS = secrets.token_bytes(SECRET_BYTES)
 _SCHEME = b"prefix keys: 60 bits for 64 tokens"
-_STRIDE = np.uint64(0x9E3779B97F4A7C15)
-_KEY = np.uint64(2**KEY_BITS - 1)
-_WORD = 2**64 - 1
+_STRIDE = 0x9E3779B97F4A7C15
+_KEY = 2**KEY_BITS - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +62,7 @@ class PrefixKeys:
         words = np.frombuffer(shake_256(_SCHEME + secret).digest(8 * (KEY_TOKENS + 1)), dtype=np.uint64)
         self._multipliers = words[:KEY_TOKENS] | np.uint64(1)
         self._numbers: list[int] = self._multipliers.tolist()
-        self._mask = words[KEY_TOKENS]
+        self._mask = int(words[KEY_TOKENS])
         self._secret = secret
         self.fingerprint = blake2b(_SCHEME, digest_size=8, key=secret, person=b"fingerprint").digest()
         """8 bytes that are equal where the keys are. They tell nothing of the secret."""
@@ -118,19 +117,19 @@ class PrefixKeys:
 
     def _within_a_run(self, token_ids: Sequence[int], prefix: PrefixEnd, rest: int) -> tuple[PrefixEnd, list[int]]:
         """One short block, as each step of an answer fills: without arrays, which take several times as long."""
-        rest_sum = prefix.rest_sum + sum(map(mul, token_ids, self._numbers[prefix.rest : rest])) & _WORD
+        rest_sum = prefix.rest_sum + sum(map(mul, token_ids, self._numbers[prefix.rest : rest])) & WORD
         if rest < KEY_TOKENS:
             return PrefixEnd(prefix.key, prefix.runs, rest, rest_sum), []
-        placed = rest_sum + prefix.runs * int(_STRIDE) & _WORD
-        key = prefix.key + mixed_number(mixed_number(placed) ^ int(self._mask)) & int(_KEY)
+        placed = rest_sum + prefix.runs * _STRIDE & WORD
+        key = prefix.key + mixed_number(mixed_number(placed) ^ self._mask) & _KEY
         return PrefixEnd(key, prefix.runs + 1), [key]
 
     def _keys(self, sums: Words, prefix: PrefixEnd) -> Words:
         """Keys of runs with these sums, after the full runs of `prefix`."""
         places = np.arange(prefix.runs, prefix.runs + len(sums), dtype=np.uint64)
-        terms = mixed(mixed(sums + places * _STRIDE) ^ self._mask)
+        terms = mixed(mixed(sums + places * np.uint64(_STRIDE)) ^ np.uint64(self._mask))
         terms[:1] += np.uint64(prefix.key)  # of an array: it wraps without a warning
-        return np.cumsum(terms, dtype=np.uint64) & _KEY
+        return np.cumsum(terms, dtype=np.uint64) & np.uint64(_KEY)
 
 
 def _words(token_ids: Sequence[int]) -> Words:

@@ -29,17 +29,13 @@ class LostPrefixes:
         self._seen: dict[int, None] = {}
         self._lost = self._asked = 0.0
 
-    def sampled(self, keys: Iterable[int]) -> list[int]:
-        """Those of the keys that are looked at."""
-        return [key for key in keys if key % self._every == 0]
-
     def take(self, keys: Iterable[int], claims: Container[int]) -> list[bool]:
         """A replica has given up these keys. Lost are those that nobody claims.
 
         Returns of each sampled key whether it was ever asked for.
         """
         asked = []
-        for key in self.sampled(keys):
+        for key in self._sampled(keys):
             asked.append(key in self._seen)
             if not asked[-1]:
                 continue
@@ -53,13 +49,16 @@ class LostPrefixes:
 
     def ask(self, keys: Iterable[int]) -> None:
         """A prompt with these keys has come."""
-        for key in self.sampled(keys):
+        for key in self._sampled(keys):
             self._seen[key] = None
             if key in self._ghosts:
                 del self._ghosts[key]
                 self._asked += 1
         while len(self._seen) > MOST_SEEN:
             del self._seen[next(iter(self._seen))]
+
+    def _sampled(self, keys: Iterable[int]) -> list[int]:
+        return [key for key in keys if key % self._every == 0]
 
     @property
     def asked_again(self) -> float:

@@ -18,15 +18,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 import aiohttp
-import ray
 import requests
 
-from deployments.run import serving
 from tests.support.gateway_pids import serving_on_ray
+from tests.support.own_ray import serving_on_own_ray
 from tests.support.process_table import alive, of_session, with_arguments
 from tests.support.processes import fake_fleet, fake_pool
 from tests.support.ray_processes import actor, processes_of, replicas
-from tests.support.session_home import MARKER
 
 RATE = 8.0
 BEFORE_S, AFTER_S = 2.0, 28.0
@@ -111,7 +109,6 @@ class Seen:
 
 def run(deaths: tuple[Death, ...] = DEATHS) -> dict[str, float]:
     figures: dict[str, float] = {}
-    os.environ[MARKER] = f"deaths-{os.getpid()}"  # by which the processes of this run are told from others'
     print(f"   {'':44}{'requests':>9}{'failed':>8}{'cut':>6}{'hung':>6}{'late':>6}{'whole again':>13}", flush=True)
     for processes in sorted({death.processes for death in deaths}):
         with _fleet(processes) as url:
@@ -135,13 +132,9 @@ def run(deaths: tuple[Death, ...] = DEATHS) -> dict[str, float]:
 @contextmanager
 def _fleet(processes: int) -> Iterator[str]:
     pools = [fake_pool(name, decode_step_s=STEP_S) for name in ("a", "b")]
-    ray.init(address="local", num_cpus=4, namespace="deaths", include_dashboard=False, object_store_memory=100_000_000)
-    try:
-        with serving(fake_fleet(*pools, processes=processes)) as url:
-            _until_restored(url)
-            yield url
-    finally:
-        ray.shutdown()
+    with serving_on_own_ray(fake_fleet(*pools, processes=processes), "deaths") as url:
+        _until_restored(url)
+        yield url
 
 
 async def _observe(url: str, death: Death) -> tuple[Seen, float]:

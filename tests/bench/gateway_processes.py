@@ -8,24 +8,20 @@ the others send where would push groups out.
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import statistics
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from string import ascii_lowercase
 
 import aiohttp
 import psutil
-import ray
-import requests
 
-from deployments.run import serving
+from cluster.fleet import Fleet
 from tests.support.gateway_pids import serving_on_ray
+from tests.support.own_ray import serving_on_own_ray
 from tests.support.processes import fake_fleet, fake_pool
-from tests.support.session_home import MARKER
 
 PROCESSES = (1, 2, 4)
 ROUNDS = 3
@@ -52,11 +48,10 @@ class Served:
 
 
 def run() -> dict[str, float]:
-    os.environ[MARKER] = f"gateway-processes-{os.getpid()}"  # by which the processes of this run are told from others'
     rounds: dict[int, list[Served]] = {}
     for number in range(ROUNDS):
         for processes in PROCESSES:
-            with _fleet(processes) as url:
+            with serving_on_own_ray(_fleet(processes), "gateway-processes") as url:
                 rounds.setdefault(processes, []).append(asyncio.run(_round(url, number)))
     figures: dict[str, float] = {}
     for processes, seen in rounds.items():
@@ -71,30 +66,13 @@ def run() -> dict[str, float]:
     return figures
 
 
-@contextmanager
-def _fleet(processes: int) -> Iterator[str]:
+def _fleet(processes: int) -> Fleet:
     blocks = round(ROOM * GROUPS / REPLICAS * (SYSTEM_TOKENS + QUESTION_TOKENS) / BLOCK_TOKENS)
     pools = [
         fake_pool(name, prefill_tokens_per_s=20_000, decode_step_s=0.002, block_size=BLOCK_TOKENS, kv_blocks=blocks)
         for name in "abcd"[:REPLICAS]
     ]
-    ray.init(address="local", num_cpus=4, namespace="processes", include_dashboard=False, object_store_memory=10**8)
-    try:
-        with serving(fake_fleet(*pools, processes=processes)) as url:
-            _wait_for_all(url)
-            yield url
-    finally:
-        ray.shutdown()
-
-
-def _wait_for_all(url: str) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        (model,) = requests.get(f"{url}/fleet", timeout=10).json()["models"]
-        if len(model["replicas"]) == REPLICAS:
-            return
-        time.sleep(0.5)
-    raise RuntimeError("not all replicas have come")
+    return fake_fleet(*pools, processes=processes)
 
 
 async def _round(url: str, seed: int) -> Served:

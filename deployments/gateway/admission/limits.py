@@ -83,8 +83,8 @@ class Bucket:
     def meet(self, taken: float, level: float) -> None:
         """Another process, of which nothing was known yet, has taken so much since it started, and finds so much left.
 
-        One of the two has started lately: what that one has taken is recent, and the other has not heard of it. Which
-        one is told by the larger difference, since what was taken long ago has come back.
+        One of the two has started lately: what that one has taken is recent, and the other has not heard of it. The
+        larger difference is that one's, since what was taken long ago has come back.
         """
         own = self.level
         self._level = min(own, level, max(own - taken, level - self.taken))

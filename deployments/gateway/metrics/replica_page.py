@@ -19,7 +19,7 @@ FEED_STATE_TEXT = "1 for the state of a replica's KV events"
 def replica_page(processes: Mapping[str, Sequence[ReplicaValues]]) -> bytes:
     """`processes`: the value of the label `process`, '' for none, and what that process knows of each model."""
     labelled = [(values, _labels(process, values)) for process, of_models in processes.items() for values in of_models]
-    lines = list(_feed_lines(labelled))
+    lines = list(_report_state_lines(labelled))
     for gauge, text in REPLICA_GAUGES.items():
         name = f"gateway_replica_{gauge}"
         lines += _head(name, text)
@@ -31,10 +31,10 @@ def replica_page(processes: Mapping[str, Sequence[ReplicaValues]]) -> bytes:
     return "\n".join([*lines, ""]).encode()
 
 
-def _feed_lines(labelled: Sequence[tuple[ReplicaValues, Sequence[str]]]) -> Iterator[str]:
+def _report_state_lines(labelled: Sequence[tuple[ReplicaValues, Sequence[str]]]) -> Iterator[str]:
     yield from _head(FEED_STATE, FEED_STATE_TEXT)
     for values, labels in labelled:
-        for label, current in zip(labels, values.feeds, strict=True):
+        for label, current in zip(labels, values.report_states, strict=True):
             for state in FeedState if current else ():
                 yield f'{FEED_STATE}{{{label},state="{state.value}"}} {float(state == current)!r}'
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 
 import zmq
 
@@ -17,6 +18,7 @@ from deployments.kv_cache.report_subscriber import PURPOSE, ReporterAddresses, R
 from deployments.replica_info import ReplicaInfo
 from deployments.routing import Replica, Router
 from deployments.routing.cache_change import CacheChange
+from deployments.tasks import log_failure
 
 CATCHING_UP_BELIEF = 0.5
 CATCHING_UP_S = 0.75
@@ -102,7 +104,7 @@ class Feeds:
         if self._stream is None:
             self._stream = ReportStream(keys)
             self._streaming = asyncio.create_task(self._stream.run(), name="cache reports")
-            self._streaming.add_done_callback(_log_failure)
+            self._streaming.add_done_callback(partial(log_failure, logger))
         self._feeds[incarnation] = _Feed(subscriber, sink)
         try:
             self._stream.add(subscriber)
@@ -134,8 +136,3 @@ def _addresses(replica_info: ReplicaInfo) -> ReporterAddresses | None:
     if replica_info.cache_reports and replica_info.cache_snapshots:
         return ReporterAddresses(replica_info.cache_reports, replica_info.cache_snapshots)
     return None
-
-
-def _log_failure(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()):
-        logger.error("%s ended: %r", task.get_name(), error)

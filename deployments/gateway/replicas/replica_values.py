@@ -19,11 +19,11 @@ REPLICA_GAUGES = {
 class ReplicaValues(msgspec.Struct, array_like=True):
     """The values of `REPLICA_GAUGES` for all replicas of one model: columns, with an entry for each replica.
 
-    `feeds`: the state of each one's cache reports; '' where nobody reports.
+    `report_states`: how far what is known of each one's cache is right (`FeedState`); '' where nobody reports.
     """
 
     model: str
     pools: list[str]
     replicas: list[str]
-    feeds: list[str]
+    report_states: list[str]
     gauges: dict[str, list[float]]

@@ -68,7 +68,7 @@ def describe(served: ServedModel, feeds: Feeds, most: int) -> dict[str, Any]:
             {
                 "replica": values.replicas[number],
                 "pool": values.pools[number],
-                "feed": values.feeds[number] or None,
+                "feed": values.report_states[number] or None,
                 **{name: round(column[number], 6) for name, column in values.gauges.items()},
             }
             for number in range(len(values.replicas))

@@ -29,20 +29,18 @@ def test_keys_are_equal_exactly_as_far_as_the_prefixes_are(one: list[int], other
 
 
 @given(TOKENS, st.sampled_from([1, 7, 16, 24, 32, 48, 64, 100, 128, 272]), st.lists(st.integers(1, 5), min_size=1))
-def test_blocks_of_any_size_told_in_any_runs_have_the_prompts_keys(
-    tokens: list[int], block: int, runs: list[int]
-) -> None:
+def test_blocks_of_any_size_in_any_runs_have_the_prompts_keys(tokens: list[int], block: int, runs: list[int]) -> None:
     """Each key comes with the block in which its tokens end."""
     wanted = prompt_keys(Prompt(tokens), ROOT)
-    prefix, told = PrefixEnd(ROOT), 0
+    prefix, done = PrefixEnd(ROOT), 0
     for run in runs * len(tokens):
-        blocks = block_keys(tokens[told : told + run * block], (), prefix, block)
+        blocks = block_keys(tokens[done : done + run * block], (), prefix, block)
         if not blocks:
             break
         for end, keys in blocks:
-            prefix, told = end, told + block
-            assert keys == wanted[(told - block) // KEY_TOKENS : told // KEY_TOKENS]
-    assert len(tokens) - told < block
+            prefix, done = end, done + block
+            assert keys == wanted[(done - block) // KEY_TOKENS : done // KEY_TOKENS]
+    assert len(tokens) - done < block
 
 
 @given(TOKENS)

@@ -18,9 +18,9 @@ def of_model(draw: st.DrawFn) -> ReplicaValues:
     replicas = draw(st.lists(WORDS, max_size=4, unique=True))
     count = len(replicas)
     several = st.lists(WORDS, min_size=count, max_size=count)
-    feeds = st.lists(st.sampled_from(["", "exact", "degraded"]), min_size=count, max_size=count)
+    states = st.lists(st.sampled_from(["", "exact", "degraded"]), min_size=count, max_size=count)
     columns = {name: draw(st.lists(NUMBERS, min_size=count, max_size=count)) for name in REPLICA_GAUGES}
-    return ReplicaValues("m", draw(several), replicas, draw(feeds), columns)
+    return ReplicaValues("m", draw(several), replicas, draw(states), columns)
 
 
 @given(st.dictionaries(st.sampled_from(["", "0", "1"]), of_model(), max_size=2))
@@ -44,7 +44,7 @@ def test_what_prometheus_reads_is_what_was_written(processes: dict[str, ReplicaV
             assert read[key][1] == value or (math.isnan(value) and math.isnan(read[key][1]))
 
 
-def test_one_state_of_a_feed_is_one_and_the_others_nought() -> None:
+def test_one_state_of_a_replicas_reports_is_one_and_the_others_nought() -> None:
     values = ReplicaValues("m", ["a", "a"], ["x", "y"], ["exact", ""], {name: [0.0, 1.5] for name in REPLICA_GAUGES})
     page = replica_page({"0": [values]}).decode()
     lines = [line for line in page.splitlines() if line.startswith("gateway_replica_feed_state{")]
